@@ -1,0 +1,2 @@
+//! Loads an edge and plays a scripted origin.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The edge: a caching HTTP reverse proxy.

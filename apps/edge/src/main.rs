@@ -1,0 +1,2 @@
+//! The edge: a caching HTTP reverse proxy.
+fn main() {}

@@ -1,0 +1,1 @@
+//! HTTP edge logic: key, exchange, coalescing, delivery, forwarding.

@@ -1,0 +1,1 @@
+//! The fill plane: pooled origin connections and streaming bodies.

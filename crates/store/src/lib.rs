@@ -1,0 +1,1 @@
+//! A memory-mapped, log-structured, checksummed object store.

@@ -1,0 +1,1 @@
+//! Counters, histograms, access log and Prometheus export.

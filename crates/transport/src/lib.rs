@@ -1,0 +1,1 @@
+//! One transport trait: an io_uring reactor and a simulated network.
