@@ -1,0 +1,291 @@
+//! The one table of metrics: enum variant, Prometheus name, unit, label, help.
+//!
+//! A row makes the variant, its cell in every [`WorkerCounters`](crate::WorkerCounters), its
+//! description and its line in `/metrics`; nothing else names it (TM-3). Rows of one family differ
+//! in the value of one label. Names end as Prometheus asks: counters in `_total`, bytes in `_bytes`,
+//! times in `_seconds`.
+
+/// The unit of a metric, as its name also says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// A number of things.
+    Count,
+    /// Bytes.
+    Bytes,
+    /// Seconds in the exported text; observed in microseconds.
+    Seconds,
+}
+
+/// One row: a metric, or one label value of a family of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Family name in the exposition format.
+    pub name: &'static str,
+    /// What is counted.
+    pub unit: Unit,
+    /// One sentence, the same in all rows of the family.
+    pub help: &'static str,
+    /// The label that tells this row from the others of its family.
+    pub label: Option<(&'static str, &'static str)>,
+}
+
+macro_rules! label {
+    () => {
+        None
+    };
+    ($key:literal = $value:literal) => {
+        Some(($key, $value))
+    };
+}
+
+macro_rules! metrics {
+    (
+        $(#[$attribute:meta])*
+        $kind:ident
+        $($name:literal $unit:ident $help:literal {
+            $($variant:ident $($key:literal = $value:literal)?),* $(,)?
+        })*
+    ) => {
+        $(#[$attribute])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum $kind {
+            $($(
+                #[doc = concat!("`", $name $(, "{", $key, "=", $value, "}")?, "`: ", $help)]
+                $variant,
+            )*)*
+        }
+
+        impl $kind {
+            /// All rows, in the order of the table.
+            pub const ALL: &'static [Self] = &[$($(Self::$variant,)*)*];
+            /// Number of rows, and of cells in a thread's set.
+            pub const COUNT: usize = Self::ALL.len();
+            const ROWS: [Row; Self::COUNT] = [$($(Row {
+                name: $name,
+                unit: Unit::$unit,
+                help: $help,
+                label: label!($($key = $value)?),
+            },)*)*];
+
+            /// What the table says of this metric.
+            #[must_use]
+            pub const fn row(self) -> &'static Row {
+                &Self::ROWS[self as usize]
+            }
+        }
+    };
+}
+
+metrics! {
+    /// Numbers that only grow.
+    Counter
+
+    "longhold_connections_accepted_total" Count "Downstream connections accepted." {
+        ConnectionsAccepted,
+    }
+    "longhold_connections_refused_total" Count
+        "Downstream connections closed at once or not accepted, by what was exhausted." {
+        ConnectionsRefusedTable "limit" = "table",
+        ConnectionsRefusedDescriptors "limit" = "descriptors",
+        ConnectionsRefusedMemory "limit" = "memory",
+        ConnectionsRefusedSource "limit" = "source",
+        ConnectionsRefusedFault "limit" = "fault",
+    }
+    "longhold_connections_closed_total" Count "Downstream connections closed, by reason." {
+        ConnectionsClosedPeer "reason" = "peer",
+        ConnectionsClosedIdle "reason" = "idle",
+        ConnectionsClosedTimeout "reason" = "timeout",
+        ConnectionsClosedRejected "reason" = "rejected",
+        ConnectionsClosedDrained "reason" = "drained",
+        ConnectionsClosedResponse "reason" = "response",
+        ConnectionsClosedAborted "reason" = "aborted",
+        ConnectionsClosedFault "reason" = "fault",
+        ConnectionsClosedOverload "reason" = "overload",
+    }
+    "longhold_requests_total" Count "Requests answered, by cache outcome (RFC 9211)." {
+        RequestsHit "cache" = "hit",
+        RequestsBypass "cache" = "bypass",
+        RequestsMethod "cache" = "method",
+        RequestsUriMiss "cache" = "uri-miss",
+        RequestsVaryMiss "cache" = "vary-miss",
+        RequestsMiss "cache" = "miss",
+        RequestsRequest "cache" = "request",
+        RequestsStale "cache" = "stale",
+        RequestsPartial "cache" = "partial",
+    }
+    "longhold_requests_coalesced_total" Count
+        "Requests that followed another request's fetch instead of starting their own." {
+        RequestsCoalesced,
+    }
+    "longhold_requests_stale_served_total" Count
+        "Requests answered with a stale stored response, by what allowed it." {
+        RequestsStaleWhileRevalidate "why" = "stale-while-revalidate",
+        RequestsStaleIfError "why" = "stale-if-error",
+        RequestsMaxStale "why" = "max-stale",
+    }
+    "longhold_responses_total" Count "Responses sent downstream, by status class." {
+        Responses1xx "class" = "1xx",
+        Responses2xx "class" = "2xx",
+        Responses3xx "class" = "3xx",
+        Responses4xx "class" = "4xx",
+        Responses5xx "class" = "5xx",
+    }
+    "longhold_rejects_total" Count
+        "Requests that the edge itself refused before they reached the cache, by status." {
+        Rejects400 "status" = "400",
+        Rejects408 "status" = "408",
+        Rejects413 "status" = "413",
+        Rejects414 "status" = "414",
+        Rejects417 "status" = "417",
+        Rejects421 "status" = "421",
+        Rejects429 "status" = "429",
+        Rejects431 "status" = "431",
+        Rejects501 "status" = "501",
+        Rejects503 "status" = "503",
+        Rejects505 "status" = "505",
+        RejectsOther "status" = "other",
+    }
+    "longhold_downstream_received_bytes_total" Bytes "Bytes received from downstream." {
+        DownstreamReceivedBytes,
+    }
+    "longhold_downstream_sent_bytes_total" Bytes "Bytes sent downstream." {
+        DownstreamSentBytes,
+    }
+    "longhold_origin_fetches_total" Count "Requests sent to origins." {
+        OriginFetches,
+    }
+    "longhold_origin_received_bytes_total" Bytes "Body bytes received from origins." {
+        OriginReceivedBytes,
+    }
+    "longhold_origin_errors_total" Count "Fetches that failed, by fault." {
+        OriginErrorConnectRefused "error" = "connect-refused",
+        OriginErrorConnectTimeout "error" = "connect-timeout",
+        OriginErrorConnectFailed "error" = "connect-failed",
+        OriginErrorDns "error" = "dns",
+        OriginErrorTls "error" = "tls",
+        OriginErrorFirstByteTimeout "error" = "first-byte-timeout",
+        OriginErrorReadTimeout "error" = "read-timeout",
+        OriginErrorReset "error" = "reset",
+        OriginErrorBadResponse "error" = "bad-response",
+        OriginErrorPoolFull "error" = "pool-full",
+        OriginErrorTruncated "error" = "truncated",
+        OriginErrorUploadAborted "error" = "upload-aborted",
+        OriginErrorAbandoned "error" = "abandoned",
+    }
+    "longhold_store_lookups_total" Count "Lookups in the store, by result." {
+        StoreHits "result" = "hit",
+        StoreMisses "result" = "miss",
+    }
+    "longhold_store_stored_total" Count "Responses committed to the store." {
+        StoreStored,
+    }
+    "longhold_store_refused_total" Count
+        "Responses that were storable but that the store could not take." {
+        StoreRefused,
+    }
+    "longhold_store_reclaimed_total" Count "Objects that left the store so that others fit." {
+        StoreReclaimed,
+    }
+    "longhold_store_errors_total" Count "Failed operations on the store's file, by kind." {
+        StoreWriteErrors "operation" = "write",
+        StoreReadErrors "operation" = "read",
+    }
+    "longhold_purges_total" Count "Purges acknowledged." {
+        Purges,
+    }
+    "longhold_access_log_dropped_total" Count
+        "Exchanges missing in the access log because its queue was full." {
+        AccessLogDropped,
+    }
+    "longhold_buffers_exhausted_total" Count "Times that a worker found no free buffer." {
+        BuffersExhausted,
+    }
+    "longhold_deadlines_expired_total" Count "Deadlines that passed, by kind." {
+        DeadlinesIdle "kind" = "idle",
+        DeadlinesHead "kind" = "head",
+        DeadlinesBody "kind" = "body",
+        DeadlinesSend "kind" = "send",
+        DeadlinesLinger "kind" = "linger",
+    }
+    "longhold_fill_refused_total" Count "Fetches refused because the fill queue was full." {
+        FillRefused,
+    }
+}
+
+metrics! {
+    /// Numbers that rise and fall; the exported value is the sum over all threads.
+    Gauge
+
+    "longhold_connections" Count "Downstream connections open, by state." {
+        ConnectionsParked "state" = "parked",
+        ConnectionsActive "state" = "active",
+    }
+    "longhold_fill_queue" Count "Fetches waiting for a fill thread." {
+        FillQueue,
+    }
+    "longhold_origin_connections" Count "Connections to origins, by state." {
+        OriginConnectionsIdle "state" = "idle",
+        OriginConnectionsInUse "state" = "in-use",
+    }
+    "longhold_store_objects" Count "Objects in the store's index." {
+        StoreObjects,
+    }
+    "longhold_store_used_bytes" Bytes "Bytes of the store that hold records." {
+        StoreUsedBytes,
+    }
+    "longhold_store_size_bytes" Bytes "Size of the store." {
+        StoreSizeBytes,
+    }
+    "longhold_workers" Count "Worker threads." {
+        Workers,
+    }
+}
+
+metrics! {
+    /// Distributions of durations, observed in microseconds.
+    Histogram
+
+    "longhold_request_duration_seconds" Seconds
+        "From the first byte of a request's head to the last byte of its response." {
+        RequestHit "cache" = "hit",
+        RequestMiss "cache" = "miss",
+    }
+}
+
+impl Counter {
+    /// The row of [`longhold_responses_total`](Counter::Responses2xx) for a status code.
+    /// Codes outside 100–599 count as their nearest class.
+    #[must_use]
+    pub const fn of_response(status: u16) -> Self {
+        match status {
+            0..=199 => Self::Responses1xx,
+            200..=299 => Self::Responses2xx,
+            300..=399 => Self::Responses3xx,
+            400..=499 => Self::Responses4xx,
+            500.. => Self::Responses5xx,
+        }
+    }
+
+    /// The row of [`longhold_rejects_total`](Counter::RejectsOther) for the status of a refusal.
+    #[must_use]
+    pub const fn of_reject(status: u16) -> Self {
+        match status {
+            400 => Self::Rejects400,
+            408 => Self::Rejects408,
+            413 => Self::Rejects413,
+            414 => Self::Rejects414,
+            417 => Self::Rejects417,
+            421 => Self::Rejects421,
+            429 => Self::Rejects429,
+            431 => Self::Rejects431,
+            501 => Self::Rejects501,
+            503 => Self::Rejects503,
+            505 => Self::Rejects505,
+            _ => Self::RejectsOther,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
