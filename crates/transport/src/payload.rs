@@ -1,0 +1,54 @@
+//! What is sent: a payload lends its bytes as a few slices, front first.
+
+/// Slices that one send may gather: a head, a body in up to two pieces, and framing.
+pub const PARTS_MAX: usize = 4;
+
+/// Bytes on their way to a peer.
+///
+/// The transport keeps the payload at one address, borrows its parts once per send and neither
+/// moves, changes nor drops it until the send's completion: so whatever the parts point into
+/// (its own bytes, a pinned mapping) must live as long as the payload does, and no longer.
+pub trait Payload: 'static {
+    /// Pushes the bytes still to be sent, front first. At most [`PARTS_MAX`] slices count; what
+    /// does not fit is simply sent next time.
+    fn parts<'a>(&'a self, parts: &mut Parts<'a>);
+
+    /// The first `sent_bytes` of [`Payload::parts`] have been sent.
+    fn advance(&mut self, sent_bytes: usize);
+}
+
+/// Up to [`PARTS_MAX`] non-empty slices, in the order in which they are sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Parts<'a> {
+    slices: [&'a [u8]; PARTS_MAX],
+    count: usize,
+}
+
+impl<'a> Parts<'a> {
+    /// No parts yet.
+    pub const fn new() -> Self {
+        Self { slices: [&[]; PARTS_MAX], count: 0 }
+    }
+
+    /// Adds a slice behind the others. Empty ones are skipped. Returns false, and adds nothing,
+    /// when [`PARTS_MAX`] slices are there already.
+    pub fn push(&mut self, slice: &'a [u8]) -> bool {
+        if slice.is_empty() {
+            return true;
+        }
+        let Some(free) = self.slices.get_mut(self.count) else { return false };
+        *free = slice;
+        self.count += 1;
+        true
+    }
+
+    /// The slices, none of them empty.
+    pub fn as_slices(&self) -> &[&'a [u8]] {
+        self.slices.get(..self.count).unwrap_or(&[])
+    }
+
+    /// Sum of the slices' lengths.
+    pub fn total_bytes(&self) -> usize {
+        self.as_slices().iter().map(|slice| slice.len()).sum()
+    }
+}
