@@ -1,8 +1,8 @@
 //! A record as a line: JSON, or the combined format with the cache word and the duration behind it.
 //!
 //! Whatever bytes the peer sent, a line stays one line (TM-6). JSON: valid UTF-8 as it is, with JSON's
-//! escapes; each malformed sequence becomes U+FFFD. Text: quotes, backslashes and all bytes outside
-//! printable ASCII become `\xHH`, as nginx and Apache write them.
+//! escapes and all control characters escaped; each malformed sequence becomes U+FFFD. Text: quotes,
+//! backslashes and all bytes outside printable ASCII become `\xHH`, as nginx and Apache write them.
 
 use std::io::Write as _;
 
@@ -70,13 +70,16 @@ fn write_json(record: &Record<'_>, out: &mut Vec<u8>) {
 fn write_json_part(name: &str, part: &[u8], out: &mut Vec<u8>) {
     put(out, format_args!(",\"{name}\":\""));
     for chunk in part.utf8_chunks() {
-        for byte in chunk.valid().bytes() {
-            match byte {
-                b'"' => out.extend_from_slice(b"\\\""),
-                b'\\' => out.extend_from_slice(b"\\\\"),
-                // DEL is legal in JSON, but no friend of terminals.
-                0..=0x1f | 0x7f => put(out, format_args!("\\u{byte:04x}")),
-                _ => out.push(byte),
+        for character in chunk.valid().chars() {
+            match character {
+                '"' => out.extend_from_slice(b"\\\""),
+                '\\' => out.extend_from_slice(b"\\\\"),
+                // JSON asks for C0 only; DEL, C1 and separators would move terminals and viewers.
+                '\u{2028}' | '\u{2029}' => put(out, format_args!("\\u{:04x}", character as u32)),
+                _ if character.is_control() => {
+                    put(out, format_args!("\\u{:04x}", character as u32));
+                }
+                _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
             }
         }
         if !chunk.invalid().is_empty() {

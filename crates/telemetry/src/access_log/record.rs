@@ -170,4 +170,4 @@ const LENGTH_BYTES: usize = 2;
 const _: () = assert!(TARGET_BYTES_MAX <= u16::MAX as usize);
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
