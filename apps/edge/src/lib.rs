@@ -1,1 +1,4 @@
 //! The edge: a caching HTTP reverse proxy.
+
+pub mod config;
+pub mod signals;

@@ -1,0 +1,369 @@
+//! From what was typed to what it means: part by part, then the relations between parts.
+//!
+//! After a fault a part goes on with the default, so that one run tells every fault; what it then
+//! made is dropped.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, Deserializer};
+
+use super::checked::{
+    AccessLog, Admin, AdminAddress, Checked, Limits, Listener, LogFormat, LogTarget, Server, Store,
+    TransportChoice,
+};
+use super::fault::{Cause, Fault, Faults};
+use super::knobs;
+use super::raw::{self, Cell, Typed};
+use super::resolve::Resolver;
+use super::source::Source;
+use super::units::{Bytes, BytesPerSecond, GIB, KIB, MIB, Millis};
+use super::{LISTENERS_MAX, SEGMENTS_MIN, names, shape, sites};
+
+/// Checks a config.
+///
+/// # Errors
+/// Everything that is wrong with it. Names are judged before values, so values are only judged in
+/// a file whose every key is known.
+pub fn check(source: &Source) -> Result<Checked, Faults> {
+    let file = parse(source)?;
+    let mut resolver = Resolver::new(source);
+    let server = server(&mut resolver, &file.server);
+    let listeners = listeners(&mut resolver, &file.listener);
+    let store = store(&mut resolver, &file.store);
+    let limits = limits(&mut resolver, &file.limits, store.size);
+    let sites = sites::sites(&mut resolver, &file.site, limits.idle_timeout);
+    let admin = admin(&mut resolver, &file.admin, &listeners);
+    let access_log = access_log(&mut resolver, &file.access_log);
+    let Resolver {
+        mut faults,
+        effective,
+        ..
+    } = resolver;
+    if !faults.is_empty() {
+        faults.sort_by_key(|fault| fault.place.map(|place| (place.line, place.column)));
+        return Err(Faults(faults));
+    }
+    let listeners = listeners
+        .into_iter()
+        .map(|(listener, _)| listener)
+        .collect();
+    let file = source.name.clone();
+    Ok(Checked {
+        file,
+        server,
+        listeners,
+        store,
+        sites,
+        admin,
+        access_log,
+        limits,
+        effective,
+    })
+}
+
+/// The stage of shape: TOML, known names, tables where tables belong.
+fn parse(source: &Source) -> Result<raw::File, Faults> {
+    let syntax = |error: toml::de::Error| Faults(vec![syntax_fault(source, &error)]);
+    let table = DeTable::parse(&source.text).map_err(syntax)?;
+    let misfits = shape::misfits(table.get_ref());
+    if misfits.is_empty() {
+        return raw::File::deserialize(Deserializer::from(table)).map_err(syntax);
+    }
+    let mut faults: Vec<Fault> = misfits
+        .into_iter()
+        .map(|misfit| source.fault(Some(misfit.span.start), &misfit.key, misfit.cause))
+        .collect();
+    faults.sort_by_key(|fault| fault.place.map(|place| (place.line, place.column)));
+    Err(Faults(faults))
+}
+
+fn syntax_fault(source: &Source, error: &toml::de::Error) -> Fault {
+    let at = error.span().map(|span| span.start);
+    source.fault(at, "", Cause::Syntax(error.message().to_owned()))
+}
+
+fn server(resolver: &mut Resolver<'_>, typed: &raw::Server) -> Server {
+    resolver.enter("[server]", 0);
+    let cores = resolver.source.cores as u64;
+    let workers = resolver.number_or(&knobs::SERVER_WORKERS, &typed.workers, cores);
+    let fill_threads = resolver.number(&knobs::SERVER_FILL_THREADS, &typed.fill_threads);
+    let connections = &typed.max_connections;
+    let max_connections = resolver.number(&knobs::SERVER_MAX_CONNECTIONS, connections);
+    if max_connections < workers {
+        let cause = Cause::FewerConnectionsThanWorkers { workers };
+        let at = start(connections).or(start(&typed.workers));
+        resolver.fault(at, knobs::SERVER_MAX_CONNECTIONS.key, cause);
+    }
+    let transport = transport(resolver, &typed.transport);
+    let drain_timeout = resolver.number(&knobs::SERVER_DRAIN_TIMEOUT, &typed.drain_timeout);
+    Server {
+        workers: to_usize(workers),
+        fill_threads: to_usize(fill_threads),
+        max_connections: to_u32(max_connections),
+        transport,
+        drain_timeout: Millis(drain_timeout),
+    }
+}
+
+fn transport(resolver: &mut Resolver<'_>, typed: &Cell) -> TransportChoice {
+    let knob = &knobs::SERVER_TRANSPORT;
+    if let Some(cell) = typed
+        && matches!(cell.get_ref(), Typed::Text(word) if word == "epoll")
+    {
+        resolver.fault(Some(cell.span().start), knob.key, Cause::EpollLater);
+        return TransportChoice::Auto;
+    }
+    match resolver.text(knob, typed) {
+        Some(said) if said.text == "uring" => TransportChoice::Uring,
+        Some(_) | None => TransportChoice::Auto,
+    }
+}
+
+/// The listeners with the byte where each address stands.
+fn listeners(
+    resolver: &mut Resolver<'_>,
+    typed: &[Spanned<raw::Listener>],
+) -> Vec<(Listener, usize)> {
+    let key = knobs::LISTENER_ADDRESS.key;
+    if typed.is_empty() {
+        resolver.fault(None, "[[listener]]", Cause::NoTable);
+    }
+    if let Some(beyond) = typed.get(LISTENERS_MAX) {
+        let cause = Cause::TooMany {
+            most: LISTENERS_MAX,
+        };
+        resolver.fault(Some(beyond.span().start), "[[listener]]", cause);
+    }
+    let mut first: HashMap<SocketAddr, usize> = HashMap::new();
+    let mut listeners = Vec::new();
+    for (index, table) in typed.iter().take(LISTENERS_MAX).enumerate() {
+        resolver.enter("[[listener]]", index);
+        let raw::Listener { address, tls } = table.get_ref();
+        if let Some(cell) = tls {
+            resolver.fault(Some(cell.span().start), "listener.tls", Cause::TlsLater);
+        }
+        let Some(cell) = address else {
+            resolver.fault(Some(table.span().start), key, Cause::Missing);
+            continue;
+        };
+        let Some(said) = resolver.text(&knobs::LISTENER_ADDRESS, address) else {
+            continue;
+        };
+        let at = cell.span().start;
+        let Ok(address) = said.text.parse::<SocketAddr>() else {
+            resolver.fault(
+                Some(at),
+                key,
+                Cause::NotAnAddress(format!("{:?}", said.text)),
+            );
+            continue;
+        };
+        // Port 0 is a new port each time.
+        if address.port() != 0
+            && let Some(before) = first.insert(address, at)
+        {
+            let first_line = resolver.source.place(before).line;
+            let cause = Cause::Duplicate {
+                value: address.to_string(),
+                first_line,
+            };
+            resolver.fault(Some(at), key, cause);
+        }
+        listeners.push((Listener { address }, at));
+    }
+    listeners
+}
+
+fn store(resolver: &mut Resolver<'_>, typed: &raw::Store) -> Store {
+    resolver.enter("[store]", 0);
+    if let Some(cell) = &typed.memory {
+        resolver.fault(
+            Some(cell.span().start),
+            "store.memory",
+            Cause::MemoryTierLater,
+        );
+    }
+    let path = resolver
+        .path(&knobs::STORE_PATH, &typed.path)
+        .unwrap_or_default();
+    let size = resolver.number(&knobs::STORE_SIZE, &typed.size);
+    let knob = &knobs::STORE_SEGMENT;
+    let segment = resolver.number_or(knob, &typed.segment, segment_preset(size));
+    if !segment.is_multiple_of(MIB) {
+        resolver.fault(start(&typed.segment), knob.key, Cause::SegmentNotWhole);
+    } else if size / segment < SEGMENTS_MIN {
+        let cause = Cause::SegmentTooLarge {
+            size: Bytes(size).to_string(),
+        };
+        resolver.fault(start(&typed.segment), knob.key, cause);
+    }
+    let objects = (size / OBJECT_BYTES_USUAL).max(OBJECTS_LEAST);
+    let objects_max = resolver.number_or(&knobs::STORE_OBJECTS_MAX, &typed.objects_max, objects);
+    Store {
+        path,
+        size: Bytes(size),
+        segment: Bytes(segment),
+        objects_max,
+    }
+}
+
+/// 64 MiB, or the largest power of two of which [`SEGMENTS_MIN`] fit.
+fn segment_preset(size: u64) -> u64 {
+    let fitting = (size / SEGMENTS_MIN).max(MIB);
+    (1u64 << fitting.ilog2()).min(64 * MIB)
+}
+
+fn limits(resolver: &mut Resolver<'_>, typed: &raw::Limits, store: Bytes) -> Limits {
+    resolver.enter("[limits]", 0);
+    let head_max = resolver.number(&knobs::LIMITS_HEAD_MAX, &typed.head_max);
+    let fields_max = resolver.number(&knobs::LIMITS_FIELDS_MAX, &typed.fields_max);
+    let target_max = target_max(resolver, typed, head_max);
+    let head_timeout = resolver.number(&knobs::LIMITS_HEAD_TIMEOUT, &typed.head_timeout);
+    let body_rate_min = resolver.number(&knobs::LIMITS_BODY_RATE_MIN, &typed.body_rate_min);
+    let body_grace = resolver.number(&knobs::LIMITS_BODY_GRACE, &typed.body_grace);
+    let idle_timeout = resolver.number(&knobs::LIMITS_IDLE_TIMEOUT, &typed.idle_timeout);
+    let buffers_max = resolver.number(&knobs::LIMITS_BUFFERS_MAX, &typed.buffers_max);
+    let staging_max = resolver.number(&knobs::LIMITS_STAGING_MAX, &typed.staging_max);
+    let object_max = object_max(resolver, typed, store);
+    let window = &knobs::LIMITS_DOWNLOAD_WINDOW;
+    let download_window = resolver.number(window, &typed.download_window);
+    let upload_window = resolver.number(&knobs::LIMITS_UPLOAD_WINDOW, &typed.upload_window);
+    let log_queue_max = resolver.number(&knobs::LIMITS_LOG_QUEUE_MAX, &typed.log_queue_max);
+    Limits {
+        head_max: Bytes(head_max),
+        fields_max: to_usize(fields_max),
+        target_max: Bytes(target_max),
+        head_timeout: Millis(head_timeout),
+        body_rate_min: BytesPerSecond(body_rate_min),
+        body_grace: Millis(body_grace),
+        idle_timeout: Millis(idle_timeout),
+        buffers_max: to_u32(buffers_max),
+        staging_max: to_u32(staging_max),
+        object_max: Bytes(object_max),
+        download_window: Bytes(download_window),
+        upload_window: Bytes(upload_window),
+        log_queue_max: to_usize(log_queue_max),
+    }
+}
+
+fn target_max(resolver: &mut Resolver<'_>, typed: &raw::Limits, head_max: u64) -> u64 {
+    let knob = &knobs::LIMITS_TARGET_MAX;
+    let derived = TARGET_BYTES_USUAL.min(head_max);
+    let target_max = resolver.number_or(knob, &typed.target_max, derived);
+    if target_max > head_max {
+        let cause = Cause::TargetBeyondHead {
+            head: Bytes(head_max).to_string(),
+        };
+        resolver.fault(start(&typed.target_max), knob.key, cause);
+    }
+    target_max
+}
+
+fn object_max(resolver: &mut Resolver<'_>, typed: &raw::Limits, store: Bytes) -> u64 {
+    let knob = &knobs::LIMITS_OBJECT_MAX;
+    let object_max = resolver.number_or(knob, &typed.object_max, GIB.min(store.0));
+    if object_max > store.0 {
+        let cause = Cause::ObjectBeyondStore {
+            size: store.to_string(),
+        };
+        resolver.fault(start(&typed.object_max), knob.key, cause);
+    }
+    object_max
+}
+
+fn admin(
+    resolver: &mut Resolver<'_>,
+    typed: &raw::Admin,
+    listeners: &[(Listener, usize)],
+) -> Admin {
+    resolver.enter("[admin]", 0);
+    let address = admin_address(resolver, &typed.address).unwrap_or(ADMIN_ADDRESS_NONE);
+    let token = resolver.secret(&knobs::ADMIN_TOKEN, &typed.token);
+    if let Some(said) = &token {
+        let visible = said.text.bytes().all(|byte| byte.is_ascii_graphic());
+        if !visible || !(TOKEN_BYTES_MIN..=TOKEN_BYTES_MAX).contains(&said.text.len()) {
+            resolver.fault(said.at, knobs::ADMIN_TOKEN.key, Cause::BadToken);
+        }
+    }
+    if let AdminAddress::Tcp(tcp) = address {
+        if !tcp.ip().is_loopback() && typed.token.is_none() {
+            resolver.fault(start(&typed.address), ADMIN_KEY, Cause::AdminWithoutToken);
+        }
+        let taken = listeners
+            .iter()
+            .find(|(listener, _)| listener.address == tcp);
+        if let Some((_, at)) = taken.filter(|_| tcp.port() != 0) {
+            let first_line = resolver.source.place(*at).line;
+            let cause = Cause::Duplicate {
+                value: tcp.to_string(),
+                first_line,
+            };
+            resolver.fault(start(&typed.address), ADMIN_KEY, cause);
+        }
+    }
+    Admin {
+        address,
+        token: token.map(|said| said.text),
+    }
+}
+
+fn admin_address(resolver: &mut Resolver<'_>, typed: &Cell) -> Option<AdminAddress> {
+    let said = resolver.text(&knobs::ADMIN_ADDRESS, typed)?;
+    let address = names::admin_address(&said.text, &resolver.source.folder);
+    match &address {
+        Some(address) => resolver.show_as(&address.to_string()),
+        None => {
+            let cause = Cause::NotAnAdminAddress(format!("{:?}", said.text));
+            resolver.fault(said.at, ADMIN_KEY, cause);
+        }
+    }
+    address
+}
+
+fn access_log(resolver: &mut Resolver<'_>, typed: &raw::AccessLog) -> AccessLog {
+    resolver.enter("[access_log]", 0);
+    let said = resolver.text(&knobs::ACCESS_LOG_PATH, &typed.path);
+    let target = match said.as_ref().map(|said| said.text.as_str()) {
+        Some("off") => LogTarget::Off,
+        Some("stderr") => LogTarget::Stderr,
+        Some("stdout") | None => LogTarget::Stdout,
+        Some(file) => {
+            let path = resolver.source.folder.join(file);
+            resolver.show_as(&path.to_string_lossy());
+            LogTarget::File(path)
+        }
+    };
+    let format = match resolver.text(&knobs::ACCESS_LOG_FORMAT, &typed.format) {
+        Some(said) if said.text == "text" => LogFormat::Text,
+        Some(_) | None => LogFormat::Json,
+    };
+    AccessLog { target, format }
+}
+
+/// Where a value stands, if the file says it.
+pub(super) fn start(cell: &Cell) -> Option<usize> {
+    cell.as_ref().map(|cell| cell.span().start)
+}
+
+/// For values whose row bounds them far below the type's greatest.
+pub(super) fn to_usize(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+fn to_u32(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+const ADMIN_KEY: &str = knobs::ADMIN_ADDRESS.key;
+/// Stands for an address that was faulty, in a config that is dropped.
+const ADMIN_ADDRESS_NONE: AdminAddress = AdminAddress::Unix(PathBuf::new());
+const TOKEN_BYTES_MIN: usize = 16;
+const TOKEN_BYTES_MAX: usize = 256;
+/// What the index reckons with for one object when the file does not say.
+const OBJECT_BYTES_USUAL: u64 = 8 * KIB;
+const OBJECTS_LEAST: u64 = 65_536;
+const TARGET_BYTES_USUAL: u64 = 8 * KIB;

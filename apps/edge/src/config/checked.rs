@@ -1,0 +1,297 @@
+//! The config as it is meant: plain structs per part, complete, in base units, judged against the
+//! bounds and against each other. Everything that runs is built from these and never from the file.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::knobs::Knob;
+use super::units::{Bytes, BytesPerSecond, Millis};
+
+/// A whole config that passed every rule.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// The file as the user named it.
+    pub file: String,
+    /// `[server]`
+    pub server: Server,
+    /// `[[listener]]`, at least one, at most [`super::LISTENERS_MAX`].
+    pub listeners: Vec<Listener>,
+    /// `[store]`
+    pub store: Store,
+    /// `[[site]]`, at least one, at most [`super::SITES_MAX`].
+    pub sites: Vec<Site>,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[access_log]`
+    pub access_log: AccessLog,
+    /// `[limits]`
+    pub limits: Limits,
+    /// Every value that holds, in the table's order: what `edge check` prints.
+    pub effective: Vec<Effective>,
+}
+
+/// `[server]`
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Worker threads, at least 1.
+    pub workers: usize,
+    /// Fill threads, at least 1.
+    pub fill_threads: usize,
+    /// Connections in all workers together; never fewer than workers.
+    pub max_connections: u32,
+    /// How sockets are driven.
+    pub transport: TransportChoice,
+    /// How long a drain may take.
+    pub drain_timeout: Millis,
+}
+
+/// `server.transport`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransportChoice {
+    /// What the host allows; in this build the same as [`TransportChoice::Uring`].
+    Auto,
+    /// io_uring, or a start-up error.
+    Uring,
+}
+
+/// `[[listener]]`
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// Where clients connect.
+    pub address: SocketAddr,
+}
+
+/// `[store]`
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// Folder of the store.
+    pub path: PathBuf,
+    /// Size of its file.
+    pub size: Bytes,
+    /// Size of one segment; whole MiB, at least [`super::SEGMENTS_MIN`] of them fit `size`.
+    pub segment: Bytes,
+    /// Objects that the index has room for.
+    pub objects_max: u64,
+}
+
+/// `[[site]]`
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// Hosts that it answers for; no pattern stands twice in a config.
+    pub hosts: Vec<HostPattern>,
+    /// Where its content comes from.
+    pub origin: Origin,
+    /// How long a client's connection may rest after an exchange with this site.
+    pub idle_timeout: Millis,
+}
+
+/// A host name, or a group of them; lower case, without a port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum HostPattern {
+    /// `*`: every host that no other pattern takes.
+    Any,
+    /// `*.example.com`, kept as `.example.com`: every host that ends in it.
+    Below(String),
+    /// Exactly this host.
+    Exact(String),
+}
+
+/// `origin = { … }` of a site.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// At least one, at most [`super::URLS_MAX`].
+    pub urls: Vec<OriginUrl>,
+    /// Authorities for https instead of the platform's; only with an https URL.
+    pub ca: Option<PathBuf>,
+    /// Until a connection is open.
+    pub connect_timeout: Millis,
+    /// From the request's end to the response's head.
+    pub first_byte_timeout: Millis,
+    /// Within a body.
+    pub between_bytes_timeout: Millis,
+    /// Connections at once in each fill thread.
+    pub connections_max: usize,
+    /// Fetches that may wait for one.
+    pub queue_max: usize,
+    /// How long an unused connection is kept.
+    pub idle_timeout: Millis,
+}
+
+/// One URL of an origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginUrl {
+    /// Whether TLS is spoken.
+    pub scheme: Scheme,
+    /// Host name in lower case, IPv4 address, or IPv6 address without brackets.
+    pub host: String,
+    /// The port, 80 or 443 unless it was said.
+    pub port: u16,
+}
+
+/// The scheme of an origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain HTTP.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+/// `[admin]`
+#[derive(Clone)]
+pub struct Admin {
+    /// Where it listens.
+    pub address: AdminAddress,
+    /// The secret that requests carry; always there when `address` is not loopback.
+    pub token: Option<String>,
+}
+
+/// Where the admin API listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A unix socket at this path.
+    Unix(PathBuf),
+}
+
+/// `[access_log]`
+#[derive(Debug, Clone)]
+pub struct AccessLog {
+    /// Where lines go.
+    pub target: LogTarget,
+    /// Their form.
+    pub format: LogFormat,
+}
+
+/// Where access log lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogTarget {
+    /// Nowhere: no line is made.
+    Off,
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// This file, opened for appending, opened anew on SIGHUP.
+    File(PathBuf),
+}
+
+/// The form of an access log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object per line.
+    Json,
+    /// One line of text.
+    Text,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Size of a request's head.
+    pub head_max: Bytes,
+    /// Field lines in a head, at most 100.
+    pub fields_max: usize,
+    /// Size of a target; never more than `head_max`.
+    pub target_max: Bytes,
+    /// From a head's first byte to its end.
+    pub head_timeout: Millis,
+    /// Least rate of bodies.
+    pub body_rate_min: BytesPerSecond,
+    /// How long a body may lag behind that rate.
+    pub body_grace: Millis,
+    /// How long a connection may rest.
+    pub idle_timeout: Millis,
+    /// Receive buffers in each worker.
+    pub buffers_max: u32,
+    /// Staging blocks.
+    pub staging_max: u32,
+    /// Largest stored body; never more than the store.
+    pub object_max: Bytes,
+    /// Bytes of one response in memory.
+    pub download_window: Bytes,
+    /// Bytes of one request body in memory.
+    pub upload_window: Bytes,
+    /// Access log lines that may wait in each worker.
+    pub log_queue_max: usize,
+}
+
+/// One value that holds.
+#[derive(Debug, Clone)]
+pub struct Effective {
+    /// The table's header, such as `[[site]]`.
+    pub header: &'static str,
+    /// Which one of the repeating tables, from 0.
+    pub index: usize,
+    /// Its row.
+    pub knob: &'static Knob,
+    /// The value in the form in which it can be typed; null when it is not set, and for secrets
+    /// the text [`super::SECRET`].
+    pub value: serde_json::Value,
+    /// Whether the file says it; else it is the default.
+    pub set: bool,
+}
+
+impl fmt::Debug for Admin {
+    /// The token itself is never printed.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let token = self.token.as_ref().map(|_| super::SECRET);
+        out.debug_struct("Admin")
+            .field("address", &self.address)
+            .field("token", &token)
+            .finish()
+    }
+}
+
+impl fmt::Display for AdminAddress {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(out),
+            Self::Unix(path) => write!(out, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => out.write_str("*"),
+            Self::Below(suffix) => write!(out, "*{suffix}"),
+            Self::Exact(host) => out.write_str(host),
+        }
+    }
+}
+
+impl Scheme {
+    /// The port that need not be said.
+    #[must_use]
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        })
+    }
+}
+
+impl fmt::Display for OriginUrl {
+    /// Always with the port, so that equal URLs print equal.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scheme, host, port } = self;
+        if host.contains(':') {
+            write!(out, "{scheme}://[{host}]:{port}")
+        } else {
+            write!(out, "{scheme}://{host}:{port}")
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! What can be wrong with a config file: one cause per rule, each with its remedy.
+//!
+//! A fault prints as `file:line:column: key: cause`, and on a second line the remedy.
+
+use std::fmt;
+
+use serde_json::json;
+
+use super::units::UnitFault;
+
+/// A place in the file; both count from 1, columns in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The file as the user named it.
+    pub file: String,
+    /// Where in the file; `None` when it is about what is not there, or about the file itself.
+    pub place: Option<Place>,
+    /// The key with dots; empty when it is about the file itself.
+    pub key: String,
+    /// What is wrong.
+    pub cause: Cause,
+}
+
+/// Everything that is wrong with one file; never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faults(pub Vec<Fault>);
+
+/// The rules that a config file can break.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// The file cannot be read, with the system's word for why.
+    Unreadable(String),
+    /// The file is larger than [`super::FILE_BYTES_MAX`].
+    FileTooLarge,
+    /// It is not TOML, with the parser's words.
+    Syntax(String),
+    /// No such key.
+    UnknownKey {
+        /// The key that was probably meant, with dots.
+        near: Option<&'static str>,
+        /// The keys that may stand there.
+        known: Vec<&'static str>,
+    },
+    /// A table was needed and something else was found; `array` when `[[…]]` is meant.
+    NotATable {
+        /// The table is one that repeats.
+        array: bool,
+    },
+    /// The value's type is not the one needed.
+    WrongType {
+        /// What was needed, for people.
+        wanted: String,
+        /// What was found, for people.
+        found: &'static str,
+    },
+    /// A size, duration or rate that does not read as one.
+    Unit {
+        /// The text as typed.
+        typed: String,
+        /// What is wrong with it.
+        fault: UnitFault,
+        /// An example of the right form.
+        example: String,
+    },
+    /// Below the least value.
+    Below {
+        /// The value as typed.
+        typed: String,
+        /// The least value.
+        least: String,
+    },
+    /// Above the greatest value.
+    Above {
+        /// The value as typed.
+        typed: String,
+        /// The greatest value.
+        most: String,
+    },
+    /// None of the words that the knob takes.
+    NotAChoice {
+        /// The word as typed.
+        typed: String,
+        /// The words that it takes.
+        words: &'static [&'static str],
+    },
+    /// The key must be set and is not.
+    Missing,
+    /// The repeating table must be there at least once and is not.
+    NoTable,
+    /// A list without items, or a text without characters.
+    Empty,
+    /// More items than a list or the file may have.
+    TooMany {
+        /// The greatest count.
+        most: usize,
+    },
+    /// No IP address with a port.
+    NotAnAddress(String),
+    /// Neither IP address with port nor `unix:PATH`.
+    NotAnAdminAddress(String),
+    /// No host name or pattern.
+    NotAHost(String),
+    /// No URL of an origin.
+    NotAUrl(String),
+    /// Said already, in the line given.
+    Duplicate {
+        /// The value, in normal form.
+        value: String,
+        /// Where it stands first.
+        first_line: usize,
+    },
+    /// The admin address is not loopback, and there is no token.
+    AdminWithoutToken,
+    /// The token is shorter, longer, or of other characters than it may be.
+    BadToken,
+    /// A CA file, but no `https` URL.
+    CaWithoutHttps,
+    /// The CA file cannot be read, with the system's word for why.
+    CaUnreadable(String),
+    /// Segments are whole MiB.
+    SegmentNotWhole,
+    /// The store must hold at least [`super::SEGMENTS_MIN`] segments.
+    SegmentTooLarge {
+        /// The size of the store.
+        size: String,
+    },
+    /// The largest object would be larger than the store.
+    ObjectBeyondStore {
+        /// The size of the store.
+        size: String,
+    },
+    /// A target that is larger than the head that holds it.
+    TargetBeyondHead {
+        /// The greatest head.
+        head: String,
+    },
+    /// Fewer connections than workers.
+    FewerConnectionsThanWorkers {
+        /// How many workers there are.
+        workers: u64,
+    },
+    /// TLS on a listener: not in this build.
+    TlsLater,
+    /// The epoll transport: not in this build.
+    EpollLater,
+    /// The memory tier: not in this build.
+    MemoryTierLater,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(why) => write!(out, "cannot be read: {why}"),
+            Self::FileTooLarge => write!(out, "larger than {}", super::FILE_BYTES_MAX),
+            Self::Syntax(message) => write!(out, "not TOML: {}", message.replace('\n', ", ")),
+            Self::UnknownKey { .. } => out.write_str("unknown key"),
+            Self::NotATable { array: false } => out.write_str("must be a table"),
+            Self::NotATable { array: true } => out.write_str("must be a table that may repeat"),
+            Self::WrongType { wanted, found } => write!(out, "needs {wanted}, found {found}"),
+            Self::Unit { typed, fault, .. } => match fault {
+                UnitFault::NoUnit => write!(out, "{typed} has no unit"),
+                UnitFault::UnknownUnit => write!(out, "{typed} has an unknown unit"),
+                UnitFault::NoNumber => write!(out, "{typed} has no whole number before its unit"),
+                UnitFault::TooLarge => write!(out, "{typed} is beyond all bounds"),
+            },
+            Self::Below { typed, least } => write!(out, "{typed} is below the least, {least}"),
+            Self::Above { typed, most } => write!(out, "{typed} is above the greatest, {most}"),
+            Self::NotAChoice { typed, .. } => write!(out, "{typed} is not known"),
+            Self::Missing => out.write_str("must be set"),
+            Self::NoTable => out.write_str("must stand in the file at least once"),
+            Self::Empty => out.write_str("is empty"),
+            Self::TooMany { most } => write!(out, "more than {most}"),
+            Self::NotAnAddress(typed) => write!(out, "{typed} is no IP address with a port"),
+            Self::NotAnAdminAddress(typed) => {
+                write!(
+                    out,
+                    "{typed} is neither an IP address with a port nor a unix socket"
+                )
+            }
+            Self::NotAHost(typed) => write!(out, "{typed} is no host name or pattern"),
+            Self::NotAUrl(typed) => write!(out, "{typed} is no URL of an origin"),
+            Self::Duplicate { value, first_line } => {
+                write!(out, "{value} stands already in line {first_line}")
+            }
+            Self::AdminWithoutToken => {
+                out.write_str("others than this machine could reach it, and there is no token")
+            }
+            Self::BadToken => out.write_str("is no token"),
+            Self::CaWithoutHttps => out.write_str("none of the site's urls is https"),
+            Self::CaUnreadable(why) => write!(out, "cannot be read: {why}"),
+            Self::SegmentNotWhole => out.write_str("is not a whole number of MiB"),
+            Self::SegmentTooLarge { size } => {
+                write!(
+                    out,
+                    "fewer than {} segments fit a store of {size}",
+                    super::SEGMENTS_MIN
+                )
+            }
+            Self::ObjectBeyondStore { size } => {
+                write!(out, "an object could be larger than the store of {size}")
+            }
+            Self::TargetBeyondHead { head } => {
+                write!(out, "a target could be larger than a head of {head}")
+            }
+            Self::FewerConnectionsThanWorkers { workers } => {
+                write!(out, "fewer connections than the {workers} workers")
+            }
+            Self::TlsLater => out.write_str("this build serves plain HTTP only"),
+            Self::EpollLater => out.write_str("this build drives sockets with io_uring only"),
+            Self::MemoryTierLater => out.write_str("this build has no memory tier"),
+        }
+    }
+}
+
+impl Cause {
+    /// What to do about it, as one imperative sentence without a full stop.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Unreadable(_) => "name a file that exists and that this user may read".into(),
+            Self::FileTooLarge => "split the sites over several edges".into(),
+            Self::Syntax(_) => "correct the line; strings stand in double quotes".into(),
+            Self::UnknownKey {
+                near: Some(near), ..
+            } => format!("did you mean {near}?"),
+            Self::UnknownKey { near: None, known } => {
+                format!("remove it; known here: {}", known.join(", "))
+            }
+            Self::NotATable { array: false } => "write it as [table] with keys below".into(),
+            Self::NotATable { array: true } => "write it as [[table]] with keys below".into(),
+            Self::WrongType { wanted, .. } => format!("write {wanted}"),
+            Self::Unit { example, .. } => format!("write it like {example}"),
+            Self::Below { least, .. } => format!("use {least} or more"),
+            Self::Above { most, .. } => format!("use {most} or less"),
+            Self::NotAChoice { words, .. } => format!("use one of: {}", words.join(", ")),
+            Self::Missing | Self::NoTable => "add it; `edge check --help` shows all keys".into(),
+            Self::Empty => "say at least one".into(),
+            Self::TooMany { most } => format!("use at most {most}"),
+            Self::NotAnAddress(_) => "write it like \"127.0.0.1:8080\" or \"[::]:80\"".into(),
+            Self::NotAnAdminAddress(_) => {
+                "write it like \"127.0.0.1:9900\" or \"unix:/run/longhold.sock\"".into()
+            }
+            Self::NotAHost(_) => {
+                "write it like \"www.example.com\", \"*.example.com\" or \"*\", without a port"
+                    .into()
+            }
+            Self::NotAUrl(_) => {
+                "write it like \"http://127.0.0.1:9000\": scheme, host and port, without a path"
+                    .into()
+            }
+            Self::Duplicate { .. } => "remove one of the two".into(),
+            Self::AdminWithoutToken => "set admin.token, or use 127.0.0.1".into(),
+            Self::BadToken => "use 16 to 256 visible ASCII characters without spaces".into(),
+            Self::CaWithoutHttps => "remove ca, or use an https:// url".into(),
+            Self::CaUnreadable(_) => "name a PEM file that this user may read".into(),
+            Self::SegmentNotWhole => "write it like \"64MiB\"".into(),
+            Self::SegmentTooLarge { .. } => "remove it, or make store.size larger".into(),
+            Self::ObjectBeyondStore { .. } => "make it smaller, or store.size larger".into(),
+            Self::TargetBeyondHead { .. } => "make it smaller, or limits.head_max larger".into(),
+            Self::FewerConnectionsThanWorkers { .. } => "raise it, or lower server.workers".into(),
+            Self::TlsLater => "remove tls from the listener".into(),
+            Self::EpollLater => "use \"auto\" or \"uring\"".into(),
+            Self::MemoryTierLater => "remove it; the page cache keeps what is hot".into(),
+        }
+    }
+}
+
+impl Fault {
+    /// The fault as an object for `--json`.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        json!({
+            "file": self.file,
+            "line": self.place.map(|place| place.line),
+            "column": self.place.map(|place| place.column),
+            "key": self.key,
+            "cause": self.cause.to_string(),
+            "remedy": self.cause.remedy(),
+        })
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.file)?;
+        if let Some(Place { line, column }) = self.place {
+            write!(out, ":{line}:{column}")?;
+        }
+        if !self.key.is_empty() {
+            write!(out, ": {}", self.key)?;
+        }
+        write!(out, ": {}\n  remedy: {}", self.cause, self.cause.remedy())
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, fault) in self.0.iter().enumerate() {
+            if index > 0 {
+                out.write_str("\n")?;
+            }
+            fault.fmt(out)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Faults {}

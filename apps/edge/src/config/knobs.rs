@@ -1,0 +1,332 @@
+//! The one table of everything that the config file can say.
+//!
+//! One row per knob: key, unit, default, bounds, what a change needs, and what it does. `--help`,
+//! the dump of `edge check` and the page `knobs.md` are written from it, the names that the file
+//! may use are checked against it, and a test walks it.
+
+use std::fmt::{self, Write as _};
+
+use super::units::{
+    Bytes, BytesPerSecond, GIB, HOUR, KIB, MIB, MINUTE, Millis, SECOND, TIB, UnitFault,
+    parse_bytes, parse_millis, parse_rate,
+};
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Knob {
+    /// Path in the file, with dots: `site.origin.urls`. `listener` and `site` repeat.
+    pub key: &'static str,
+    /// What kind of value it takes.
+    pub unit: Unit,
+    /// What holds when the file says nothing.
+    pub preset: Preset,
+    /// Least value in base units; only for numbers.
+    pub least: u64,
+    /// Greatest value in base units; only for numbers.
+    pub most: u64,
+    /// What a change of the value needs.
+    pub change: Change,
+    /// What it does, in one or two sentences.
+    pub doc: &'static str,
+}
+
+/// What kind of value a knob takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// A whole number without a unit.
+    Count,
+    /// A size; base unit bytes.
+    Bytes,
+    /// A duration; base unit milliseconds.
+    Time,
+    /// Bytes per second.
+    Rate,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Text, described by the word given.
+    Text(&'static str),
+    /// A list of texts, each described by the word given.
+    List(&'static str),
+}
+
+/// What holds when the file says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// This number, in base units.
+    Number(u64),
+    /// This text or word.
+    Text(&'static str),
+    /// A value that follows from something else, as described.
+    Derived(&'static str),
+    /// Nothing: the knob is off unless set.
+    Absent,
+    /// The file must say it.
+    Required,
+}
+
+/// What a change of a knob needs in order to take hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// A restart of the process.
+    Restart,
+}
+
+impl Unit {
+    /// Reads text in this unit into base units; for the number-like units with a suffix.
+    ///
+    /// # Errors
+    /// What is wrong with the text. [`UnitFault::NoNumber`] for the units that are not numbers.
+    pub fn parse(self, text: &str) -> Result<u64, UnitFault> {
+        match self {
+            Self::Bytes => parse_bytes(text),
+            Self::Time => parse_millis(text),
+            Self::Rate => parse_rate(text),
+            Self::Count | Self::Choice(_) | Self::Text(_) | Self::List(_) => {
+                Err(UnitFault::NoNumber)
+            }
+        }
+    }
+
+    /// Writes a number of base units so that it can be typed back.
+    #[must_use]
+    pub fn show(self, value: u64) -> String {
+        match self {
+            Self::Bytes => Bytes(value).to_string(),
+            Self::Time => Millis(value).to_string(),
+            Self::Rate => BytesPerSecond(value).to_string(),
+            Self::Count | Self::Choice(_) | Self::Text(_) | Self::List(_) => value.to_string(),
+        }
+    }
+
+    /// Whether values are numbers, with bounds.
+    #[must_use]
+    pub const fn is_number(self) -> bool {
+        matches!(self, Self::Count | Self::Bytes | Self::Time | Self::Rate)
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count => out.write_str("count"),
+            Self::Bytes => out.write_str("size"),
+            Self::Time => out.write_str("duration"),
+            Self::Rate => out.write_str("size per second"),
+            Self::Choice(words) => out.write_str(&words.join(" | ")),
+            Self::Text(what) => out.write_str(what),
+            Self::List(what) => write!(out, "list of {what}"),
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Restart => out.write_str("restart"),
+        }
+    }
+}
+
+impl Knob {
+    /// The last part of the key: what stands before the `=`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.key.rsplit('.').next().unwrap_or(self.key)
+    }
+
+    /// The default as text for people.
+    #[must_use]
+    pub fn preset_text(&self) -> String {
+        match self.preset {
+            Preset::Number(value) => self.unit.show(value),
+            Preset::Text(text) | Preset::Derived(text) => text.to_owned(),
+            Preset::Absent => "not set".to_owned(),
+            Preset::Required => "must be set".to_owned(),
+        }
+    }
+
+    /// The bounds as text for people; empty for what is no number.
+    #[must_use]
+    pub fn bounds_text(&self) -> String {
+        if self.unit.is_number() {
+            format!(
+                "{} to {}",
+                self.unit.show(self.least),
+                self.unit.show(self.most)
+            )
+        } else {
+            String::new()
+        }
+    }
+}
+
+/// The table as text for a terminal, at most 100 columns wide.
+#[must_use]
+pub fn help() -> String {
+    let mut text = String::from("Config keys (sizes: 64MiB, durations: 10s, lists: [\"a\"]):\n");
+    for knob in ALL {
+        let bounds = knob.bounds_text();
+        let between = if bounds.is_empty() { "" } else { ", " };
+        let unit = knob.unit;
+        let preset = knob.preset_text();
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "\n  {}  ({unit}{between}{bounds}; default: {preset})",
+            knob.key
+        );
+        for line in wrap(knob.doc, 92) {
+            let _ = writeln!(text, "      {line}");
+        }
+    }
+    text
+}
+
+/// The table as a Markdown page: `knobs.md` beside this file is this text, and a test says so.
+#[must_use]
+pub fn markdown() -> String {
+    let mut text = String::from(
+        "| key | value | default | bounds | change needs | what it does |\n\
+         |---|---|---|---|---|---|\n",
+    );
+    for knob in ALL {
+        let unit = knob.unit.to_string().replace('|', "or");
+        let (preset, bounds) = (knob.preset_text(), knob.bounds_text());
+        let Knob {
+            key, change, doc, ..
+        } = knob;
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "| `{key}` | {unit} | {preset} | {bounds} | {change} | {doc} |"
+        );
+    }
+    text
+}
+
+fn wrap(text: &str, columns_max: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines
+            .last_mut()
+            .filter(|line| line.len() + 1 + word.len() <= columns_max);
+        match line {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+macro_rules! knobs {
+    ($($name:ident = $key:literal, $unit:expr, $preset:expr, $least:expr, $most:expr, $doc:literal;)*) => {
+        $(
+            #[doc = concat!("`", $key, "`: ", $doc)]
+            pub static $name: Knob = Knob {
+                key: $key,
+                unit: $unit,
+                preset: $preset,
+                least: $least,
+                most: $most,
+                change: Change::Restart,
+                doc: $doc,
+            };
+        )*
+        /// Every row, in the order in which the file would say them.
+        pub static ALL: &[&Knob] = &[$(&$name),*];
+    };
+}
+
+use Preset::{Absent, Derived, Number, Required};
+use Unit::{Choice, Count, List, Rate, Time};
+
+knobs! {
+    SERVER_WORKERS = "server.workers", Count, Derived("the number of cores"), 1, 1024,
+        "Threads that serve clients, each with its own ring and its own share of the connections.";
+    SERVER_FILL_THREADS = "server.fill_threads", Count, Number(1), 1, 64,
+        "Threads that fetch from the origins. One is enough for most hosts, because a hit never meets them.";
+    SERVER_MAX_CONNECTIONS = "server.max_connections", Count, Number(20_000), 64, 8_388_608,
+        "Connections held at once, parked ones included, in all workers together. Memory is computed from it.";
+    SERVER_TRANSPORT = "server.transport", Choice(&["auto", "uring"]), Preset::Text("auto"), 0, 0,
+        "How sockets are driven. Both words mean io_uring in this build.";
+    SERVER_DRAIN_TIMEOUT = "server.drain_timeout", Time, Number(30 * SECOND), SECOND, HOUR,
+        "After the first SIGTERM: how long exchanges that have begun may take before they are cut.";
+
+    LISTENER_ADDRESS = "listener.address", Unit::Text("IP:port"), Required, 0, 0,
+        "Where clients connect. Port 0 lets the kernel choose; the choice is said at start.";
+
+    STORE_PATH = "store.path", Unit::Text("folder"), Preset::Text("cache"), 0, 0,
+        "Folder of the store; made when missing. Relative to the folder of the config file.";
+    STORE_SIZE = "store.size", Unit::Bytes, Number(GIB), 16 * MIB, 64 * TIB,
+        "Size of the store's file, taken from the disk at the first start and never changed after.";
+    STORE_SEGMENT = "store.segment", Unit::Bytes,
+        Derived("64MiB, or a smaller power of two so that there are at least 8"), MIB, 256 * MIB,
+        "Size of one segment of the file: the unit in which old objects give way to new ones. Whole MiB, and the store must hold at least 8.";
+    STORE_OBJECTS_MAX = "store.objects_max", Count,
+        Derived("one for each 8KiB of store.size, at least 65536"), 1024, 17_179_869_184,
+        "Objects that the index has room for; each takes 16 B of memory, rounded up to a power of two.";
+
+    LIMITS_HEAD_MAX = "limits.head_max", Unit::Bytes, Number(32 * KIB), KIB, 256 * KIB,
+        "Size of a request's head; beyond it 431.";
+    LIMITS_FIELDS_MAX = "limits.fields_max", Count, Number(100), 8, 100,
+        "Field lines in a request's head; beyond them 431.";
+    LIMITS_TARGET_MAX = "limits.target_max", Unit::Bytes,
+        Derived("8KiB, or limits.head_max if that is less"), 256, 64 * KIB,
+        "Size of a request's target; beyond it 414.";
+    LIMITS_HEAD_TIMEOUT = "limits.head_timeout", Time, Number(10 * SECOND), 100, 10 * MINUTE,
+        "How long a head may take from its first byte to its end; beyond it 408.";
+    LIMITS_BODY_RATE_MIN = "limits.body_rate_min", Rate, Number(KIB), 1, GIB,
+        "Least rate of a request body, and of a client that takes a response; below it the connection is closed.";
+    LIMITS_BODY_GRACE = "limits.body_grace", Time, Number(5 * SECOND), 100, 10 * MINUTE,
+        "How long a body may lag behind that rate before it counts.";
+    LIMITS_IDLE_TIMEOUT = "limits.idle_timeout", Time, Number(75 * SECOND), SECOND, 24 * HOUR,
+        "How long a connection may rest between two exchanges, and before its first.";
+    LIMITS_BUFFERS_MAX = "limits.buffers_max", Count, Number(1024), 16, 1_048_576,
+        "Receive buffers of 16KiB in each worker. Only connections with bytes in hand hold one.";
+    LIMITS_STAGING_MAX = "limits.staging_max", Count, Number(64), 4, 65_536,
+        "Staging blocks of 256KiB through which bodies reach the store; without a free one a body is served unstored.";
+    LIMITS_OBJECT_MAX = "limits.object_max", Unit::Bytes,
+        Derived("1GiB, or store.size if that is less"), KIB, TIB,
+        "Largest body that is stored; larger ones are streamed through.";
+    LIMITS_DOWNLOAD_WINDOW = "limits.download_window", Unit::Bytes, Number(MIB), 64 * KIB, 64 * MIB,
+        "Bytes of one response from an origin held in memory while its slowest reader lags; then the origin waits.";
+    LIMITS_UPLOAD_WINDOW = "limits.upload_window", Unit::Bytes, Number(256 * KIB), 16 * KIB, 16 * MIB,
+        "Bytes of one request body held in memory while the origin lags; then the client waits.";
+    LIMITS_LOG_QUEUE_MAX = "limits.log_queue_max", Count, Number(8192), 16, 1_048_576,
+        "Access log lines that may wait in each worker; beyond them lines are dropped and counted.";
+
+    SITE_HOSTS = "site.hosts", List("host names"), Required, 0, 0,
+        "Hosts that the site answers for: \"www.example.com\", \"*.example.com\" for all below it, or \"*\" for every other.";
+    SITE_IDLE_TIMEOUT = "site.idle_timeout", Time, Derived("limits.idle_timeout"), SECOND, 24 * HOUR,
+        "How long a client's connection may rest between two exchanges after it has asked for this site.";
+    SITE_ORIGIN_URLS = "site.origin.urls", List("URLs"), Required, 0, 0,
+        "Where the site's content comes from: http:// or https://, host, and port if it is not the usual one.";
+    SITE_ORIGIN_CA = "site.origin.ca", Unit::Text("file"), Absent, 0, 0,
+        "PEM file of the authorities that https origins are checked against, instead of the platform's. Relative to the folder of the config file.";
+    SITE_ORIGIN_CONNECT_TIMEOUT = "site.origin.connect_timeout", Time, Number(5 * SECOND), 10, 10 * MINUTE,
+        "How long a connection to the origin may take to open, TLS included.";
+    SITE_ORIGIN_FIRST_BYTE_TIMEOUT = "site.origin.first_byte_timeout", Time, Number(30 * SECOND), 10, HOUR,
+        "How long the origin may take from the end of the request to the head of its response.";
+    SITE_ORIGIN_BETWEEN_BYTES_TIMEOUT = "site.origin.between_bytes_timeout", Time, Number(30 * SECOND), 10, HOUR,
+        "How long the origin may be silent within a body.";
+    SITE_ORIGIN_CONNECTIONS_MAX = "site.origin.connections_max", Count, Number(256), 1, 65_536,
+        "Connections to the site's origin at once, in each fill thread.";
+    SITE_ORIGIN_QUEUE_MAX = "site.origin.queue_max", Count, Number(1024), 1, 1_048_576,
+        "Fetches that may wait for such a connection; the next one is answered 503 with Retry-After.";
+    SITE_ORIGIN_IDLE_TIMEOUT = "site.origin.idle_timeout", Time, Number(60 * SECOND), SECOND, HOUR,
+        "How long an unused connection to the origin is kept for the next fetch.";
+
+    ADMIN_ADDRESS = "admin.address", Unit::Text("IP:port or unix:PATH"), Preset::Text("127.0.0.1:9900"), 0, 0,
+        "Where the admin API listens. An address that is not loopback needs admin.token.";
+    ADMIN_TOKEN = "admin.token", Unit::Text("16 to 256 visible characters"), Absent, 0, 0,
+        "Secret that admin requests carry as \"Authorization: Bearer …\"; /healthz, /readyz and the page itself need none.";
+
+    ACCESS_LOG_PATH = "access_log.path", Unit::Text("stdout, stderr, off, or a file"), Preset::Text("stdout"), 0, 0,
+        "Where one line per exchange goes. A file is opened anew on SIGHUP. Relative to the folder of the config file.";
+    ACCESS_LOG_FORMAT = "access_log.format", Choice(&["json", "text"]), Preset::Text("json"), 0, 0,
+        "Form of the line.";
+}

@@ -1,0 +1,235 @@
+//! The memory that a config implies: one function, whose parts are printed by `edge check` and
+//! taken by the start-up code, so that what is printed is what is taken.
+
+use std::fmt::{self, Write as _};
+
+use serde_json::{Value, json};
+
+use super::checked::Checked;
+use super::units::{Bytes, KIB};
+
+/// The memory that a config implies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryPlan {
+    /// Slots of connections, in all workers together.
+    pub slots_count: u64,
+    /// Receive buffers, in all workers together.
+    pub buffers_count: u64,
+    /// Staging blocks, in all fill threads together.
+    pub staging_count: u64,
+    /// Slots of the store's index, a power of two.
+    pub index_slots: u64,
+    /// Segments of the store.
+    pub segments_count: u64,
+    /// Rows of pin counters: one per thread that reads the store.
+    pub pin_rows: u64,
+    /// Everything, for people and sums.
+    pub parts: Vec<Part>,
+}
+
+/// One line of the plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// What it is.
+    pub name: &'static str,
+    /// How many of them.
+    pub count: u64,
+    /// How large each is.
+    pub each_bytes: u64,
+    /// When it is taken.
+    pub when: When,
+}
+
+/// When memory is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Reserved at start; the system hands out its pages as they are first used.
+    Start,
+    /// At most, under full load.
+    Load,
+    /// In the kernel, at most, with every connection parked; sockets not included.
+    Kernel,
+}
+
+impl MemoryPlan {
+    /// Computes the plan.
+    #[must_use]
+    pub fn of(config: &Checked) -> Self {
+        let Checked {
+            server,
+            store,
+            sites,
+            limits,
+            ..
+        } = config;
+        let (workers, fill_threads) = (server.workers as u64, server.fill_threads as u64);
+        let slots_count = u64::from(server.max_connections);
+        let buffers_count = workers * u64::from(limits.buffers_max);
+        let staging_count = u64::from(limits.staging_max);
+        let index_slots = store.objects_max.next_power_of_two();
+        let segments_count = store.size.0 / store.segment.0.max(1);
+        let pin_rows = workers + fill_threads;
+        let fetches: u64 = sites
+            .iter()
+            .map(|site| site.origin.connections_max as u64 * fill_threads)
+            .sum();
+        let log_lines = workers * limits.log_queue_max as u64;
+        let part = |name, count, each_bytes, when| Part {
+            name,
+            count,
+            each_bytes,
+            when,
+        };
+        let parts = vec![
+            part("connection slots", slots_count, SLOT_BYTES, When::Start),
+            part(
+                "reactor's slot state",
+                slots_count,
+                REACTOR_SLOT_BYTES,
+                When::Start,
+            ),
+            part("timer wheels", workers, WHEEL_BYTES, When::Start),
+            part("receive buffers", buffers_count, BUFFER_BYTES, When::Start),
+            part("staging blocks", staging_count, STAGING_BYTES, When::Start),
+            part("store index", index_slots, INDEX_SLOT_BYTES, When::Start),
+            part(
+                "segment pins",
+                segments_count * pin_rows,
+                PIN_BYTES,
+                When::Start,
+            ),
+            part(
+                "response windows",
+                fetches,
+                limits.download_window.0,
+                When::Load,
+            ),
+            part(
+                "request windows",
+                fetches,
+                limits.upload_window.0,
+                When::Load,
+            ),
+            part("access log queues", log_lines, LOG_LINE_BYTES, When::Load),
+            part("parked polls", slots_count, POLL_BYTES, When::Kernel),
+        ];
+        Self {
+            slots_count,
+            buffers_count,
+            staging_count,
+            index_slots,
+            segments_count,
+            pin_rows,
+            parts,
+        }
+    }
+
+    /// Bytes of all parts taken at that time.
+    #[must_use]
+    pub fn total(&self, when: When) -> Bytes {
+        let parts = self.parts.iter().filter(|part| part.when == when);
+        Bytes(parts.map(Part::bytes).fold(0, u64::saturating_add))
+    }
+
+    /// The plan as an object for `--json`.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let part = |part: &Part| {
+            json!({
+                "name": part.name,
+                "count": part.count,
+                "each_bytes": part.each_bytes,
+                "bytes": part.bytes(),
+                "when": part.when.word(),
+            })
+        };
+        json!({
+            "parts": self.parts.iter().map(part).collect::<Vec<_>>(),
+            "start_bytes": self.total(When::Start).0,
+            "load_bytes": self.total(When::Load).0,
+            "kernel_bytes": self.total(When::Kernel).0,
+        })
+    }
+
+    /// The plan as lines for people, each with `prefix` before it.
+    #[must_use]
+    pub fn text(&self, prefix: &str) -> String {
+        let mut text = String::new();
+        for when in [When::Start, When::Load, When::Kernel] {
+            let (total, heading) = (rounded(self.total(when).0), when.heading());
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{prefix}{total:>10}  {heading}");
+            for part in self.parts.iter().filter(|part| part.when == when) {
+                let (bytes, each) = (rounded(part.bytes()), Bytes(part.each_bytes));
+                let Part { name, count, .. } = part;
+                let _ = writeln!(text, "{prefix}{bytes:>10}    {name}: {count} × {each}");
+            }
+        }
+        text
+    }
+}
+
+impl fmt::Display for MemoryPlan {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.text(""))
+    }
+}
+
+impl Part {
+    /// All of them together.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.count.saturating_mul(self.each_bytes)
+    }
+}
+
+impl When {
+    /// One word, for JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Load => "load",
+            Self::Kernel => "kernel",
+        }
+    }
+
+    const fn heading(self) -> &'static str {
+        match self {
+            Self::Start => "reserved at start",
+            Self::Load => "at most beside it, under full load",
+            Self::Kernel => "at most in the kernel, sockets not included",
+        }
+    }
+}
+
+/// A size to one decimal, for people; what is exact is in the JSON form.
+fn rounded(bytes: u64) -> String {
+    let names = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let step = (bytes.max(1).ilog2() / 10).min(5);
+    let name = names.get(step as usize).copied().unwrap_or("B");
+    if step == 0 {
+        return format!("{bytes} {name}");
+    }
+    let tenths = u128::from(bytes) * 10 / (1u128 << (10 * step));
+    format!("{}.{} {name}", tenths / 10, tenths % 10)
+}
+
+/// One slot of a connection: one cache line.
+pub const SLOT_BYTES: u64 = 64;
+/// What the reactor keeps for each slot.
+pub const REACTOR_SLOT_BYTES: u64 = 8;
+/// One worker's timer wheel: 1,024 buckets of one slot number.
+pub const WHEEL_BYTES: u64 = 4 * KIB;
+/// One receive buffer.
+pub const BUFFER_BYTES: u64 = 16 * KIB;
+/// One staging block.
+pub const STAGING_BYTES: u64 = 256 * KIB;
+/// One slot of the store's index.
+pub const INDEX_SLOT_BYTES: u64 = 16;
+/// One pin counter.
+pub const PIN_BYTES: u64 = 4;
+/// One waiting access log line, as far as experience goes.
+pub const LOG_LINE_BYTES: u64 = 512;
+/// What the kernel keeps for one armed poll.
+pub const POLL_BYTES: u64 = 256;
