@@ -1,1 +1,2 @@
 //! The load engine behind conn-bomb.
+pub mod content;
