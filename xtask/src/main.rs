@@ -1,2 +1,36 @@
-//! Runs the checks.
-fn main() {}
+//! `cargo xtask …`: the project's checks, benches and load tests, one command each.
+//!
+//! It orchestrates cargo and the project's own binaries, and holds no logic of its own beyond the
+//! checks of [`tidy`]. A subcommand is a module with arguments and `run`, and two lines here.
+
+mod test;
+mod tidy;
+mod tree;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Runs the project's checks.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Command {
+    /// Checks the tree against the house rules: sizes, dependencies, unsafe code, dead files.
+    Tidy(tidy::Arguments),
+    /// Runs everything that has to pass: format, clippy, tidy, tests, loom models, documentation.
+    Test(test::Arguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Command::parse() {
+        Command::Tidy(arguments) => tidy::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

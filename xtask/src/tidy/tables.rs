@@ -1,0 +1,63 @@
+//! The tables that tidy compares the tree with. A change here is a change of the design: say why.
+
+use super::dependencies::CrateRow;
+use super::fence::Fenced;
+
+/// What each crate may use. Arrows point downwards only.
+pub(super) const CRATES: &[CrateRow] = &[
+    pure("crates/capacity", &[], &[]),
+    pure("crates/conn", &["http1"], &[]),
+    pure("crates/gateway", &["http1", "policy"], &[]),
+    pure("crates/http1", &[], &["http", "httparse"]),
+    pure("crates/policy", &[], &["http"]),
+    plain("crates/loadgen", &["http1", "tls", "transport"]),
+    plain("crates/origin", &["conn", "store"]),
+    plain("crates/store", &[]),
+    plain("crates/telemetry", &[]),
+    plain("crates/tls", &[]),
+    plain("crates/transport", &[]),
+    top("apps/conn-bomb"),
+    top("apps/edge"),
+    top("benches"),
+    CrateRow {
+        ours: Some(&[]),
+        ..top("xtask")
+    },
+];
+
+/// Where unsafe code may stand, and how much. Counts only fall, or rise with a reason.
+pub(super) const FENCE: &[Fenced] = &[];
+
+/// A crate without clock, thread, file or socket: it may use `foreign` and nothing else.
+const fn pure(
+    folder: &'static str,
+    ours: &'static [&'static str],
+    foreign: &'static [&'static str],
+) -> CrateRow {
+    CrateRow {
+        folder,
+        ours: Some(ours),
+        pure: Some(foreign),
+        anyhow: false,
+    }
+}
+
+/// A crate that meets the world.
+const fn plain(folder: &'static str, ours: &'static [&'static str]) -> CrateRow {
+    CrateRow {
+        folder,
+        ours: Some(ours),
+        pure: None,
+        anyhow: false,
+    }
+}
+
+/// A program or tool on top of everything.
+const fn top(folder: &'static str) -> CrateRow {
+    CrateRow {
+        folder,
+        ours: None,
+        pure: None,
+        anyhow: true,
+    }
+}
