@@ -132,7 +132,12 @@ impl OriginPool {
         let shared = &self.shared;
         let counters = &shared.counters;
         OriginStats {
-            idle: shared.idle.borrow().len(),
+            idle: shared
+                .idle
+                .borrow()
+                .iter()
+                .filter(|idle| idle.connection.is_usable())
+                .count(),
             in_use: shared.in_use(),
             queued: shared.queued.get(),
             opened: counters.opened.get(),

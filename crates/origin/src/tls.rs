@@ -46,12 +46,14 @@ pub(crate) fn handshake_error(error: &io::Error) -> FetchError {
 }
 
 fn roots_from(path: &Path) -> Result<RootCertStore, ConfigError> {
-    let failed = |error: pem::Error| match error {
-        pem::Error::Io(error) => ConfigError::CaFileUnreadable {
-            path: path.to_owned(),
-            kind: error.kind(),
-        },
-        _ => ConfigError::CaFileMalformed(path.to_owned()),
+    let failed = |error: pem::Error| {
+        if let pem::Error::Io(error) = error {
+            return ConfigError::CaFileUnreadable {
+                path: path.to_owned(),
+                kind: error.kind(),
+            };
+        }
+        ConfigError::CaFileMalformed(path.to_owned())
     };
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(path).map_err(failed)? {

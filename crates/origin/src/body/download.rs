@@ -559,7 +559,7 @@ impl<E: Clone> State<E> {
     fn read(&self, position: u64, max_bytes: usize) -> Next<E> {
         let start = self.pieces.start();
         if position < start {
-            // DL-2: what left memory below a reader is in the extent.
+            // OR-8: what left memory below a reader is in the extent.
             let end = start
                 .min(self.written)
                 .min(position.saturating_add(max_bytes as u64));
