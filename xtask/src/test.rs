@@ -139,7 +139,8 @@ fn loom_packages() -> Result<Vec<String>> {
 }
 
 /// Loom replaces the atomics of everything that is compiled, so it builds into a folder of its own;
-/// optimised, because models are all about speed, but without the slow parts of our release profile.
+/// optimised, because models are all about speed, but without the slow parts of our release
+/// profile.
 fn loom(package: &str) -> Command {
     let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
     flags.push_str(" --cfg loom");

@@ -155,8 +155,8 @@ impl AccessLog {
         ))
     }
 
-    /// Asks the writer to open its file again under its name, as after a rotation. If that fails, it
-    /// goes on with the file that it has, and says so in the log.
+    /// Asks the writer to open its file again under its name, as after a rotation. If that fails,
+    /// it goes on with the file that it has, and says so in the log.
     pub fn reopen(&self) {
         self.shared.reopen.store(true, Relaxed);
         self.thread.unpark();
@@ -172,7 +172,8 @@ impl AccessLog {
     /// threads that log have ended; what they push later is not written.
     ///
     /// # Errors
-    /// [`ShutdownTimeout`] if the sink does not take it within `timeout`; the thread is left behind.
+    /// [`ShutdownTimeout`] if the sink does not take it within `timeout`; the thread is left
+    /// behind.
     pub fn shutdown(self, timeout: Duration) -> Result<Stats, ShutdownTimeout> {
         self.shared.ask_to_stop(&self.thread);
         let outcome = self.ended.recv_timeout(timeout);

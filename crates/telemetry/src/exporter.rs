@@ -1,9 +1,9 @@
 //! The registry of all threads' cells, and `/metrics`.
 //!
 //! Counters and gauges are published into the `metrics` facade as absolute values, once per render,
-//! and rendered by `metrics-exporter-prometheus`. That exporter builds histograms only out of single
-//! samples, which it buffers until somebody drains them; ours are counted already, so their text is
-//! appended here, in the same exposition format.
+//! and rendered by `metrics-exporter-prometheus`. That exporter builds histograms only out of
+//! single samples, which it buffers until somebody drains them; ours are counted already, so their
+//! text is appended here, in the same exposition format.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -32,8 +32,8 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Makes `threads` sets of cells and hands each out once: to the workers, to the fill threads, and
-    /// one to whoever publishes the process' own totals.
+    /// Makes `threads` sets of cells and hands each out once: to the workers, to the fill threads,
+    /// and one to whoever publishes the process' own totals.
     #[must_use]
     pub fn new(threads: usize, build: &BuildInfo<'_>) -> (Self, Vec<WorkerCounters>) {
         let sets: Vec<_> = (0..threads).map(|_| Arc::new(Cells::new())).collect();
@@ -80,8 +80,8 @@ impl Registry {
         snapshot
     }
 
-    /// The Prometheus text (exposition format 0.0.4) of this moment. Also runs the exporter's upkeep,
-    /// so nothing gathers between scrapes.
+    /// The Prometheus text (exposition format 0.0.4) of this moment. Also runs the exporter's
+    /// upkeep, so nothing gathers between scrapes.
     #[must_use]
     pub fn render(&self) -> String {
         let snapshot = self.publish();

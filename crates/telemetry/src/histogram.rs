@@ -68,8 +68,8 @@ impl Distribution {
         self.sum_us
     }
 
-    /// An upper bound of the `quantile` (0.0–1.0) in microseconds, at most 1/8 too high; 0 if nothing
-    /// was observed, [`u64::MAX`] if it lies above [`VALUE_US_MAX`].
+    /// An upper bound of the `quantile` (0.0–1.0) in microseconds, at most 1/8 too high; 0 if
+    /// nothing was observed, [`u64::MAX`] if it lies above [`VALUE_US_MAX`].
     #[must_use]
     pub fn quantile_us(&self, quantile: f64) -> u64 {
         let count = self.count();

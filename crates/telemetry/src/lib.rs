@@ -1,4 +1,5 @@
-//! What the edge tells about itself: counters, latency histograms, the access log, the start-up log.
+//! What the edge tells about itself: counters, latency histograms, the access log, the start-up
+//! log.
 //!
 //! Everything here is written by a thread that must not wait, and read by one that may:
 //!
@@ -19,7 +20,8 @@
 //! - **TM-1** Counting or observing is a relaxed load and a relaxed store in a cell that one thread
 //!   writes: no lock, no read-modify-write, no allocation, no shared cache line.
 //! - **TM-2** The memory of a [`Registry`] is fixed when it is made, whatever is counted later.
-//! - **TM-3** A metric is one row of [`names`]; its enum variant, its text and its cell come from it.
+//! - **TM-3** A metric is one row of [`names`]; its enum variant, its text and its cell come from
+//!   it.
 //! - **TM-4** Rendered text is valid Prometheus exposition: a family has one type line, counters
 //!   never fall, and histogram buckets are cumulative and end in `+Inf` = count.
 //! - **TM-5** Logging an exchange never blocks and never allocates: it is copied into a bounded

@@ -2,8 +2,8 @@
 //!
 //! A row makes the variant, its cell in every [`WorkerCounters`](crate::WorkerCounters), its
 //! description and its line in `/metrics`; nothing else names it (TM-3). Rows of one family differ
-//! in the value of one label. Names end as Prometheus asks: counters in `_total`, bytes in `_bytes`,
-//! times in `_seconds`.
+//! in the value of one label. Names end as Prometheus asks: counters in `_total`, bytes in
+//! `_bytes`, times in `_seconds`.
 
 /// The unit of a metric, as its name also says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

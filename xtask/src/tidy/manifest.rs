@@ -6,8 +6,8 @@ use super::Problem;
 
 /// Checks one manifest: the workspace's for reasons, the others for leaning on it.
 ///
-/// It reads lines, not TOML: each dependency stands on a line of its own in this tree, and comments,
-/// which are what is asked for, are lost to a TOML parser.
+/// It reads lines, not TOML: each dependency stands on a line of its own in this tree, and
+/// comments, which are what is asked for, are lost to a TOML parser.
 pub(super) fn check(path: &Path, text: &str) -> Vec<Problem> {
     let is_root = path == Path::new("Cargo.toml");
     let is_fuzz = path.components().any(|part| part.as_os_str() == "fuzz");

@@ -90,18 +90,25 @@ pub(super) fn is_cfg_test(attributes: &[syn::Attribute]) -> bool {
 fn lines_with_code(text: &str, tokens: TokenStream) -> Vec<bool> {
     let lines: Vec<&str> = text.lines().collect();
     let mut has_code = vec![false; lines.len()];
+    let is_comment = |token: &TokenTree| {
+        let start = token.span().start();
+        let mut rest = lines
+            .get(start.line - 1)
+            .map_or("", |line| line)
+            .chars()
+            .skip(start.column);
+        rest.next() == Some('/') && matches!(rest.next(), Some('/' | '*'))
+    };
     let mut mark = |span: proc_macro2::Span| {
-        let (start, end) = (span.start(), span.end());
-        let first = lines.get(start.line - 1).copied().unwrap_or_default();
-        let is_comment = first.chars().nth(start.column) == Some('/')
-            && matches!(first.chars().nth(start.column + 1), Some('/' | '*'));
-        if !is_comment {
-            for line in has_code.iter_mut().take(end.line).skip(start.line - 1) {
-                *line = true;
-            }
-        }
+        let (first, last) = (span.start().line, span.end().line);
+        has_code
+            .iter_mut()
+            .take(last)
+            .skip(first - 1)
+            .for_each(|line| *line = true);
     };
     visit_tokens(tokens, &mut |token| match token {
+        _ if is_comment(token) => {}
         TokenTree::Group(group) => {
             mark(group.span_open());
             mark(group.span_close());

@@ -1,8 +1,9 @@
 //! A record as a line: JSON, or the combined format with the cache word and the duration behind it.
 //!
-//! Whatever bytes the peer sent, a line stays one line (TM-6). JSON: valid UTF-8 as it is, with JSON's
-//! escapes and all control characters escaped; each malformed sequence becomes U+FFFD. Text: quotes,
-//! backslashes and all bytes outside printable ASCII become `\xHH`, as nginx and Apache write them.
+//! Whatever bytes the peer sent, a line stays one line (TM-6). JSON: valid UTF-8 as it is, with
+//! JSON's escapes and all control characters escaped; each malformed sequence becomes U+FFFD. Text:
+//! quotes, backslashes and all bytes outside printable ASCII become `\xHH`, as nginx and Apache
+//! write them.
 
 use std::io::Write as _;
 
@@ -142,7 +143,8 @@ struct Civil {
 }
 
 impl Civil {
-    /// Days to a date by 400-year eras that begin on 1 March, so that leap days come last in a year.
+    /// Days to a date by 400-year eras that begin on 1 March, so that leap days come last in a
+    /// year.
     fn from_unix_ms(unix_ms: u64) -> Self {
         let days = unix_ms / MS_PER_DAY + DAYS_TO_1970;
         let (era, of_era) = (days / DAYS_PER_ERA, days % DAYS_PER_ERA);

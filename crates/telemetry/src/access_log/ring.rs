@@ -5,8 +5,8 @@
 //!             ▲ read (moved by the consumer)             ▲ write (moved by the producer)
 //! ```
 //! Words are stored relaxed, then `write` is stored with release; the consumer loads `write` with
-//! acquire, reads words relaxed, then stores `read` with release, which the producer acquires before
-//! it writes over them. So every word that is read was written before it, by happens-before.
+//! acquire, reads words relaxed, then stores `read` with release, which the producer acquires
+//! before it writes over them. So every word that is read was written before it, by happens-before.
 //! Checked with every interleaving by `tests/loom.rs`.
 
 #[cfg(not(loom))]
@@ -73,8 +73,8 @@ impl Producer {
         true
     }
 
-    /// Whether at least half of the queue is in use. Looks at the consumer's progress, which lies on
-    /// its cache line, only when it seems so.
+    /// Whether at least half of the queue is in use. Looks at the consumer's progress, which lies
+    /// on its cache line, only when it seems so.
     pub fn is_half_full(&mut self) -> bool {
         let half = self.ring.words.len() as u64 / 2;
         if self.free() <= half {
