@@ -158,20 +158,31 @@ metrics! {
     "longhold_origin_received_bytes_total" Bytes "Body bytes received from origins." {
         OriginReceivedBytes,
     }
-    "longhold_origin_errors_total" Count "Fetches that failed, by fault." {
+    "longhold_origin_errors_total" Count "Fetches that failed, by the fault's name in the log." {
         OriginErrorConnectRefused "error" = "connect-refused",
         OriginErrorConnectTimeout "error" = "connect-timeout",
         OriginErrorConnectFailed "error" = "connect-failed",
+        OriginErrorConnectFault "error" = "connect-fault",
+        OriginErrorUnreachable "error" = "unreachable",
+        OriginErrorExhausted "error" = "exhausted",
         OriginErrorDns "error" = "dns",
         OriginErrorTls "error" = "tls",
+        OriginErrorTlsCertificate "error" = "tls-certificate",
+        OriginErrorTlsHandshake "error" = "tls-handshake",
         OriginErrorFirstByteTimeout "error" = "first-byte-timeout",
         OriginErrorReadTimeout "error" = "read-timeout",
         OriginErrorReset "error" = "reset",
+        OriginErrorNoResponse "error" = "no-response",
         OriginErrorBadResponse "error" = "bad-response",
+        OriginErrorHeadTooLarge "error" = "head-too-large",
         OriginErrorPoolFull "error" = "pool-full",
+        OriginErrorQueueTimeout "error" = "queue-timeout",
         OriginErrorTruncated "error" = "truncated",
         OriginErrorUploadAborted "error" = "upload-aborted",
         OriginErrorAbandoned "error" = "abandoned",
+        OriginErrorStopped "error" = "stopped",
+        OriginErrorBadTarget "error" = "bad-target",
+        OriginErrorTunnelUnsupported "error" = "tunnel-unsupported",
     }
     "longhold_store_lookups_total" Count "Lookups in the store, by result." {
         StoreHits "result" = "hit",
