@@ -302,6 +302,14 @@ impl fmt::Display for Fault {
     }
 }
 
+impl Faults {
+    /// All of them as an object for `--json`.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        json!({ "valid": false, "faults": self.0.iter().map(Fault::json).collect::<Vec<_>>() })
+    }
+}
+
 impl fmt::Display for Faults {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, fault) in self.0.iter().enumerate() {

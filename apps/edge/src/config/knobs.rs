@@ -223,7 +223,8 @@ fn wrap(text: &str, columns_max: usize) -> Vec<String> {
 }
 
 macro_rules! knobs {
-    ($($name:ident = $key:literal, $unit:expr, $preset:expr, $least:expr, $most:expr, $doc:literal;)*) => {
+    ($($name:ident = $key:literal, $unit:expr, $preset:expr, $least:expr, $most:expr,
+        $doc:literal;)*) => {
         $(
             #[doc = concat!("`", $key, "`: ", $doc)]
             pub static $name: Knob = Knob {
@@ -248,9 +249,11 @@ knobs! {
     SERVER_WORKERS = "server.workers", Count, Derived("the number of cores"), 1, 1024,
         "Threads that serve clients, each with its own ring and its own share of the connections.";
     SERVER_FILL_THREADS = "server.fill_threads", Count, Number(1), 1, 64,
-        "Threads that fetch from the origins. One is enough for most hosts, because a hit never meets them.";
+        "Threads that fetch from the origins. One is enough for most hosts, because a hit never \
+         meets them.";
     SERVER_MAX_CONNECTIONS = "server.max_connections", Count, Number(20_000), 64, 8_388_608,
-        "Connections held at once, parked ones included, in all workers together. Memory is computed from it.";
+        "Connections held at once, parked ones included, in all workers together. Memory is \
+         computed from it.";
     SERVER_TRANSPORT = "server.transport", Choice(&["auto", "uring"]), Preset::Text("auto"), 0, 0,
         "How sockets are driven. Both words mean io_uring in this build.";
     SERVER_DRAIN_TIMEOUT = "server.drain_timeout", Time, Number(30 * SECOND), SECOND, HOUR,
@@ -264,11 +267,13 @@ knobs! {
     STORE_SIZE = "store.size", Unit::Bytes, Number(GIB), 16 * MIB, 64 * TIB,
         "Size of the store's file, taken from the disk at the first start and never changed after.";
     STORE_SEGMENT = "store.segment", Unit::Bytes,
-        Derived("64MiB, or a smaller power of two so that there are at least 8"), MIB, 256 * MIB,
-        "Size of one segment of the file: the unit in which old objects give way to new ones. Whole MiB, and the store must hold at least 8.";
+        Derived("64MiB, or less so that 8 fit"), MIB, 256 * MIB,
+        "Size of one segment of the file: the unit in which old objects give way to new ones. \
+         Whole MiB, and the store must hold at least 8.";
     STORE_OBJECTS_MAX = "store.objects_max", Count,
-        Derived("one for each 8KiB of store.size, at least 65536"), 1024, 17_179_869_184,
-        "Objects that the index has room for; each takes 16 B of memory, rounded up to a power of two.";
+        Derived("one for each 8KiB of store.size"), 1024, 17_179_869_184,
+        "Objects that the index has room for; each takes 16 B of memory, rounded up to a power \
+         of two.";
 
     LIMITS_HEAD_MAX = "limits.head_max", Unit::Bytes, Number(32 * KIB), KIB, 256 * KIB,
         "Size of a request's head; beyond it 431.";
@@ -280,7 +285,8 @@ knobs! {
     LIMITS_HEAD_TIMEOUT = "limits.head_timeout", Time, Number(10 * SECOND), 100, 10 * MINUTE,
         "How long a head may take from its first byte to its end; beyond it 408.";
     LIMITS_BODY_RATE_MIN = "limits.body_rate_min", Rate, Number(KIB), 1, GIB,
-        "Least rate of a request body, and of a client that takes a response; below it the connection is closed.";
+        "Least rate of a request body, and of a client that takes a response; below it the \
+         connection is closed.";
     LIMITS_BODY_GRACE = "limits.body_grace", Time, Number(5 * SECOND), 100, 10 * MINUTE,
         "How long a body may lag behind that rate before it counts.";
     LIMITS_IDLE_TIMEOUT = "limits.idle_timeout", Time, Number(75 * SECOND), SECOND, 24 * HOUR,
@@ -288,45 +294,61 @@ knobs! {
     LIMITS_BUFFERS_MAX = "limits.buffers_max", Count, Number(1024), 16, 1_048_576,
         "Receive buffers of 16KiB in each worker. Only connections with bytes in hand hold one.";
     LIMITS_STAGING_MAX = "limits.staging_max", Count, Number(64), 4, 65_536,
-        "Staging blocks of 256KiB through which bodies reach the store; without a free one a body is served unstored.";
+        "Staging blocks of 256KiB through which bodies reach the store; without a free one a \
+         body is served unstored.";
     LIMITS_OBJECT_MAX = "limits.object_max", Unit::Bytes,
         Derived("1GiB, or store.size if that is less"), KIB, TIB,
         "Largest body that is stored; larger ones are streamed through.";
     LIMITS_DOWNLOAD_WINDOW = "limits.download_window", Unit::Bytes, Number(MIB), 64 * KIB, 64 * MIB,
-        "Bytes of one response from an origin held in memory while its slowest reader lags; then the origin waits.";
-    LIMITS_UPLOAD_WINDOW = "limits.upload_window", Unit::Bytes, Number(256 * KIB), 16 * KIB, 16 * MIB,
+        "Bytes of one response from an origin held in memory while its slowest reader lags; then \
+         the origin waits.";
+    LIMITS_UPLOAD_WINDOW = "limits.upload_window", Unit::Bytes, Number(256 * KIB), 16 * KIB,
+        16 * MIB,
         "Bytes of one request body held in memory while the origin lags; then the client waits.";
     LIMITS_LOG_QUEUE_MAX = "limits.log_queue_max", Count, Number(8192), 16, 1_048_576,
         "Access log lines that may wait in each worker; beyond them lines are dropped and counted.";
 
     SITE_HOSTS = "site.hosts", List("host names"), Required, 0, 0,
-        "Hosts that the site answers for: \"www.example.com\", \"*.example.com\" for all below it, or \"*\" for every other.";
-    SITE_IDLE_TIMEOUT = "site.idle_timeout", Time, Derived("limits.idle_timeout"), SECOND, 24 * HOUR,
-        "How long a client's connection may rest between two exchanges after it has asked for this site.";
+        "Hosts that the site answers for: \"www.example.com\", \"*.example.com\" for all below \
+         it, or \"*\" for every other.";
+    SITE_IDLE_TIMEOUT = "site.idle_timeout", Time, Derived("limits.idle_timeout"), SECOND,
+        24 * HOUR,
+        "How long a client's connection may rest between two exchanges after it has asked for \
+         this site.";
     SITE_ORIGIN_URLS = "site.origin.urls", List("URLs"), Required, 0, 0,
-        "Where the site's content comes from: http:// or https://, host, and port if it is not the usual one.";
+        "Where the site's content comes from: http:// or https://, host, and port if it is not \
+         the usual one.";
     SITE_ORIGIN_CA = "site.origin.ca", Unit::Text("file"), Absent, 0, 0,
-        "PEM file of the authorities that https origins are checked against, instead of the platform's. Relative to the folder of the config file.";
-    SITE_ORIGIN_CONNECT_TIMEOUT = "site.origin.connect_timeout", Time, Number(5 * SECOND), 10, 10 * MINUTE,
+        "PEM file of the authorities that https origins are checked against, instead of the \
+         platform's. Relative to the folder of the config file.";
+    SITE_ORIGIN_CONNECT_TIMEOUT = "site.origin.connect_timeout", Time, Number(5 * SECOND), 10,
+        10 * MINUTE,
         "How long a connection to the origin may take to open, TLS included.";
-    SITE_ORIGIN_FIRST_BYTE_TIMEOUT = "site.origin.first_byte_timeout", Time, Number(30 * SECOND), 10, HOUR,
+    SITE_ORIGIN_FIRST_BYTE_TIMEOUT = "site.origin.first_byte_timeout", Time, Number(30 * SECOND),
+        10, HOUR,
         "How long the origin may take from the end of the request to the head of its response.";
-    SITE_ORIGIN_BETWEEN_BYTES_TIMEOUT = "site.origin.between_bytes_timeout", Time, Number(30 * SECOND), 10, HOUR,
+    SITE_ORIGIN_BETWEEN_BYTES_TIMEOUT = "site.origin.between_bytes_timeout", Time,
+        Number(30 * SECOND), 10, HOUR,
         "How long the origin may be silent within a body.";
     SITE_ORIGIN_CONNECTIONS_MAX = "site.origin.connections_max", Count, Number(256), 1, 65_536,
         "Connections to the site's origin at once, in each fill thread.";
     SITE_ORIGIN_QUEUE_MAX = "site.origin.queue_max", Count, Number(1024), 1, 1_048_576,
-        "Fetches that may wait for such a connection; the next one is answered 503 with Retry-After.";
+        "Fetches that may wait for such a connection; the next one is answered 503 with \
+         Retry-After.";
     SITE_ORIGIN_IDLE_TIMEOUT = "site.origin.idle_timeout", Time, Number(60 * SECOND), SECOND, HOUR,
         "How long an unused connection to the origin is kept for the next fetch.";
 
-    ADMIN_ADDRESS = "admin.address", Unit::Text("IP:port or unix:PATH"), Preset::Text("127.0.0.1:9900"), 0, 0,
+    ADMIN_ADDRESS = "admin.address", Unit::Text("IP:port or unix:PATH"),
+        Preset::Text("127.0.0.1:9900"), 0, 0,
         "Where the admin API listens. An address that is not loopback needs admin.token.";
     ADMIN_TOKEN = "admin.token", Unit::Text("16 to 256 visible characters"), Absent, 0, 0,
-        "Secret that admin requests carry as \"Authorization: Bearer …\"; /healthz, /readyz and the page itself need none.";
+        "Secret that admin requests carry as \"Authorization: Bearer …\"; /healthz, /readyz and \
+         the page itself need none.";
 
-    ACCESS_LOG_PATH = "access_log.path", Unit::Text("stdout, stderr, off, or a file"), Preset::Text("stdout"), 0, 0,
-        "Where one line per exchange goes. A file is opened anew on SIGHUP. Relative to the folder of the config file.";
+    ACCESS_LOG_PATH = "access_log.path", Unit::Text("stdout, stderr, off, or a file"),
+        Preset::Text("stdout"), 0, 0,
+        "Where one line per exchange goes. A file is opened anew on SIGHUP. Relative to the \
+         folder of the config file.";
     ACCESS_LOG_FORMAT = "access_log.format", Choice(&["json", "text"]), Preset::Text("json"), 0, 0,
         "Form of the line.";
 }

@@ -1,0 +1,488 @@
+//! One row per rule: what was typed, and what is said of it.
+
+use proptest::prelude::*;
+
+use super::super::checked::{AdminAddress, HostPattern, LogFormat, LogTarget, TransportChoice};
+use super::super::dump;
+use super::{BASE, check_text, faults};
+
+/// Rows that follow [`BASE`], whose five lines come first.
+#[test]
+fn each_fault_says_where_what_and_what_to_do() {
+    let table = [
+        // Shape.
+        (
+            "x",
+            "edge.toml:6:2: not TOML: key with no value, expected `=`\n  \
+          remedy: correct the line; strings stand in double quotes",
+        ),
+        (
+            "[server]\nworkers = 1\nworkers = 2",
+            "edge.toml:8:1: not TOML: duplicate key\n  \
+          remedy: correct the line; strings stand in double quotes",
+        ),
+        (
+            "[server]\nwokers = 1",
+            "edge.toml:7:1: server.wokers: unknown key\n  \
+          remedy: did you mean server.workers?",
+        ),
+        (
+            "[server]\nhosts = []",
+            "edge.toml:7:1: server.hosts: unknown key\n  \
+          remedy: did you mean site.hosts?",
+        ),
+        (
+            "[admin]\ncolour = 1",
+            "edge.toml:7:1: admin.colour: unknown key\n  \
+          remedy: remove it; known here: address, token",
+        ),
+        (
+            "[srv]",
+            "edge.toml:6:2: srv: unknown key\n  \
+          remedy: remove it; known here: server, listener, store, limits, site, admin, access_log",
+        ),
+        (
+            "[[site]]\norigni = {}",
+            "edge.toml:7:1: site.origni: unknown key\n  \
+          remedy: did you mean site.origin?",
+        ),
+        (
+            "[[server]]",
+            "edge.toml:6:3: server: must be a table\n  \
+          remedy: write it as [table] with keys below",
+        ),
+        (
+            "[server]\nworkers = \"4\"",
+            "edge.toml:7:11: server.workers: \
+          needs a number without quotes, found text\n  remedy: write a number without quotes",
+        ),
+        (
+            "[store]\nsize = true",
+            "edge.toml:7:8: store.size: \
+          needs a size such as \"1GiB\", found true or false\n  \
+          remedy: write a size such as \"1GiB\"",
+        ),
+        (
+            "[store]\npath = [\"a\"]",
+            "edge.toml:7:8: store.path: \
+          needs text in double quotes, found a list\n  remedy: write text in double quotes",
+        ),
+        (
+            "[store]\npath = \"\"",
+            "edge.toml:7:8: store.path: is empty\n  \
+          remedy: say at least one",
+        ),
+        // Units and bounds.
+        (
+            "[store]\nsize = 100",
+            "edge.toml:7:8: store.size: 100 has no unit\n  \
+          remedy: write it like \"1GiB\"",
+        ),
+        (
+            "[store]\nsize = \"100\"",
+            "edge.toml:7:8: store.size: \"100\" has no unit\n  \
+          remedy: write it like \"1GiB\"",
+        ),
+        (
+            "[store]\nsize = \"1G\"",
+            "edge.toml:7:8: store.size: \"1G\" has an unknown unit\n  \
+          remedy: write it like \"1GiB\"",
+        ),
+        (
+            "[store]\nsize = \"big\"",
+            "edge.toml:7:8: store.size: \
+          \"big\" has no whole number before its unit\n  remedy: write it like \"1GiB\"",
+        ),
+        (
+            "[store]\nsize = \"99999999999TiB\"",
+            "edge.toml:7:8: store.size: \
+          \"99999999999TiB\" is beyond all bounds\n  remedy: write it like \"1GiB\"",
+        ),
+        (
+            "[store]\nsize = \"0B\"",
+            "edge.toml:7:8: store.size: \
+          \"0B\" is below the least, \"16MiB\"\n  remedy: use \"16MiB\" or more",
+        ),
+        (
+            "[store]\nsize = \"65TiB\"",
+            "edge.toml:7:8: store.size: \
+          \"65TiB\" is above the greatest, \"64TiB\"\n  remedy: use \"64TiB\" or less",
+        ),
+        (
+            "[server]\nworkers = 0",
+            "edge.toml:7:11: server.workers: 0 is below the least, 1\n  \
+          remedy: use 1 or more",
+        ),
+        (
+            "[server]\nworkers = -1",
+            "edge.toml:7:11: server.workers: -1 is below the least, 1\n  \
+          remedy: use 1 or more",
+        ),
+        (
+            "[limits]\nhead_timeout = \"10\"",
+            "edge.toml:7:16: limits.head_timeout: \
+          \"10\" has no unit\n  remedy: write it like \"10s\"",
+        ),
+        (
+            "[limits]\nbody_rate_min = \"1KiB\"",
+            "edge.toml:7:17: limits.body_rate_min: \
+          \"1KiB\" has an unknown unit\n  remedy: write it like \"1KiB/s\"",
+        ),
+        // What this build lacks.
+        (
+            "[server]\ntransport = \"epoll\"",
+            "edge.toml:7:13: server.transport: \
+          this build drives sockets with io_uring only\n  remedy: use \"auto\" or \"uring\"",
+        ),
+        (
+            "[server]\ntransport = \"kqueue\"",
+            "edge.toml:7:13: server.transport: \
+          \"kqueue\" is not known\n  remedy: use one of: auto, uring",
+        ),
+        (
+            "[[listener]]\naddress = \"127.0.0.1:8443\"\ntls = { certificate = \"c\", key = \"k\" }",
+            "edge.toml:8:7: listener.tls: this build serves plain HTTP only\n  \
+          remedy: remove tls from the listener",
+        ),
+        (
+            "[store]\nmemory = \"64MiB\"",
+            "edge.toml:7:10: store.memory: \
+          this build has no memory tier\n  \
+          remedy: remove it; the page cache keeps what is hot",
+        ),
+        // Listeners.
+        (
+            "[[listener]]",
+            "edge.toml:6:1: listener.address: must be set\n  \
+          remedy: add it; `edge check --help` shows all keys",
+        ),
+        (
+            "[[listener]]\naddress = \"localhost:80\"",
+            "edge.toml:7:11: listener.address: \
+          \"localhost:80\" is no IP address with a port\n  \
+          remedy: write it like \"127.0.0.1:8080\" or \"[::]:80\"",
+        ),
+        (
+            "[[listener]]\naddress = \"127.0.0.1:8080\"",
+            "edge.toml:7:11: listener.address: \
+          127.0.0.1:8080 stands already in line 2\n  remedy: remove one of the two",
+        ),
+        // Sites.
+        (
+            "[[site]]\nhosts = [\"a.example\"]",
+            "edge.toml:6:1: site.origin.urls: must be set\n  \
+          remedy: add it; `edge check --help` shows all keys",
+        ),
+        (
+            "[[site]]\nhosts = [\"a.example\"]\norigin = {}",
+            "edge.toml:8:10: site.origin.urls: \
+          must be set\n  remedy: add it; `edge check --help` shows all keys",
+        ),
+        (
+            "[[site]]\norigin = { urls = [\"http://a\"] }",
+            "edge.toml:6:1: site.hosts: \
+          must be set\n  remedy: add it; `edge check --help` shows all keys",
+        ),
+        (
+            "[[site]]\nhosts = []\norigin = { urls = [\"http://a\"] }",
+            "edge.toml:7:9: site.hosts: is empty\n  remedy: say at least one",
+        ),
+        (
+            "[[site]]\nhosts = \"a\"\norigin = { urls = [\"http://a\"] }",
+            "edge.toml:7:9: site.hosts: needs a list such as [\"…\"], found text\n  \
+          remedy: write a list such as [\"…\"]",
+        ),
+        (
+            "[[site]]\nhosts = [\"a.example\", \"a.example:80\"]\norigin = { urls = [\"http://a\"] }",
+            "edge.toml:7:23: site.hosts: \"a.example:80\" is no host name or pattern\n  \
+          remedy: write it like \"www.example.com\", \"*.example.com\" or \"*\", without a port",
+        ),
+        (
+            "[[site]]\nhosts = [\"*\"]\norigin = { urls = [\"http://a\"] }",
+            "edge.toml:7:10: site.hosts: * stands already in line 4\n  \
+          remedy: remove one of the two",
+        ),
+        (
+            "[[site]]\nhosts = [\"a.example\", \"A.EXAMPLE\"]\norigin = { urls = [\"http://a\"] }",
+            "edge.toml:7:23: site.hosts: a.example stands already in line 7\n  \
+          remedy: remove one of the two",
+        ),
+        (
+            "[[site]]\nhosts = [\"a\"]\norigin = { urls = [\"http://a/b\"] }",
+            "edge.toml:8:20: site.origin.urls: \"http://a/b\" is no URL of an origin\n  \
+          remedy: write it like \"http://127.0.0.1:9000\": scheme, host and port, without a path",
+        ),
+        (
+            "[[site]]\nhosts = [\"a\"]\norigin = { urls = [\"http://a\", \"http://A:80/\"] }",
+            "edge.toml:8:32: site.origin.urls: http://a:80 stands already in line 8\n  \
+          remedy: remove one of the two",
+        ),
+        (
+            "[[site]]\nhosts = [\"a\"]\norigin = { urls = [\"http://a\"], ca = \"ca.pem\" }",
+            "edge.toml:8:38: site.origin.ca: none of the site's urls is https\n  \
+          remedy: remove ca, or use an https:// url",
+        ),
+        (
+            "[[site]]\nhosts = [\"a\"]\norigin = { urls = [\"https://a\"], ca = \"none.pem\" }",
+            "edge.toml:8:39: site.origin.ca: cannot be read: entity not found\n  \
+          remedy: name a PEM file that this user may read",
+        ),
+        // Admin.
+        (
+            "[admin]\naddress = \"9900\"",
+            "edge.toml:7:11: admin.address: \
+          \"9900\" is neither an IP address with a port nor a unix socket\n  \
+          remedy: write it like \"127.0.0.1:9900\" or \"unix:/run/longhold.sock\"",
+        ),
+        (
+            "[admin]\naddress = \"0.0.0.0:9900\"",
+            "edge.toml:7:11: admin.address: \
+          others than this machine could reach it, and there is no token\n  \
+          remedy: set admin.token, or use 127.0.0.1",
+        ),
+        (
+            "[admin]\ntoken = \"short\"",
+            "edge.toml:7:9: admin.token: is no token\n  \
+          remedy: use 16 to 256 visible ASCII characters without spaces",
+        ),
+        (
+            "[admin]\naddress = \"127.0.0.1:8080\"",
+            "edge.toml:7:11: admin.address: \
+          127.0.0.1:8080 stands already in line 2\n  remedy: remove one of the two",
+        ),
+        (
+            "[access_log]\nformat = \"xml\"",
+            "edge.toml:7:10: access_log.format: \
+          \"xml\" is not known\n  remedy: use one of: json, text",
+        ),
+        // Relations.
+        (
+            "[server]\nworkers = 100\nmax_connections = 64",
+            "edge.toml:8:19: \
+          server.max_connections: fewer connections than the 100 workers\n  \
+          remedy: raise it, or lower server.workers",
+        ),
+        (
+            "[store]\nsize = \"1GiB\"\nsegment = \"256MiB\"",
+            "edge.toml:8:11: store.segment: \
+          fewer than 8 segments fit a store of 1GiB\n  \
+          remedy: remove it, or make store.size larger",
+        ),
+        (
+            "[store]\nsegment = \"1500KiB\"",
+            "edge.toml:7:11: store.segment: \
+          is not a whole number of MiB\n  remedy: write it like \"64MiB\"",
+        ),
+        (
+            "[limits]\nobject_max = \"2GiB\"",
+            "edge.toml:7:14: limits.object_max: \
+          an object could be larger than the store of 1GiB\n  \
+          remedy: make it smaller, or store.size larger",
+        ),
+        (
+            "[limits]\nhead_max = \"4KiB\"\ntarget_max = \"5KiB\"",
+            "edge.toml:8:14: \
+          limits.target_max: a target could be larger than a head of 4KiB\n  \
+          remedy: make it smaller, or limits.head_max larger",
+        ),
+    ];
+    for (typed, said) in table {
+        assert_eq!(faults(&format!("{BASE}{typed}\n")), said, "for:\n{typed}");
+    }
+}
+
+#[test]
+fn file_without_listener_and_site_needs_both() {
+    assert_eq!(
+        faults(""),
+        "edge.toml: [[listener]]: must stand in the file at least once\n  \
+         remedy: add it; `edge check --help` shows all keys\n\
+         edge.toml: [[site]]: must stand in the file at least once\n  \
+         remedy: add it; `edge check --help` shows all keys"
+    );
+}
+
+#[test]
+fn faults_come_together_in_the_order_of_the_file() {
+    let text =
+        format!("{BASE}[limits]\nfields_max = 0\n[server]\nworkers = 0\n[store]\nsize = 1\n");
+    let faults = check_text(&text).unwrap_err();
+    let keys: Vec<&str> = faults.0.iter().map(|fault| fault.key.as_str()).collect();
+    assert_eq!(keys, ["limits.fields_max", "server.workers", "store.size"]);
+}
+
+#[test]
+fn columns_count_characters() {
+    let text =
+        format!("{BASE}[[site]]\nhosts = [\"ä\"]\norigin = {{ urls = [\"http://ä\", 1] }}\n");
+    let faults = check_text(&text).unwrap_err();
+    let places: Vec<_> = faults.0.iter().map(|fault| fault.place.unwrap()).collect();
+    assert_eq!((places[0].line, places[0].column), (7, 10));
+    assert_eq!((places[1].line, places[1].column), (8, 32));
+}
+
+#[test]
+fn fault_as_json_has_place_cause_and_remedy() {
+    let faults = check_text(&format!("{BASE}[server]\nworkers = 0\n")).unwrap_err();
+    assert_eq!(
+        faults.json(),
+        serde_json::json!({ "valid": false, "faults": [{
+            "file": "edge.toml", "line": 7, "column": 11, "key": "server.workers",
+            "cause": "0 is below the least, 1", "remedy": "use 1 or more",
+        }]})
+    );
+}
+
+/// A file that says all that can be said comes out as it was meant.
+#[test]
+fn full_config_is_read_as_it_is_meant() {
+    let config = check_text(FULL).unwrap();
+    assert_eq!(config.server.workers, 4);
+    assert_eq!(config.server.transport, TransportChoice::Uring);
+    assert_eq!(config.server.drain_timeout.0, 1500);
+    assert_eq!(config.listeners[1].address, "[::]:0".parse().unwrap());
+    assert_eq!(config.store.path.to_str(), Some("/var/cache/longhold"));
+    assert_eq!(config.store.size.0, 2_000_000_000);
+    assert_eq!(config.store.segment.0, 32 << 20);
+    let hosts = &config.sites[0].hosts;
+    assert_eq!(hosts[0], HostPattern::Exact("www.example.com".to_owned()));
+    assert_eq!(
+        hosts[1],
+        HostPattern::Below(".static.example.com".to_owned())
+    );
+    assert_eq!(config.sites[0].idle_timeout.0, 2 * 3_600_000);
+    assert_eq!(
+        config.sites[0].origin.urls[1].to_string(),
+        "https://[2001:db8::1]:8443"
+    );
+    assert_eq!(config.sites[1].hosts, [HostPattern::Any]);
+    assert_eq!(config.sites[1].idle_timeout.0, 90_000);
+    let socket = AdminAddress::Unix("/etc/longhold/admin.sock".into());
+    assert_eq!(config.admin.address, socket);
+    assert_eq!(config.admin.token.as_deref(), Some("not-to-be-printed"));
+    assert_eq!(
+        config.access_log.target,
+        LogTarget::File("/var/log/longhold".into())
+    );
+    assert_eq!(config.access_log.format, LogFormat::Text);
+    assert_eq!(config.limits.body_rate_min.0, 2048);
+}
+
+/// CF-3
+#[test]
+fn dump_reads_back_as_the_same_config() {
+    for text in [BASE, FULL] {
+        let config = check_text(text).unwrap();
+        let again = check_text(&dump::text(&config)).unwrap();
+        let values = |config: &super::Checked| -> Vec<_> {
+            let shown = config
+                .effective
+                .iter()
+                .filter(|value| value.knob.name() != "token");
+            shown
+                .map(|value| (value.header, value.index, value.value.clone()))
+                .collect()
+        };
+        assert_eq!(values(&config), values(&again));
+    }
+}
+
+/// CF-4
+#[test]
+fn token_is_never_printed() {
+    let config = check_text(FULL).unwrap();
+    for printed in [
+        dump::text(&config),
+        dump::json(&config).to_string(),
+        format!("{:?}", config.admin),
+    ] {
+        assert!(!printed.contains("not-to-be-printed"), "{printed}");
+    }
+}
+
+/// To write the expected text anew, say `LONGHOLD_BLESS=1`.
+#[test]
+fn check_prints_values_and_memory() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/tests/check.txt");
+    let printed = dump::text(&check_text(FULL).unwrap());
+    if std::env::var_os("LONGHOLD_BLESS").is_some() {
+        std::fs::write(path, &printed).unwrap();
+    }
+    assert_eq!(printed, std::fs::read_to_string(path).unwrap());
+}
+
+#[test]
+fn check_as_json_sums_its_parts() {
+    let json = dump::json(&check_text(BASE).unwrap());
+    assert_eq!(json["valid"], true);
+    let start = json["memory"]["parts"].as_array().unwrap().iter();
+    let sum: u64 = start
+        .filter(|part| part["when"] == "start")
+        .map(|part| part["count"].as_u64().unwrap() * part["each_bytes"].as_u64().unwrap())
+        .sum();
+    assert_eq!(json["memory"]["start_bytes"], sum);
+    let connections = json["values"].as_array().unwrap().iter();
+    let row = connections
+        .into_iter()
+        .find(|row| row["key"] == "server.max_connections")
+        .unwrap();
+    assert_eq!(
+        (&row["value"], &row["default"]),
+        (&20_000.into(), &true.into())
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_text_breaks_the_check(text in "[\\[\\]a-z=\"\n .{}0-9]{0,200}") {
+        let _ = check_text(&text);
+    }
+
+    #[test]
+    fn no_value_breaks_the_check(value in "\\PC{0,40}") {
+        let quoted = serde_json::Value::from(value);
+        let text = format!(
+            "[[listener]]\naddress = {quoted}\n[store]\nsize = {quoted}\n\
+             [[site]]\nhosts = [{quoted}]\norigin = {{ urls = [{quoted}] }}\n\
+             [admin]\naddress = {quoted}\ntoken = {quoted}\n"
+        );
+        prop_assert!(check_text(&text).is_err());
+    }
+}
+
+const FULL: &str = r#"
+[server]
+workers = 4
+fill_threads = 2
+max_connections = 100000
+transport = "uring"
+drain_timeout = "1500ms"
+[[listener]]
+address = "0.0.0.0:80"
+[[listener]]
+address = "[::]:0"
+[store]
+path = "/var/cache/longhold"
+size = "2GB"
+segment = "32MiB"
+objects_max = 1000000
+[[site]]
+hosts = ["WWW.example.com", "*.static.example.com"]
+idle_timeout = "2h"
+[site.origin]
+urls = ["http://10.0.0.1", "https://[2001:DB8::1]:8443/"]
+connect_timeout = "1s"
+connections_max = 32
+[[site]]
+hosts = ["*"]
+origin = { urls = ["https://origin.example.net"] }
+[admin]
+address = "unix:admin.sock"
+token = "not-to-be-printed"
+[access_log]
+path = "/var/log/longhold"
+format = "text"
+[limits]
+idle_timeout = "90s"
+body_rate_min = "2KiB/s"
+"#;
