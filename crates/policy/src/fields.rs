@@ -99,13 +99,19 @@ pub fn single<'a>(fields: &[Field<'a>], name: &str) -> Single<'a> {
 /// A comma inside a quoted string is no separator. A quote that is never closed opens no string, so
 /// that it cannot hide the members behind it.
 pub fn members(value: &[u8]) -> Members<'_> {
-    Members { rest: value }
+    Members {
+        rest: value,
+        is_unclosed: false,
+    }
 }
 
 /// See [`members`].
 #[derive(Clone, Debug)]
 pub struct Members<'a> {
     rest: &'a [u8],
+    /// A quote was met that nothing closes. Nothing closes a later one either, so that no more
+    /// strings are looked for, and a line costs no more than two passes.
+    is_unclosed: bool,
 }
 
 impl<'a> Iterator for Members<'a> {
@@ -113,7 +119,7 @@ impl<'a> Iterator for Members<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         while !self.rest.is_empty() {
-            let end = member_end(self.rest);
+            let end = self.member_end();
             let (member, rest) = self.rest.split_at_checked(end)?;
             self.rest = rest.get(1..).unwrap_or_default();
             let member = trim(member);
@@ -125,32 +131,24 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// Where the first member of `rest` ends: at a comma outside of quoted strings, or at the end.
-fn member_end(rest: &[u8]) -> usize {
-    let mut at = 0;
-    while let Some(byte) = rest.get(at) {
-        match byte {
-            b',' => return at,
-            b'"' => {
-                let inside = rest.get(at + 1..).unwrap_or_default();
-                match quoted_len(inside) {
-                    Some(len) => at += len + 2,
-                    None => return plain_end(rest, at),
+impl Members<'_> {
+    /// Where the next member ends: at a comma outside of quoted strings, or at the end.
+    fn member_end(&mut self) -> usize {
+        let mut at = 0;
+        while let Some(byte) = self.rest.get(at) {
+            match byte {
+                b',' => return at,
+                b'"' if !self.is_unclosed => {
+                    let inside = self.rest.get(at + 1..).unwrap_or_default();
+                    let len = quoted_len(inside);
+                    self.is_unclosed = len.is_none();
+                    at += len.map_or(1, |len| len + 2);
                 }
+                _ => at += 1,
             }
-            _ => at += 1,
         }
+        self.rest.len()
     }
-    rest.len()
-}
-
-/// The first comma from `at` on; no quoted string is open there.
-fn plain_end(rest: &[u8], at: usize) -> usize {
-    let behind = rest.get(at..).unwrap_or_default();
-    behind
-        .iter()
-        .position(|byte| *byte == b',')
-        .map_or(rest.len(), |found| at + found)
 }
 
 /// The number of bytes before the closing quote, if there is one. A backslash guards the byte

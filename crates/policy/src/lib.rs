@@ -1,4 +1,49 @@
-//! HTTP caching rules (RFC 9111 and its companions) as pure functions.
+//! HTTP caching rules as pure functions: RFC 9111 and 5861 for a shared cache, with the conditional
+//! and range requests of RFC 9110 and the `Cache-Status` of RFC 9211.
+//!
+//! # What it is
+//! ```text
+//! request ──► RequestDirectives ─────────────┐
+//!                                            ▼
+//! request + response ► storable::evaluate ► StoredMeta ► reuse::decide(now) ► Decision
+//!                            │ NotStored       ▲                                │
+//!                            ▼                 └── freshen::merge ◄── 304 ──────┘ Validate
+//! stored response ► validate::evaluate ► range::select ► what the client gets
+//! ```
+//! | question | answered by |
+//! |---|---|
+//! | may this response be stored, and for how long is it fresh? | [`storable::evaluate`] |
+//! | may the stored response answer this request now? | [`reuse::decide`] |
+//! | may it stand in for an error? | [`reuse::may_serve_on_error`] |
+//! | which variant does the request select? | [`vary::nominated`], [`vary::write_key`] |
+//! | 200 or 304? which bytes? | [`validate::evaluate`], [`range::select`] |
+//! | what to ask the origin, and what a 304 changes | [`validate::conditional_fields`], [`freshen`] |
+//! | what makes stored responses invalid? | [`invalidate::applies`] |
+//! | how to say all this to the client | [`status::write`], [`reuse::age_s`] |
+//!
+//! # What it is not
+//! It keeps nothing, reads no clock, opens nothing, logs nothing and cannot fail: every input has an
+//! outcome. It does not know keys, stores, sites or configuration; it does not parse messages, and
+//! trusts no field to be well formed. What the RFCs allow and this form does not do is listed, with
+//! reasons, in [`exceptions`].
+//!
+//! # Invariants
+//! - **PO-1** No input panics or overflows, and what is chosen of a body lies within it.
+//! - **PO-2** Results depend on the arguments alone; `now` is one of them.
+//! - **PO-3** The age of a stored response never falls as `now` rises, and a clock that steps back
+//!   makes nothing younger than on arrival. What is stale for a request stays stale for it.
+//! - **PO-4** no-store of either side, and private, is never stored; only a well-formed
+//!   must-understand lifts a no-store, as RFC 9111 section 5.2.2.3 has it.
+//! - **PO-5** [`StoredMeta`] is read back as it was written; bytes of another version, length or
+//!   flag are not read at all.
+//! - **PO-6** A directive that forbids counts in whatever form it comes; one that permits counts only
+//!   if it is well formed. An unreadable freshness lifetime is zero.
+//! - **PO-7** Nothing stale is served without a permission in force, and nothing at all against
+//!   no-cache; must-revalidate, proxy-revalidate and s-maxage beat every permission.
+//! - **PO-8** What runs on a hit allocates nothing: the modules [`directives`], [`reuse`],
+//!   [`validate`], [`range`], [`date`] and [`fields`], and [`StoredMeta`], do not use `alloc`.
+//!
+//! The clauses stand at the code and at the cases in `tests/cases/`, which read as given, when, then.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
