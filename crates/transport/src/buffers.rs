@@ -71,7 +71,9 @@ impl Buffer {
     /// Appends `bytes`; returns false and changes nothing when they do not fit into the spare
     /// part.
     pub fn extend_from_slice(&mut self, bytes: &[u8]) -> bool {
-        let Some(spare) = self.spare_mut().get_mut(..bytes.len()) else { return false };
+        let Some(spare) = self.spare_mut().get_mut(..bytes.len()) else {
+            return false;
+        };
         spare.copy_from_slice(bytes);
         self.commit(bytes.len());
         true
@@ -90,7 +92,10 @@ impl Buffer {
 
     /// Counts `bytes` of the spare part as filled.
     pub(crate) fn commit(&mut self, bytes: usize) {
-        debug_assert!(bytes <= self.spare_len(), "a transport filled more than was spare");
+        debug_assert!(
+            bytes <= self.spare_len(),
+            "a transport filled more than was spare"
+        );
         self.end += bytes.min(self.spare_len());
     }
 }
@@ -106,7 +111,11 @@ pub(crate) struct BufferPool {
 impl BufferPool {
     /// A pool that never has more than `made_max` buffers, in and out together.
     pub(crate) fn new(made_max: u32) -> Self {
-        Self { free: Vec::with_capacity(made_max as usize), made: 0, made_max }
+        Self {
+            free: Vec::with_capacity(made_max as usize),
+            made: 0,
+            made_max,
+        }
     }
 
     /// A buffer, empty; `None` when all are out.
@@ -118,7 +127,10 @@ impl BufferPool {
             return None;
         }
         self.made += 1;
-        Some(Buffer { pooled: true, ..Buffer::with_capacity(BUFFER_BYTES) })
+        Some(Buffer {
+            pooled: true,
+            ..Buffer::with_capacity(BUFFER_BYTES)
+        })
     }
 
     /// Takes a buffer back; one that is not the pool's is dropped.

@@ -68,13 +68,13 @@ mod completion;
 mod config;
 mod error;
 mod listen;
-//UR mod op;
+mod op;
 mod payload;
 pub mod probe;
 //UR pub mod sim;
 mod token;
 mod transport;
-//UR pub mod uring;
+pub mod uring;
 mod wake;
 
 pub use buffers::{BUFFER_BYTES, Buffer};

@@ -27,7 +27,10 @@ pub struct Parts<'a> {
 impl<'a> Parts<'a> {
     /// No parts yet.
     pub const fn new() -> Self {
-        Self { slices: [&[]; PARTS_MAX], count: 0 }
+        Self {
+            slices: [&[]; PARTS_MAX],
+            count: 0,
+        }
     }
 
     /// Adds a slice behind the others. Empty ones are skipped. Returns false, and adds nothing,
@@ -36,7 +39,9 @@ impl<'a> Parts<'a> {
         if slice.is_empty() {
             return true;
         }
-        let Some(free) = self.slices.get_mut(self.count) else { return false };
+        let Some(free) = self.slices.get_mut(self.count) else {
+            return false;
+        };
         *free = slice;
         self.count += 1;
         true

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-
+use crate::uring;
 
 /// What io_uring offers here beyond what the reactor must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +132,7 @@ impl fmt::Display for Unsupported {
 /// # Errors
 /// What forbids it, with the remedy in its text.
 pub fn probe() -> Result<Support, Unsupported> {
-    Err(Evidence::gather().diagnose(0))
+    uring::probe()
 }
 
 /// Facts of the host that tell apart what one errno may mean.
@@ -149,7 +149,9 @@ impl Evidence {
     pub(crate) fn gather() -> Self {
         let sysctl = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let seccomp_mode = status.lines().find_map(|line| line.strip_prefix("Seccomp:"));
+        let seccomp_mode = status
+            .lines()
+            .find_map(|line| line.strip_prefix("Seccomp:"));
         Self {
             sysctl_level: sysctl.ok().and_then(|text| text.trim().parse().ok()),
             filtered: seccomp_mode.is_some_and(|mode| mode.trim() != "0"),
@@ -159,10 +161,14 @@ impl Evidence {
     /// What a failed set-up with positive `errno` means.
     pub(crate) fn diagnose(self, errno: i32) -> Unsupported {
         match errno {
-            libc::ENOSYS => Unsupported::NoSystemCall { filtered: self.filtered },
+            libc::ENOSYS => Unsupported::NoSystemCall {
+                filtered: self.filtered,
+            },
             libc::EPERM | libc::EACCES => match self.sysctl_level {
                 Some(level) if level > 0 => Unsupported::Sysctl { level },
-                _ => Unsupported::Forbidden { filtered: self.filtered },
+                _ => Unsupported::Forbidden {
+                    filtered: self.filtered,
+                },
             },
             libc::EINVAL => Unsupported::FlagsRefused,
             libc::ENOMEM => Unsupported::Memory,
