@@ -1,2 +1,48 @@
-//! The load engine behind conn-bomb.
+//! The load engine behind `conn-bomb`: loads a server on this machine and verifies every byte.
+//!
+//! **What it is.** Two loads over one [`Transport`]: [`hold`](hold::hold) opens many keep-alive
+//! connections that make a request each and then rest, [`rate`](rate::rate) asks and asks again on
+//! a few. Both verify status, length and hash of every answer, count what was wrong by name, and
+//! keep the first faults as evidence. [`content`] is what the scripted origin serves, so that a
+//! load knows the right bytes beforehand; [`sampler`] reads what a server process costs.
+//!
+//! **What it is not.** No tool against hosts of others: only loopback targets exist. No open-loop
+//! generator: its latencies are those of a closed loop. It asserts nothing; that is for those who
+//! read its reports.
+//!
+//! ```text
+//!   hold ─┐ commands   ┌────────┐ commands  ┌───────────┐
+//!         ├──────────► │ driver │ ────────► │ transport │ ◄──► server
+//!   rate ─┘ ◄───────── └────────┘ ◄──────── └───────────┘
+//!             events     reader, timeouts    completions
+//! ```
+//!
+//! # Invariants
+//! - **LG-1** No byte goes to an address outside 127.0.0.0/8 and `::1`.
+//! - **LG-2** An answer counts as right only if its status is 200 and length and hash of its body
+//!   are those expected; each other outcome of a request is exactly one counted fault, or shows as
+//!   unfinished.
+//! - **LG-3** Memory is bounded by the plan: about 20 bytes per connection, plus a receive buffer
+//!   and a reader per active one.
+//! - **LG-4** A load ends: connects, answers, the whole and the closing have time limits.
+//! - **LG-5** Nothing that a server sends, omits or breaks off makes a load panic.
+//!
+//! [`Transport`]: longhold_transport::Transport
+
+pub mod answer;
+pub mod cache_status;
 pub mod content;
+pub mod fault;
+pub mod histogram;
+pub mod hold;
+pub mod plan;
+pub mod rate;
+pub mod sampler;
+pub mod target;
+pub mod verify;
+
+mod driver;
+mod slots;
+mod tally;
+
+pub use tally::Answers;

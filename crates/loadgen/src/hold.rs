@@ -1,0 +1,239 @@
+//! The hold: many keep-alive connections, one verified request each, then rest.
+//!
+//! ```text
+//!  ramp: connect → request → verify → park      rest: nothing, or heartbeats      close
+//!  ├──────────────────────────────────────────┤├───────── hold_ms ─────────────┤├─────┤
+//!  Begin                                  Parked                            Held
+//! ```
+
+use longhold_transport::Transport;
+use serde::Serialize;
+
+use crate::driver::{Driver, Event};
+use crate::fault::{Fault, FaultLog};
+use crate::histogram::{Histogram, Latency};
+use crate::plan::{HoldPlan, LoadError, Moment};
+use crate::tally::{Answers, Tally};
+use crate::target::{Outgoing, Sources};
+use crate::verify::Expectation;
+
+/// What a hold found.
+#[derive(Clone, Debug, Serialize)]
+pub struct HoldReport {
+    /// Connections that were to be opened.
+    pub connections: u32,
+    /// Connections that still stood, parked, when the hold was over.
+    pub held: u32,
+    /// Connections that failed, closed, or brought a wrong answer.
+    pub lost: u32,
+    /// Connections that the time limit kept from being opened or from coming to rest.
+    pub unfinished: u32,
+    /// First answers.
+    pub first: Answers,
+    /// Answers to heartbeats.
+    pub heartbeats: Answers,
+    /// From a connect to its completion.
+    pub connect: Latency,
+    /// From the begin until all connections were parked or lost.
+    pub ramp_ms: u64,
+    /// How long they rested.
+    pub hold_ms: u64,
+    /// What went wrong.
+    pub faults: FaultLog,
+}
+
+/// Runs a hold on `transport` to its end, telling `observe` each [`Moment`] as it comes.
+///
+/// # Errors
+/// A plan that cannot be carried out, or a transport that fails. What the server does wrong is in
+/// the report.
+pub fn hold<T: Transport<Payload = Outgoing>>(
+    transport: &mut T,
+    plan: &HoldPlan,
+    observe: &mut dyn FnMut(Moment),
+) -> Result<HoldReport, LoadError> {
+    let asked = plan.connections;
+    let settings = plan.settings()?;
+    let sources = Sources::new(plan.aim.target.address(), asked)
+        .ok_or(LoadError::OneSource { asked })?;
+    let slots = transport.slot_count();
+    if slots < asked {
+        return Err(LoadError::Slots { slots, asked });
+    }
+    let driver = Driver::new(transport, plan.aim.target.clone(), settings);
+    let begin_us = driver.now_us();
+    let mut hold = Hold {
+        driver,
+        plan,
+        sources,
+        expectation: plan.aim.expectation,
+        begin_us,
+        deadline_us: begin_us + plan.aim.time_max_ms * 1000,
+        opened: 0,
+        settled: 0,
+        lost: 0,
+        first: Tally::default(),
+        heartbeats: Tally::default(),
+        connect: Histogram::default(),
+        faults: FaultLog::default(),
+        phase: Phase::Ramp,
+        events: Vec::new(),
+    };
+    observe(Moment::Begin);
+    hold.ramp()?;
+    let parked_us = hold.driver.now_us();
+    observe(Moment::Parked);
+    hold.rest(parked_us)?;
+    observe(Moment::Held);
+    let held_us = hold.driver.now_us();
+    let report = hold.report(parked_us, held_us);
+    hold.driver.close_all()?;
+    Ok(report)
+}
+
+struct Hold<'t, 'p, T: Transport<Payload = Outgoing>> {
+    driver: Driver<'t, T>,
+    plan: &'p HoldPlan,
+    sources: Sources,
+    expectation: Expectation,
+    begin_us: u64,
+    deadline_us: u64,
+    /// Connections whose connect was begun.
+    opened: u32,
+    /// Connections that were parked or lost since.
+    settled: u32,
+    lost: u32,
+    first: Tally,
+    heartbeats: Tally,
+    connect: Histogram,
+    faults: FaultLog,
+    phase: Phase,
+    events: Vec<Event>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Ramp,
+    Rest,
+}
+
+impl<T: Transport<Payload = Outgoing>> Hold<'_, '_, T> {
+    /// Opens all connections and lets each rest after its first answer.
+    fn ramp(&mut self) -> Result<(), LoadError> {
+        while self.settled < self.plan.connections && self.driver.now_us() < self.deadline_us {
+            while self.opened < self.plan.connections
+                && self.driver.connect(self.opened, self.sources.of(self.opened))
+            {
+                self.opened += 1;
+            }
+            self.turn(self.deadline_us)?;
+        }
+        Ok(())
+    }
+
+    /// Rests, with heartbeats if there are to be any, and awaits the last of their answers.
+    fn rest(&mut self, parked_us: u64) -> Result<(), LoadError> {
+        self.phase = Phase::Rest;
+        let end_us = (parked_us + self.plan.hold_ms * 1000).min(self.deadline_us);
+        let interval_us = self.plan.heartbeat_ms.map(|ms| u128::from(ms) * 1000);
+        let mut beats = 0;
+        loop {
+            let now_us = self.driver.now_us();
+            if now_us >= end_us && (self.driver.is_quiet() || now_us >= self.deadline_us) {
+                return Ok(());
+            }
+            let mut until_us = end_us.max(now_us + TICK_US);
+            if let Some(interval_us) = interval_us {
+                let elapsed_us = now_us.min(end_us).saturating_sub(parked_us);
+                let due = u128::from(elapsed_us) * u128::from(self.plan.connections) / interval_us;
+                beats = self.beat(beats, due);
+                until_us = now_us + TICK_US;
+            }
+            self.turn(until_us)?;
+        }
+    }
+
+    /// Sends heartbeats up to number `due`, as far as there is room; returns the next number.
+    /// Connections that are lost or still busy with the last one are passed over.
+    fn beat(&mut self, mut next: u128, due: u128) -> u128 {
+        while next < due && self.driver.has_room() {
+            let connection = (next % u128::from(self.plan.connections)) as u32;
+            self.driver.request(connection);
+            next += 1;
+        }
+        next
+    }
+
+    fn turn(&mut self, until_us: u64) -> Result<(), LoadError> {
+        let mut events = std::mem::take(&mut self.events);
+        let turned = self.driver.turn(until_us, &mut events);
+        for event in events.drain(..) {
+            self.handle_event(event);
+        }
+        self.events = events;
+        Ok(turned?)
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        match event {
+            Event::Connected { latency_us, .. } => self.connect.record(latency_us),
+            Event::Answered { connection, answer, latency_us } => {
+                let tally = match self.phase {
+                    Phase::Ramp => &mut self.first,
+                    Phase::Rest => &mut self.heartbeats,
+                };
+                match tally.take(&mut self.expectation, &answer, latency_us) {
+                    Ok(()) if answer.reusable => {
+                        self.driver.park(connection);
+                        self.settle();
+                    }
+                    Ok(()) => self.lose(connection, Fault::CloseAnnounced, false),
+                    Err(fault) => self.lose(connection, fault, false),
+                }
+                self.driver.set_length_bytes_max(self.expectation.length_bytes_max());
+            }
+            Event::Lost { connection, fault, parked } => self.lose(connection, fault, parked),
+            Event::Closed { .. } => {}
+        }
+    }
+
+    fn lose(&mut self, connection: u32, fault: Fault, parked: bool) {
+        let at_ms = (self.driver.now_us() - self.begin_us) / 1000;
+        self.faults.record(at_ms, connection, fault);
+        self.lost += 1;
+        if !parked {
+            self.settle();
+        }
+        self.driver.close(connection);
+    }
+
+    /// One connection less to wait for in the ramp.
+    fn settle(&mut self) {
+        if self.phase == Phase::Ramp {
+            self.settled += 1;
+        }
+    }
+
+    fn report(&self, parked_us: u64, held_us: u64) -> HoldReport {
+        let connections = self.plan.connections;
+        let held = (0..connections).filter(|&index| self.driver.is_parked(index)).count() as u32;
+        HoldReport {
+            connections,
+            held,
+            lost: self.lost,
+            unfinished: connections.saturating_sub(held + self.lost),
+            first: self.first.answers(),
+            heartbeats: self.heartbeats.answers(),
+            connect: self.connect.latency(),
+            ramp_ms: (parked_us - self.begin_us) / 1000,
+            hold_ms: (held_us - parked_us) / 1000,
+            faults: self.faults.clone(),
+        }
+    }
+}
+
+/// How often due heartbeats are looked for.
+const TICK_US: u64 = 10_000;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! What a load is to do, checked before it begins; and why it cannot be done.
+
+use longhold_transport::TransportError;
+
+use crate::driver::Settings;
+use crate::target::{CONNECTIONS_PER_SOURCE, Target};
+use crate::verify::Expectation;
+
+/// What both loads have in common.
+#[derive(Clone, Debug)]
+pub struct Aim {
+    /// Where the connections go, and what they ask for.
+    pub target: Target,
+    /// What every answer must be.
+    pub expectation: Expectation,
+    /// How long a connect may take.
+    pub connect_timeout_ms: u64,
+    /// How long an answer may take, from the request to its last byte.
+    pub answer_timeout_ms: u64,
+    /// How long the whole load may take, from its begin. What is not done by then stays undone
+    /// and shows in the report.
+    pub time_max_ms: u64,
+}
+
+impl Aim {
+    /// An aim with the default timeouts: 5 s for a connect, 30 s for an answer, 10 minutes in all.
+    pub fn new(target: Target) -> Self {
+        let expectation = Expectation::of_target(&target);
+        Self {
+            target,
+            expectation,
+            connect_timeout_ms: 5_000,
+            answer_timeout_ms: 30_000,
+            time_max_ms: 600_000,
+        }
+    }
+}
+
+/// Open connections, one request each, then rest.
+#[derive(Clone, Debug)]
+pub struct HoldPlan {
+    /// Target, expectation, timeouts.
+    pub aim: Aim,
+    /// Connections to open, 1 to [`HOLD_CONNECTIONS_MAX`].
+    pub connections: u32,
+    /// Connects and requests under way at any time, 1 to [`ACTIVE_MAX`].
+    pub active_max: u32,
+    /// How long the connections rest once all of them are parked or lost.
+    pub hold_ms: u64,
+    /// While they rest: each connection makes a request once per this interval, spread evenly.
+    pub heartbeat_ms: Option<u64>,
+}
+
+/// Requests one after another on each of a few connections (closed loop).
+#[derive(Clone, Debug)]
+pub struct RatePlan {
+    /// Target, expectation, timeouts.
+    pub aim: Aim,
+    /// Connections, 1 to [`ACTIVE_MAX`].
+    pub connections: u32,
+    /// Answers that are verified but neither counted nor timed, at the beginning.
+    pub warmup_requests: u64,
+    /// When the load ends.
+    pub end: End,
+}
+
+/// The end of a closed loop, counted from the end of its warm-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// After this many requests.
+    Requests(u64),
+    /// After this time; what is under way then is still awaited.
+    AfterMs(u64),
+}
+
+/// Why a load did not run, or not to its end. Faults of the server are no such reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// More or fewer connections than such a load can have.
+    #[error("a load of this kind has between 1 and {max} connections, not {asked}")]
+    Connections {
+        /// What was asked for.
+        asked: u32,
+        /// The bound.
+        max: u32,
+    },
+    /// More or fewer active connections than the driver can have.
+    #[error("between 1 and {ACTIVE_MAX} connections can be active, not {asked}")]
+    Active {
+        /// What was asked for.
+        asked: u32,
+    },
+    /// A heartbeat of zero would never rest.
+    #[error("a heartbeat interval is at least a millisecond")]
+    Heartbeat,
+    /// An IPv6 target has only one loopback source address.
+    #[error(
+        "{asked} connections need several source addresses, which only 127.0.0.0/8 has: at most \
+         {CONNECTIONS_PER_SOURCE} to an IPv6 target"
+    )]
+    OneSource {
+        /// What was asked for.
+        asked: u32,
+    },
+    /// The transport was made for fewer connections.
+    #[error("the transport has {slots} slots for {asked} connections")]
+    Slots {
+        /// Slots there are.
+        slots: u32,
+        /// Connections asked for.
+        asked: u32,
+    },
+    /// The transport failed.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+}
+
+/// Instants of a run at which an observer may want to sample the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Before the first connection.
+    Begin,
+    /// A closed loop begins to count.
+    WarmedUp,
+    /// A closed loop has counted its last answer.
+    Counted,
+    /// All connections of a hold are parked or lost.
+    Parked,
+    /// The hold is over; the connections are still there.
+    Held,
+}
+
+impl HoldPlan {
+    pub(crate) fn settings(&self) -> Result<Settings, LoadError> {
+        check_connections(self.connections, HOLD_CONNECTIONS_MAX)?;
+        if self.heartbeat_ms == Some(0) {
+            return Err(LoadError::Heartbeat);
+        }
+        if !(1..=ACTIVE_MAX).contains(&self.active_max) {
+            return Err(LoadError::Active { asked: self.active_max });
+        }
+        let active_max = self.active_max.min(self.connections);
+        Ok(settings(&self.aim, self.connections, active_max))
+    }
+}
+
+impl RatePlan {
+    pub(crate) fn settings(&self) -> Result<Settings, LoadError> {
+        check_connections(self.connections, ACTIVE_MAX)?;
+        Ok(settings(&self.aim, self.connections, self.connections))
+    }
+}
+
+fn check_connections(asked: u32, max: u32) -> Result<(), LoadError> {
+    if (1..=max).contains(&asked) { Ok(()) } else { Err(LoadError::Connections { asked, max }) }
+}
+
+fn settings(aim: &Aim, connections: u32, active_max: u32) -> Settings {
+    let share = RECEIVE_MEMORY_BYTES / active_max as usize;
+    Settings {
+        connections,
+        active_max,
+        receive_bytes: share.clamp(RECEIVE_BYTES_MIN, RECEIVE_BYTES_MAX),
+        connect_timeout_ms: aim.connect_timeout_ms,
+        answer_timeout_ms: aim.answer_timeout_ms,
+    }
+}
+
+/// Most connections of a hold.
+pub const HOLD_CONNECTIONS_MAX: u32 = 4_000_000;
+/// Most connects and requests under way at a time: each has a receive buffer.
+pub const ACTIVE_MAX: u32 = 4096;
+
+/// Receive buffers share this much, as far as each has its minimum.
+const RECEIVE_MEMORY_BYTES: usize = 64 << 20;
+/// Room for the largest head.
+const RECEIVE_BYTES_MIN: usize = 32 << 10;
+/// More would not make a receive cheaper.
+const RECEIVE_BYTES_MAX: usize = 256 << 10;

@@ -1,0 +1,267 @@
+//! What a server process costs, read from `/proc`: CPU time, memory, and the kernel's sockets.
+//!
+//! CPU time comes from two places. `/proc/PID/task/*/schedstat` counts the nanoseconds that each
+//! thread ran; it is exact for threads that sleep and at most one scheduler tick old for one that
+//! runs. `/proc/PID/stat` tells user from system time, in ticks of 10 ms. So the total is the
+//! former's and the shares are the latter's. A thread that ended in between took its nanoseconds
+//! along; then, and where the kernel has no schedstat, both come from `stat`, and
+//! [`CpuUse::source`] says so.
+//!
+//! Reading costs the server nothing; it takes about 10 µs per thread.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+/// Reads one process, and what the kernel holds for all of them.
+#[derive(Clone, Debug)]
+pub struct Sampler {
+    process: PathBuf,
+    system: PathBuf,
+}
+
+/// One reading of a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProcessSample {
+    /// Threads.
+    pub threads: usize,
+    /// Memory.
+    pub memory: Memory,
+    #[serde(skip)]
+    user_ticks: u64,
+    #[serde(skip)]
+    system_ticks: u64,
+    /// Nanoseconds run, by thread; empty where the kernel does not say.
+    #[serde(skip)]
+    run_ns: BTreeMap<u32, u64>,
+}
+
+/// A process's memory in bytes, from `smaps_rollup`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// Resident, shared pages included.
+    pub resident_bytes: u64,
+    /// Resident, shared pages divided among those who share them.
+    pub proportional_bytes: u64,
+    /// Resident and no one else's.
+    pub private_bytes: u64,
+    /// Resident and not backed by a file: what the process itself allocated and touched.
+    pub anonymous_bytes: u64,
+}
+
+/// CPU time that a process used between two readings.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct CpuUse {
+    /// In user mode, in microseconds.
+    pub user_us: f64,
+    /// In the kernel, in microseconds.
+    pub system_us: f64,
+    /// Both.
+    pub total_us: f64,
+    /// `schedstat` or `stat`: where the total comes from.
+    pub source: &'static str,
+}
+
+/// What the kernel holds for the whole machine (or network namespace), client included.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct KernelSample {
+    /// TCP sockets in use, both ends of loopback connections.
+    pub tcp_sockets: u64,
+    /// TCP sockets in TIME-WAIT.
+    pub tcp_time_wait: u64,
+    /// Pages of memory that TCP buffers use.
+    pub tcp_memory_pages: u64,
+    /// All kernel slab memory in bytes.
+    pub slab_bytes: u64,
+    /// Active objects and their size by slab cache; empty where `/proc/slabinfo` is not readable,
+    /// which needs root.
+    #[serde(skip)]
+    pub slab_caches: BTreeMap<String, SlabCache>,
+}
+
+/// One cache of `/proc/slabinfo`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlabCache {
+    /// Objects in use.
+    pub objects: u64,
+    /// Size of each in bytes.
+    pub object_bytes: u64,
+}
+
+/// A slab cache that grew between two readings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SlabGrowth {
+    /// The cache's name.
+    pub cache: String,
+    /// Objects more.
+    pub objects: u64,
+    /// Bytes more.
+    pub bytes: u64,
+}
+
+impl Sampler {
+    /// A sampler of the process `pid`.
+    pub fn new(pid: u32) -> Self {
+        Self { process: PathBuf::from(format!("/proc/{pid}")), system: PathBuf::from("/proc") }
+    }
+
+    /// Reads the process now.
+    ///
+    /// # Errors
+    /// The process is gone or belongs to another user.
+    pub fn process(&self) -> io::Result<ProcessSample> {
+        let (user_ticks, system_ticks) = parse_stat(&self.read("stat")?)?;
+        let memory = parse_smaps(&self.read("smaps_rollup")?);
+        let (mut threads, mut run_ns) = (0, BTreeMap::new());
+        for entry in fs::read_dir(self.process.join("task"))? {
+            let entry = entry?;
+            threads += 1;
+            let Some(thread) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            // A thread may end between the listing and the reading.
+            if let Ok(text) = fs::read_to_string(entry.path().join("schedstat"))
+                && let Some(ns) = first_number(&text)
+            {
+                run_ns.insert(thread, ns);
+            }
+        }
+        Ok(ProcessSample { threads, memory, user_ticks, system_ticks, run_ns })
+    }
+
+    /// Reads the kernel's counts now. What is not readable stays zero.
+    pub fn kernel(&self) -> KernelSample {
+        let read = |name| read_proc(&self.system, name).unwrap_or_default();
+        let mut sample = KernelSample::default();
+        for file in ["net/sockstat", "net/sockstat6"] {
+            add_sockstat(&mut sample, &read(file));
+        }
+        sample.slab_bytes = kib_field(&read("meminfo"), "Slab:");
+        sample.slab_caches = parse_slabinfo(&read("slabinfo"));
+        sample
+    }
+
+    fn read(&self, name: &str) -> io::Result<String> {
+        read_proc(&self.process, name)
+    }
+}
+
+impl CpuUse {
+    /// CPU time from `before` to `after`.
+    pub fn between(before: &ProcessSample, after: &ProcessSample) -> Self {
+        let ticks = |before: u64, after: u64| after.saturating_sub(before) as f64 * TICK_US;
+        let user_us = ticks(before.user_ticks, after.user_ticks);
+        let system_us = ticks(before.system_ticks, after.system_ticks);
+        let by_ticks_us = user_us + system_us;
+        let thread_ended = before.run_ns.keys().any(|thread| !after.run_ns.contains_key(thread));
+        if thread_ended || after.run_ns.is_empty() {
+            return Self { user_us, system_us, total_us: by_ticks_us, source: "stat" };
+        }
+        let ran = |(thread, ns): (&u32, &u64)| {
+            ns.saturating_sub(before.run_ns.get(thread).copied().unwrap_or(0))
+        };
+        let total_us = after.run_ns.iter().map(ran).sum::<u64>() as f64 / 1000.0;
+        let user_share = if by_ticks_us > 0.0 { user_us / by_ticks_us } else { 0.0 };
+        Self {
+            user_us: total_us * user_share,
+            system_us: total_us * (1.0 - user_share),
+            total_us,
+            source: "schedstat",
+        }
+    }
+}
+
+impl KernelSample {
+    /// The caches that grew most from `before` to `self`, by bytes, at most `count_max` of them.
+    pub fn slab_growth(&self, before: &Self, count_max: usize) -> Vec<SlabGrowth> {
+        let mut grown: Vec<_> = self
+            .slab_caches
+            .iter()
+            .filter_map(|(name, cache)| {
+                let objects_before = before.slab_caches.get(name).map_or(0, |cache| cache.objects);
+                let objects = cache.objects.checked_sub(objects_before).filter(|&n| n > 0)?;
+                let bytes = objects * cache.object_bytes;
+                Some(SlabGrowth { cache: name.clone(), objects, bytes })
+            })
+            .collect();
+        grown.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.cache.cmp(&b.cache)));
+        grown.truncate(count_max);
+        grown
+    }
+}
+
+fn read_proc(folder: &Path, name: &str) -> io::Result<String> {
+    fs::read_to_string(folder.join(name))
+}
+
+fn first_number(text: &str) -> Option<u64> {
+    text.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// User and system ticks: fields 14 and 15 of proc_pid_stat(5), counted behind the command name,
+/// which is in parentheses and may hold anything.
+fn parse_stat(text: &str) -> io::Result<(u64, u64)> {
+    let malformed = || io::Error::new(io::ErrorKind::InvalidData, "malformed /proc/PID/stat");
+    let (_, rest) = text.rsplit_once(')').ok_or_else(malformed)?;
+    let mut fields = rest.split_ascii_whitespace().skip(11).map(str::parse);
+    match (fields.next(), fields.next()) {
+        (Some(Ok(user)), Some(Ok(system))) => Ok((user, system)),
+        _ => Err(malformed()),
+    }
+}
+
+fn parse_smaps(text: &str) -> Memory {
+    Memory {
+        resident_bytes: kib_field(text, "Rss:"),
+        proportional_bytes: kib_field(text, "Pss:"),
+        private_bytes: kib_field(text, "Private_Clean:") + kib_field(text, "Private_Dirty:"),
+        anonymous_bytes: kib_field(text, "Anonymous:"),
+    }
+}
+
+/// The value of a line `Name:   123 kB`, in bytes; 0 when there is no such line.
+fn kib_field(text: &str, name: &str) -> u64 {
+    let value = text.lines().find_map(|line| line.strip_prefix(name));
+    value.and_then(first_number).unwrap_or(0) * 1024
+}
+
+/// Adds a line such as `TCP: inuse 1 orphan 0 tw 0 alloc 1 mem 246`.
+fn add_sockstat(sample: &mut KernelSample, text: &str) {
+    for line in text.lines() {
+        let Some(rest) = line.strip_prefix("TCP:").or_else(|| line.strip_prefix("TCP6:")) else {
+            continue;
+        };
+        let words: Vec<_> = rest.split_ascii_whitespace().collect();
+        for pair in words.chunks_exact(2) {
+            let [name, value] = pair else { continue };
+            let value = value.parse().unwrap_or(0);
+            match *name {
+                "inuse" => sample.tcp_sockets += value,
+                "tw" => sample.tcp_time_wait += value,
+                "mem" => sample.tcp_memory_pages += value,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Lines `name active_objs num_objs objsize …` behind two lines of headings.
+fn parse_slabinfo(text: &str) -> BTreeMap<String, SlabCache> {
+    let line = |line: &str| {
+        let mut words = line.split_ascii_whitespace();
+        let name = words.next()?.to_owned();
+        let objects = words.next()?.parse().ok()?;
+        let object_bytes = words.nth(1)?.parse().ok()?;
+        Some((name, SlabCache { objects, object_bytes }))
+    };
+    text.lines().skip(2).filter_map(line).collect()
+}
+
+/// One tick of `/proc/PID/stat` in microseconds: USER_HZ is 100 on every Linux that runs io_uring.
+const TICK_US: f64 = 10_000.0;
+
+#[cfg(test)]
+mod tests;

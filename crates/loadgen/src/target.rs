@@ -1,0 +1,142 @@
+//! What a load is aimed at: one URL on a loopback address, and the request that asks for it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+
+use longhold_transport::{Parts, Payload};
+
+/// A loopback address, a request target and the request's bytes.
+#[derive(Clone, Debug)]
+pub struct Target {
+    address: SocketAddr,
+    path: String,
+    request: Rc<[u8]>,
+}
+
+/// Why a URL cannot be a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// Not `http://address[:port][/path]`.
+    #[error("a target is http://ADDRESS[:PORT][/PATH] with an IP address or localhost")]
+    Syntax,
+    /// The path holds a byte that a request target must not hold (RFC 9112 section 3.2).
+    #[error("a target's path holds only visible ASCII characters and no '#'")]
+    Path,
+    /// The address is not this machine's own: a load is an attack on a host of others.
+    #[error("{0} is not a loopback address: loads are for this machine only")]
+    NotLoopback(IpAddr),
+}
+
+impl Target {
+    /// Parses a URL and builds the `GET` request for it. No name is resolved except `localhost`,
+    /// which is 127.0.0.1.
+    ///
+    /// # Errors
+    /// See [`TargetError`]; anything outside 127.0.0.0/8 and `::1` is refused.
+    pub fn parse(url: &str) -> Result<Self, TargetError> {
+        let rest = url.strip_prefix("http://").ok_or(TargetError::Syntax)?;
+        let path_at = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(path_at);
+        let address = parse_authority(authority).ok_or(TargetError::Syntax)?;
+        if !address.ip().to_canonical().is_loopback() {
+            return Err(TargetError::NotLoopback(address.ip()));
+        }
+        if !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+            return Err(TargetError::Path);
+        }
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: conn-bomb\r\nAccept: */*\r\n\r\n"
+        );
+        Ok(Self { address, path, request: request.into_bytes().into() })
+    }
+
+    /// Where to connect to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Path and query, as sent.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// One more copy of the request, to be sent.
+    pub(crate) fn request(&self) -> Outgoing {
+        Outgoing { bytes: Rc::clone(&self.request), sent_bytes: 0 }
+    }
+}
+
+/// A request on its way: shared bytes and how many of them are out.
+#[derive(Debug)]
+pub struct Outgoing {
+    bytes: Rc<[u8]>,
+    sent_bytes: usize,
+}
+
+impl Outgoing {
+    /// Whether all bytes are out.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.sent_bytes == self.bytes.len()
+    }
+}
+
+impl Payload for Outgoing {
+    fn parts<'a>(&'a self, parts: &mut Parts<'a>) {
+        parts.push(self.bytes.get(self.sent_bytes..).unwrap_or(&[]));
+    }
+
+    fn advance(&mut self, sent_bytes: usize) {
+        self.sent_bytes = self.bytes.len().min(self.sent_bytes + sent_bytes);
+    }
+}
+
+/// Source addresses for the connections of a load: none up to [`CONNECTIONS_PER_SOURCE`], since
+/// one address has ports enough for those; above, 127.1.0.1 and on, that many connections each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sources {
+    several: bool,
+}
+
+impl Sources {
+    /// Sources for `connections` to `target`; `None` when more than one is needed and the target
+    /// is an IPv6 address, of whose loopback there is only one.
+    pub(crate) fn new(target: SocketAddr, connections: u32) -> Option<Self> {
+        let several = connections > CONNECTIONS_PER_SOURCE;
+        (!several || target.is_ipv4()).then_some(Self { several })
+    }
+
+    /// Where connection number `index` comes from; `None` leaves it to the kernel.
+    pub(crate) fn of(self, index: u32) -> Option<SocketAddr> {
+        if !self.several {
+            return None;
+        }
+        let source = index / CONNECTIONS_PER_SOURCE;
+        let (third, fourth) = (source / 250 % 250, source % 250 + 1);
+        let address = Ipv4Addr::new(127, 1, third as u8, fourth as u8);
+        Some(SocketAddr::new(IpAddr::V4(address), 0))
+    }
+}
+
+fn parse_authority(authority: &str) -> Option<SocketAddr> {
+    if let Ok(address) = authority.parse() {
+        return Some(address);
+    }
+    if let Some(rest) = authority.strip_prefix("localhost") {
+        let port = if rest.is_empty() { 80 } else { rest.strip_prefix(':')?.parse().ok()? };
+        return Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
+    }
+    let bare = authority.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let ip = match bare {
+        Some(v6) => IpAddr::V6(v6.parse::<Ipv6Addr>().ok()?),
+        None => IpAddr::V4(authority.parse::<Ipv4Addr>().ok()?),
+    };
+    Some(SocketAddr::new(ip, 80))
+}
+
+/// Connections from one source address to one target: below the kernel's default of 28,232
+/// ephemeral ports, with room for what is in TIME-WAIT.
+pub const CONNECTIONS_PER_SOURCE: u32 = 20_000;
+
+#[cfg(test)]
+mod tests;
