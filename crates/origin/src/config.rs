@@ -217,3 +217,6 @@ pub const CONNECTIONS_MAX: usize = 65_536;
 
 /// Bytes of a DNS name at most (RFC 1035 section 2.3.4).
 const HOST_BYTES_MAX: usize = 253;
+
+#[cfg(test)]
+mod tests;

@@ -205,3 +205,6 @@ pub enum UrlError {
     #[error("an origin's URL is scheme, host and port only")]
     Extra,
 }
+
+#[cfg(test)]
+mod tests;
