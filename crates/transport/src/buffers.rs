@@ -19,12 +19,7 @@ pub struct Buffer {
 impl Buffer {
     /// An empty buffer of any size that is not the pool's, for heads beyond [`BUFFER_BYTES`].
     pub fn with_capacity(capacity_bytes: usize) -> Self {
-        Self {
-            bytes: vec![0; capacity_bytes].into_boxed_slice(),
-            start: 0,
-            end: 0,
-            pooled: false,
-        }
+        Self { bytes: vec![0; capacity_bytes].into_boxed_slice(), start: 0, end: 0, pooled: false }
     }
 
     /// Bytes that it could hold if it were empty.
@@ -92,10 +87,7 @@ impl Buffer {
 
     /// Counts `bytes` of the spare part as filled.
     pub(crate) fn commit(&mut self, bytes: usize) {
-        debug_assert!(
-            bytes <= self.spare_len(),
-            "a transport filled more than was spare"
-        );
+        debug_assert!(bytes <= self.spare_len(), "a transport filled more than was spare");
         self.end += bytes.min(self.spare_len());
     }
 }
@@ -111,11 +103,7 @@ pub(crate) struct BufferPool {
 impl BufferPool {
     /// A pool that never has more than `made_max` buffers, in and out together.
     pub(crate) fn new(made_max: u32) -> Self {
-        Self {
-            free: Vec::with_capacity(made_max as usize),
-            made: 0,
-            made_max,
-        }
+        Self { free: Vec::with_capacity(made_max as usize), made: 0, made_max }
     }
 
     /// A buffer, empty; `None` when all are out.
@@ -127,10 +115,12 @@ impl BufferPool {
             return None;
         }
         self.made += 1;
-        Some(Buffer {
-            pooled: true,
-            ..Buffer::with_capacity(BUFFER_BYTES)
-        })
+        Some(Buffer { pooled: true, ..Buffer::with_capacity(BUFFER_BYTES) })
+    }
+
+    /// Buffers that were taken and not put back.
+    pub(crate) fn out_count(&self) -> u32 {
+        self.made - self.free.len() as u32
     }
 
     /// Takes a buffer back; one that is not the pool's is dropped.

@@ -71,7 +71,7 @@ mod listen;
 mod op;
 mod payload;
 pub mod probe;
-//UR pub mod sim;
+pub mod sim;
 mod token;
 mod transport;
 pub mod uring;

@@ -27,10 +27,7 @@ impl BoundListener {
 
     /// A listener of a simulated network.
     pub(crate) fn simulated(address: SocketAddr) -> Self {
-        Self {
-            socket: Socket::Simulated,
-            address,
-        }
+        Self { socket: Socket::Simulated, address }
     }
 }
 
@@ -55,20 +52,14 @@ pub fn bind_listeners(
     let guard = open_socket(address).map_err(fault)?;
     let chosen = start_listening(&guard, address).map_err(fault)?;
     if count == 1 {
-        return Ok(vec![BoundListener {
-            socket: Socket::Kernel(guard),
-            address: chosen,
-        }]);
+        return Ok(vec![BoundListener { socket: Socket::Kernel(guard), address: chosen }]);
     }
     sockopt::set_socket_reuseport(&guard, true).map_err(fault)?;
     let one = || {
         let socket = open_socket(chosen)?;
         sockopt::set_socket_reuseport(&socket, true)?;
         start_listening(&socket, chosen)?;
-        Ok(BoundListener {
-            socket: Socket::Kernel(socket),
-            address: chosen,
-        })
+        Ok(BoundListener { socket: Socket::Kernel(socket), address: chosen })
     };
     (0..count).map(|_| one().map_err(fault)).collect()
 }

@@ -57,11 +57,7 @@ pub(crate) struct UserData {
 
 impl UserData {
     pub(crate) const fn new(kind: OpKind, generation: u32, index: u32) -> Self {
-        Self {
-            kind,
-            generation,
-            index,
-        }
+        Self { kind, generation, index }
     }
 
     pub(crate) const fn pack(self) -> u64 {
@@ -126,12 +122,7 @@ pub(crate) struct OpTable {
 impl OpTable {
     /// A record for `kind`; grows the table when all are in use.
     pub(crate) fn allocate(&mut self, kind: OpKind, generation: u32, owner: u32) -> u32 {
-        let header = OpHeader {
-            kind: Some(kind),
-            generation,
-            owner,
-            next: OpLink::NONE,
-        };
+        let header = OpHeader { kind: Some(kind), generation, owner, next: OpLink::NONE };
         if let Some((op, place)) = self.first_free() {
             let next = place.next;
             *place = header;
@@ -155,9 +146,7 @@ impl OpTable {
 
     /// What the record of `op` holds.
     pub(crate) fn header(&self, op: u32) -> Option<&OpHeader> {
-        self.headers
-            .get(op as usize)
-            .filter(|header| header.kind.is_some())
+        self.headers.get(op as usize).filter(|header| header.kind.is_some())
     }
 
     /// Changes what the record of `op` is for: the next step of one piece of work.
@@ -181,10 +170,7 @@ impl OpTable {
             return header.next;
         }
         // At most two ops per slot: `op` can only be the second one.
-        if let Some(front) = first
-            .get()
-            .and_then(|front| self.headers.get_mut(front as usize))
-        {
+        if let Some(front) = first.get().and_then(|front| self.headers.get_mut(front as usize)) {
             front.next = OpLink::NONE;
         }
         first
@@ -199,10 +185,7 @@ impl OpTable {
     /// Every op of `kind` that belongs to `owner`. O(table): for cold paths.
     pub(crate) fn find(&self, kind: OpKind, owner: u32) -> impl Iterator<Item = u32> + '_ {
         let wanted = move |header: &OpHeader| header.kind == Some(kind) && header.owner == owner;
-        (0_u32..)
-            .zip(&self.headers)
-            .filter(move |(_, header)| wanted(header))
-            .map(|(op, _)| op)
+        (0_u32..).zip(&self.headers).filter(move |(_, header)| wanted(header)).map(|(op, _)| op)
     }
 
     fn first_free(&mut self) -> Option<(u32, &mut OpHeader)> {

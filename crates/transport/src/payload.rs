@@ -27,10 +27,7 @@ pub struct Parts<'a> {
 impl<'a> Parts<'a> {
     /// No parts yet.
     pub const fn new() -> Self {
-        Self {
-            slices: [&[]; PARTS_MAX],
-            count: 0,
-        }
+        Self { slices: [&[]; PARTS_MAX], count: 0 }
     }
 
     /// Adds a slice behind the others. Empty ones are skipped. Returns false, and adds nothing,

@@ -113,10 +113,9 @@ impl fmt::Display for Unsupported {
                 out,
                 "the operation {name} is missing or restricted; Linux 6.1 or newer is needed"
             ),
-            Self::MissingFeature(name) => write!(
-                out,
-                "the ring feature {name} is missing; Linux 6.1 or newer is needed"
-            ),
+            Self::MissingFeature(name) => {
+                write!(out, "the ring feature {name} is missing; Linux 6.1 or newer is needed")
+            }
             Self::NoDirectTable(errno) => write!(
                 out,
                 "tables of direct descriptors are refused (error number {errno}); Linux 5.19 or \
@@ -149,9 +148,7 @@ impl Evidence {
     pub(crate) fn gather() -> Self {
         let sysctl = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let seccomp_mode = status
-            .lines()
-            .find_map(|line| line.strip_prefix("Seccomp:"));
+        let seccomp_mode = status.lines().find_map(|line| line.strip_prefix("Seccomp:"));
         Self {
             sysctl_level: sysctl.ok().and_then(|text| text.trim().parse().ok()),
             filtered: seccomp_mode.is_some_and(|mode| mode.trim() != "0"),
@@ -161,14 +158,10 @@ impl Evidence {
     /// What a failed set-up with positive `errno` means.
     pub(crate) fn diagnose(self, errno: i32) -> Unsupported {
         match errno {
-            libc::ENOSYS => Unsupported::NoSystemCall {
-                filtered: self.filtered,
-            },
+            libc::ENOSYS => Unsupported::NoSystemCall { filtered: self.filtered },
             libc::EPERM | libc::EACCES => match self.sysctl_level {
                 Some(level) if level > 0 => Unsupported::Sysctl { level },
-                _ => Unsupported::Forbidden {
-                    filtered: self.filtered,
-                },
+                _ => Unsupported::Forbidden { filtered: self.filtered },
             },
             libc::EINVAL => Unsupported::FlagsRefused,
             libc::ENOMEM => Unsupported::Memory,

@@ -15,10 +15,7 @@ pub struct Token {
 impl Token {
     /// A token of `slot`; of `generation` the lower 24 bits count.
     pub const fn new(slot: u32, generation: u32) -> Self {
-        Self {
-            slot,
-            generation: generation & Self::GENERATION_MAX,
-        }
+        Self { slot, generation: generation & Self::GENERATION_MAX }
     }
 
     /// Largest generation: 24 bits. After it comes zero.

@@ -10,8 +10,9 @@ use crate::{
 /// Sockets by slot: commands are taken at once and carried out by the next [`wait`](Self::wait).
 ///
 /// Getters (`now`, `slot_count`, …) change nothing. Commands (`park`, `send`, …) never fail on the
-/// spot and never block: each answers with the completion that its documentation names, also when
-/// the token is stale (TR-3) or the peer is gone.
+/// spot and never block: each answers with the completion that its documentation names, whatever
+/// has become of the peer. A command whose token is stale or was closed only gives its buffer or
+/// payload back (TR-3).
 pub trait Transport {
     /// What this transport sends.
     type Payload: Payload;

@@ -33,36 +33,18 @@ impl Waker {
     /// A waker with an eventfd that a reactor watches.
     pub(crate) fn with_event() -> rustix::io::Result<(Self, Arc<OwnedFd>)> {
         let event = Arc::new(event_counter()?);
-        let cell = WakeCell {
-            pending: AtomicBool::new(false),
-            event: Some(Arc::clone(&event)),
-        };
-        Ok((
-            Self {
-                cell: Arc::new(cell),
-            },
-            event,
-        ))
+        let cell = WakeCell { pending: AtomicBool::new(false), event: Some(Arc::clone(&event)) };
+        Ok((Self { cell: Arc::new(cell) }, event))
     }
 
     /// A waker that only raises the flag, for transports that look at it themselves.
     pub(crate) fn flag_only() -> Self {
-        Self {
-            cell: Arc::new(WakeCell {
-                pending: AtomicBool::new(false),
-                event: None,
-            }),
-        }
+        Self { cell: Arc::new(WakeCell { pending: AtomicBool::new(false), event: None }) }
     }
 
     /// Takes the flag down; whether it was up. To be called before `Woken` is reported.
     pub(crate) fn take(&self) -> bool {
         self.cell.pending.swap(false, Ordering::AcqRel)
-    }
-
-    /// Whether the flag is up.
-    pub(crate) fn is_pending(&self) -> bool {
-        self.cell.pending.load(Ordering::Acquire)
     }
 }
 

@@ -69,9 +69,7 @@ impl Accepts {
     }
 
     pub(super) fn address(&self, listener: ListenerId) -> Option<SocketAddr> {
-        self.listeners
-            .get(usize::from(listener.0))
-            .map(|listener| listener.address)
+        self.listeners.get(usize::from(listener.0)).map(|listener| listener.address)
     }
 
     /// When paused listeners go on.
@@ -145,10 +143,7 @@ impl Accepts {
             let Some(socket) = &listener.socket else {
                 return;
             };
-            let Some(shard) = shards
-                .iter_mut()
-                .find_map(|one| one.reserve().then_some(one))
-            else {
+            let Some(shard) = shards.iter_mut().find_map(|one| one.reserve().then_some(one)) else {
                 self.is_short = true;
                 return self.help_starved(shards, starved);
             };
@@ -168,14 +163,10 @@ impl Accepts {
         if !self.listeners.iter().any(needy) {
             return;
         }
-        let donors = (0_u16..)
-            .zip(&mut self.listeners)
-            .filter(|(_, one)| one.armed > 1);
+        let donors = (0_u16..).zip(&mut self.listeners).filter(|(_, one)| one.armed > 1);
         if let Some((id, donor)) = donors.max_by_key(|(_, donor)| donor.armed) {
             if !std::mem::replace(&mut donor.is_giving, true) {
-                let _ = shards
-                    .iter_mut()
-                    .any(|shard| shard.cancel_accepts(id, 1) > 0);
+                let _ = shards.iter_mut().any(|shard| shard.cancel_accepts(id, 1) > 0);
             }
             return;
         }
@@ -189,9 +180,7 @@ impl Accepts {
     fn resume(&mut self) {
         self.resume_us = None;
         self.is_due = true;
-        self.listeners
-            .iter_mut()
-            .for_each(|listener| listener.is_paused = false);
+        self.listeners.iter_mut().for_each(|listener| listener.is_paused = false);
     }
 }
 
@@ -204,9 +193,7 @@ impl Listener {
 
 /// The listener with the fewest accepts armed, if it should have more.
 fn neediest(listeners: &mut [Listener], armed_max: u32) -> Option<(u16, &mut Listener)> {
-    let wanting = (0_u16..)
-        .zip(listeners)
-        .filter(|(_, listener)| listener.wants(armed_max));
+    let wanting = (0_u16..).zip(listeners).filter(|(_, listener)| listener.wants(armed_max));
     wanting.min_by_key(|(_, listener)| listener.armed)
 }
 

@@ -35,11 +35,7 @@ pub(super) struct Outbound {
 impl Connects {
     /// At most `waiting_max` wait at once.
     pub(super) fn new(waiting_max: u32) -> Self {
-        Self {
-            waiting: VecDeque::new(),
-            waiting_max: waiting_max as usize,
-            installing: 0,
-        }
+        Self { waiting: VecDeque::new(), waiting_max: waiting_max as usize, installing: 0 }
     }
 
     /// Queues a connection; false when too many wait.

@@ -76,23 +76,15 @@ pub(crate) fn probe() -> Result<Support, Unsupported> {
     if io.submitter().register_probe(&mut known).is_err() {
         return Err(Unsupported::MissingOperation("REGISTER_PROBE"));
     }
-    if let Some((name, _)) = OPERATIONS
-        .iter()
-        .find(|(_, code)| !known.is_supported(*code))
-    {
+    if let Some((name, _)) = OPERATIONS.iter().find(|(_, code)| !known.is_supported(*code)) {
         return Err(Unsupported::MissingOperation(name));
     }
     if let Err(error) = io.submitter().register_files_sparse(1) {
-        return Err(Unsupported::NoDirectTable(
-            error.raw_os_error().unwrap_or(libc::EIO),
-        ));
+        return Err(Unsupported::NoDirectTable(error.raw_os_error().unwrap_or(libc::EIO)));
     }
     Ok(Support {
         min_wait: io.params().is_feature_min_timeout(),
-        no_sq_array: IoUring::<squeue::Entry>::builder()
-            .setup_no_sqarray()
-            .build(8)
-            .is_ok(),
+        no_sq_array: IoUring::<squeue::Entry>::builder().setup_no_sqarray().build(8).is_ok(),
     })
 }
 

@@ -53,9 +53,7 @@ impl<P: Payload> Reactor<P> {
     /// is in the way.
     pub fn new(config: &Config) -> Result<Self, StartError> {
         if config.slots == 0 || config.slots > SLOTS_MAX {
-            return Err(StartError::Slots {
-                slots: config.slots,
-            });
+            return Err(StartError::Slots { slots: config.slots });
         }
         let per_shard = slots_per_shard(config);
         let shard_count = config.slots.div_ceil(per_shard);
@@ -63,11 +61,7 @@ impl<P: Payload> Reactor<P> {
         for shard in 0..shard_count {
             let first_slot = shard * per_shard;
             let capacity = per_shard.min(config.slots - first_slot);
-            let completions = if shard == 0 {
-                MAIN_COMPLETIONS
-            } else {
-                OTHER_COMPLETIONS
-            };
+            let completions = if shard == 0 { MAIN_COMPLETIONS } else { OTHER_COMPLETIONS };
             let io =
                 super::set_up(config.ring_entries, completions).map_err(|errno| match shard {
                     0 => StartError::Unsupported(Evidence::gather().diagnose(errno)),
@@ -131,10 +125,7 @@ impl<P: Payload> Reactor<P> {
             false => (slot / self.slots_per_shard, slot % self.slots_per_shard),
         };
         let generation = generation & Token::GENERATION_MAX;
-        Some((
-            self.shards.get_mut(number as usize)?,
-            SlotOp { index, generation },
-        ))
+        Some((self.shards.get_mut(number as usize)?, SlotOp { index, generation }))
     }
 
     /// Pushes what the reactor itself has to do before the next enter.
@@ -144,33 +135,22 @@ impl<P: Payload> Reactor<P> {
         }
         let ready = &mut self.ready;
         self.accepts.top_up(&mut self.shards, |listener| {
-            ready.push(Completion::AcceptFailed {
-                listener,
-                error: AcceptError::TableFull,
-            });
+            ready.push(Completion::AcceptFailed { listener, error: AcceptError::TableFull });
         });
         while let Some(outbound) = self.connects.start_next() {
             if let Err(fault) = self.start_connect(outbound) {
                 self.connects.end_install();
                 let Outbound { ticket, .. } = outbound;
-                self.ready.push(Completion::Connected {
-                    ticket,
-                    result: Err(fault),
-                });
+                self.ready.push(Completion::Connected { ticket, result: Err(fault) });
             }
         }
     }
 
     fn start_connect(&mut self, outbound: Outbound) -> Result<(), IoFault> {
         let socket = outbound.socket()?;
-        let with_room = self
-            .shards
-            .iter_mut()
-            .find_map(|shard| shard.reserve().then_some(shard));
+        let with_room = self.shards.iter_mut().find_map(|shard| shard.reserve().then_some(shard));
         let shard = with_room.ok_or(IoFault::Exhausted)?;
-        shard
-            .ring
-            .install(socket, outbound.address, outbound.ticket);
+        shard.ring.install(socket, outbound.address, outbound.ticket);
         Ok(())
     }
 
@@ -195,19 +175,11 @@ impl<P: Payload> Reactor<P> {
         until_us: Option<u64>,
         completions: &mut Vec<Completion<P>>,
     ) -> Result<(), TransportError> {
-        let wait = if is_settled {
-            Wait::NO
-        } else {
-            self.next_wait(until_us)
-        };
+        let wait = if is_settled { Wait::NO } else { self.next_wait(until_us) };
         let Some(main) = self.shards.first_mut() else {
             return Ok(());
         };
-        let wait = if main.ring.has_fetched() {
-            Wait::NO
-        } else {
-            wait
-        };
+        let wait = if main.ring.has_fetched() { Wait::NO } else { wait };
         main.ring.enter(wait).map_err(TransportError::Ring)?;
         self.collect(0, completions);
         Ok(())
@@ -229,16 +201,8 @@ impl<P: Payload> Reactor<P> {
             },
         };
         let is_gathering = self.wait_min_us > 0;
-        let want = if is_gathering {
-            (self.last_batch / 2).clamp(1, self.wait_batch)
-        } else {
-            1
-        };
-        Wait {
-            want,
-            min_wait_us: self.wait_min_us,
-            timeout,
-        }
+        let want = if is_gathering { (self.last_batch / 2).clamp(1, self.wait_batch) } else { 1 };
+        Wait { want, min_wait_us: self.wait_min_us, timeout }
     }
 
     /// Turns all events of shard `number` into completions.
@@ -247,11 +211,7 @@ impl<P: Payload> Reactor<P> {
             return;
         };
         shard.ring.fetch();
-        while let Some(event) = self
-            .shards
-            .get_mut(number)
-            .and_then(|one| one.ring.next_event())
-        {
+        while let Some(event) = self.shards.get_mut(number).and_then(|one| one.ring.next_event()) {
             self.handle(number, event, completions);
         }
     }
@@ -270,35 +230,15 @@ impl<P: Payload> Reactor<P> {
                     });
                 }
             }
-            Event::Received {
-                at,
-                op,
-                header,
-                buffer,
-                result,
-            } => {
+            Event::Received { at, op, header, buffer, result } => {
                 let token = shard.token(at);
                 shard.end_op(at, op, &header);
-                completions.push(Completion::Received {
-                    token,
-                    buffer,
-                    result: outcome(result),
-                });
+                completions.push(Completion::Received { token, buffer, result: outcome(result) });
             }
-            Event::Sent {
-                at,
-                op,
-                header,
-                payload,
-                result,
-            } => {
+            Event::Sent { at, op, header, payload, result } => {
                 let token = shard.token(at);
                 shard.end_op(at, op, &header);
-                completions.push(Completion::Sent {
-                    token,
-                    payload,
-                    result: outcome(result),
-                });
+                completions.push(Completion::Sent { token, payload, result: outcome(result) });
             }
             Event::ShutDown { at } => {
                 let token = shard.token(at);
@@ -311,16 +251,8 @@ impl<P: Payload> Reactor<P> {
                 }
                 self.accepts.slot_freed();
             }
-            Event::Accepted {
-                listener,
-                peer,
-                result,
-            } => {
-                let accepted = Accepted {
-                    listener,
-                    peer,
-                    result,
-                };
+            Event::Accepted { listener, peer, result } => {
+                let accepted = Accepted { listener, peer, result };
                 completions.extend(self.handle_accept(number, accepted));
             }
             Event::Installed { op, index } => {
@@ -334,11 +266,7 @@ impl<P: Payload> Reactor<P> {
                 let result = Err(IoFault::from_errno(errno));
                 completions.push(Completion::Connected { ticket, result });
             }
-            Event::Connected {
-                ticket,
-                index,
-                result,
-            } => {
+            Event::Connected { ticket, index, result } => {
                 let result = outcome(result).map(|_| shard.slot_number(index));
                 if result.is_err() {
                     shard.close_unnamed(index);
@@ -351,21 +279,13 @@ impl<P: Payload> Reactor<P> {
     }
 
     fn handle_accept(&mut self, number: usize, accepted: Accepted) -> Option<Completion<P>> {
-        let Accepted {
-            listener,
-            peer,
-            result,
-        } = accepted;
+        let Accepted { listener, peer, result } = accepted;
         let shard = self.shards.get_mut(number)?;
         self.accepts.end_one(listener);
         let errno = match (u32::try_from(result), peer) {
             (Ok(index), Some(peer)) => {
                 let slot = shard.open(index);
-                return Some(Completion::Accepted {
-                    listener: ListenerId(listener),
-                    slot,
-                    peer,
-                });
+                return Some(Completion::Accepted { listener: ListenerId(listener), slot, peer });
             }
             (Ok(index), None) => {
                 shard.open(index);
@@ -378,10 +298,7 @@ impl<P: Payload> Reactor<P> {
             }
         };
         let error = self.accepts.fail(listener, errno, self.monotonic_us())?;
-        Some(Completion::AcceptFailed {
-            listener: ListenerId(listener),
-            error,
-        })
+        Some(Completion::AcceptFailed { listener: ListenerId(listener), error })
     }
 
     fn handle_watched(
@@ -416,15 +333,11 @@ impl<P: Payload> Transport for Reactor<P> {
         let Socket::Kernel(socket) = socket else {
             return Err(ListenError::Foreign);
         };
-        self.accepts
-            .add(socket, address)
-            .ok_or(ListenError::TooMany)
+        self.accepts.add(socket, address).ok_or(ListenError::TooMany)
     }
 
     fn local_address(&self, listener: ListenerId) -> SocketAddr {
-        self.accepts
-            .address(listener)
-            .unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into())
+        self.accepts.address(listener).unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into())
     }
 
     fn stop_accepting(&mut self) {
@@ -436,9 +349,7 @@ impl<P: Payload> Transport for Reactor<P> {
     }
 
     fn now(&self) -> Now {
-        let since_epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now {
             monotonic_us: self.monotonic_us(),
             unix_ms: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX),
@@ -446,11 +357,7 @@ impl<P: Payload> Transport for Reactor<P> {
     }
 
     fn connect(&mut self, address: SocketAddr, from: Option<SocketAddr>, ticket: u64) {
-        if !self.connects.push(Outbound {
-            address,
-            from,
-            ticket,
-        }) {
+        if !self.connects.push(Outbound { address, from, ticket }) {
             let result = Err(IoFault::Exhausted);
             self.ready.push(Completion::Connected { ticket, result });
         }
@@ -468,11 +375,7 @@ impl<P: Payload> Transport for Reactor<P> {
             None => Err((buffer, IoFault::Cancelled)),
         };
         if let Err((buffer, fault)) = refused {
-            self.ready.push(Completion::Received {
-                token,
-                buffer,
-                result: Err(fault),
-            });
+            self.ready.push(Completion::Received { token, buffer, result: Err(fault) });
         }
     }
 
@@ -482,11 +385,7 @@ impl<P: Payload> Transport for Reactor<P> {
             None => Err((payload, Err(IoFault::Cancelled))),
         };
         if let Err((payload, result)) = refused {
-            self.ready.push(Completion::Sent {
-                token,
-                payload,
-                result,
-            });
+            self.ready.push(Completion::Sent { token, payload, result });
         }
     }
 
@@ -563,10 +462,7 @@ fn slots_per_shard(config: &Config) -> u32 {
         0 => Config::SLOTS_PER_SHARD_MAX,
         asked => asked,
     };
-    asked
-        .min(limit.saturating_sub(DESCRIPTOR_SLACK))
-        .min(config.slots)
-        .max(1)
+    asked.min(limit.saturating_sub(DESCRIPTOR_SLACK)).min(config.slots).max(1)
 }
 
 /// Largest number of slots: it leaves room for all that is packed beside a slot number.

@@ -43,21 +43,12 @@ impl<P: Payload> Shard<P> {
     /// # Errors
     /// [`StartError::Table`].
     pub(super) fn new(ring: Ring<P>, first_slot: u32, capacity: u32) -> Result<Self, StartError> {
-        ring.io()
-            .submitter()
-            .register_files_sparse(capacity)
-            .map_err(|error| {
-                let errno = error.raw_os_error().unwrap_or(libc::EIO);
-                StartError::Table {
-                    slots: capacity,
-                    errno,
-                }
-            })?;
+        ring.io().submitter().register_files_sparse(capacity).map_err(|error| {
+            let errno = error.raw_os_error().unwrap_or(libc::EIO);
+            StartError::Table { slots: capacity, errno }
+        })?;
         // Only shutdowns run on helper threads. Refused at worst: then there may be more of them.
-        let _ = ring
-            .io()
-            .submitter()
-            .register_iowq_max_workers(&mut [HELPERS_MAX; 2]);
+        let _ = ring.io().submitter().register_iowq_max_workers(&mut [HELPERS_MAX; 2]);
         Ok(Self {
             ring,
             slots: Slots::new(capacity),
@@ -71,11 +62,7 @@ impl<P: Payload> Shard<P> {
 
     /// Raises `event` whenever the ring has something to say.
     pub(super) fn raise(&self, event: &Arc<OwnedFd>) -> Result<(), i32> {
-        let registered = self
-            .ring
-            .io()
-            .submitter()
-            .register_eventfd(event.as_raw_fd());
+        let registered = self.ring.io().submitter().register_eventfd(event.as_raw_fd());
         registered.map_err(|error| error.raw_os_error().unwrap_or(libc::EIO))
     }
 
@@ -93,14 +80,10 @@ impl<P: Payload> Shard<P> {
 
     /// A reservation has become a socket at `index`. Returns its slot number.
     pub(super) fn open(&mut self, index: u32) -> u32 {
-        debug_assert!(
-            !self.slots.get(index).has(SlotState::OPEN),
-            "slot was not closed"
-        );
+        debug_assert!(!self.slots.get(index).has(SlotState::OPEN), "slot was not closed");
         self.unreserve();
         self.used += 1;
-        self.slots
-            .set(index, SlotState::default().with(SlotState::OPEN));
+        self.slots.set(index, SlotState::default().with(SlotState::OPEN));
         self.slot_number(index)
     }
 
@@ -172,10 +155,7 @@ impl<P: Payload> Shard<P> {
         if state.has(SlotState::SENDING) {
             return Err((payload, Err(IoFault::Cancelled)));
         }
-        let op = self
-            .ring
-            .send(at, payload)
-            .map_err(|empty| (empty, Ok(0)))?;
+        let op = self.ring.send(at, payload).map_err(|empty| (empty, Ok(0)))?;
         state.first_op = self.ring.ops_mut().link(state.first_op, op);
         self.slots.set(at.index, state.with(SlotState::SENDING));
         Ok(())
@@ -207,10 +187,7 @@ impl<P: Payload> Shard<P> {
     pub(super) fn close_unnamed(&mut self, index: u32) {
         let state = self.slots.get(index).with(SlotState::CLOSING);
         self.slots.set(index, state);
-        self.close_if_quiet(SlotOp {
-            index,
-            generation: state.generation,
-        });
+        self.close_if_quiet(SlotOp { index, generation: state.generation });
     }
 
     /// A park has ended; whether to tell the caller.
@@ -274,9 +251,7 @@ impl<P: Payload> Shard<P> {
             let mut list = self.ring.ops().list(state.first_op);
             [list.next(), list.next()]
         };
-        both.into_iter()
-            .flatten()
-            .for_each(|op| self.ring.cancel_op(op));
+        both.into_iter().flatten().for_each(|op| self.ring.cancel_op(op));
     }
 
     fn close_if_quiet(&mut self, at: SlotOp) {

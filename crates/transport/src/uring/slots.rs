@@ -69,9 +69,7 @@ pub(super) struct Slots {
 
 impl Slots {
     pub(super) fn new(count: u32) -> Self {
-        Self {
-            words: vec![0; count as usize],
-        }
+        Self { words: vec![0; count as usize] }
     }
 
     /// The state of `index`; free for an index beyond the table.

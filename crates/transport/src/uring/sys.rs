@@ -15,10 +15,7 @@
 //!
 //! Not here: slots, tokens, tables, policies. An entry without memory in it cannot break memory
 //! safety, whatever index it names.
-#![expect(
-    unsafe_code,
-    reason = "memory is lent to the kernel here, and only here"
-)]
+#![expect(unsafe_code, reason = "memory is lent to the kernel here, and only here")]
 
 use std::cell::{Cell, UnsafeCell};
 use std::collections::VecDeque;
@@ -71,11 +68,7 @@ pub(super) struct Wait {
 
 impl Wait {
     /// Submit and collect, but do not wait.
-    pub(super) const NO: Self = Self {
-        want: 0,
-        min_wait_us: 0,
-        timeout: None,
-    };
+    pub(super) const NO: Self = Self { want: 0, min_wait_us: 0, timeout: None };
 }
 
 type Chunk<P> = Box<[Record<P>]>;
@@ -172,20 +165,12 @@ impl<P: Payload> Ring<P> {
     /// Asks the op of that name to end. Its completion comes either way.
     pub(super) fn cancel(&mut self, target: UserData) {
         let entry = opcode::AsyncCancel::new(target.pack()).build();
-        self.push_plain(
-            entry,
-            UserData::new(OpKind::Cancel, target.generation, target.index),
-        );
+        self.push_plain(entry, UserData::new(OpKind::Cancel, target.generation, target.index));
     }
 
     /// Asks an op with memory to end. Nothing happens when there is no such op.
     pub(super) fn cancel_op(&mut self, op: u32) {
-        let Some(&OpHeader {
-            kind: Some(kind),
-            generation,
-            ..
-        }) = self.ops.header(op)
-        else {
+        let Some(&OpHeader { kind: Some(kind), generation, .. }) = self.ops.header(op) else {
             return;
         };
         self.cancel(UserData::new(kind, generation, op));
@@ -193,12 +178,7 @@ impl<P: Payload> Ring<P> {
 
     /// Receives into the spare part of `buffer`; returns the op.
     pub(super) fn receive(&mut self, at: SlotOp, buffer: Buffer) -> u32 {
-        let op = self.claim(
-            OpKind::Receive,
-            at.generation,
-            at.index,
-            Body::Receive(buffer),
-        );
+        let op = self.claim(OpKind::Receive, at.generation, at.index, Body::Receive(buffer));
         if let Some(Body::Receive(buffer)) = self.body_mut(op) {
             let spare = buffer.spare_mut();
             let length = u32::try_from(spare.len()).unwrap_or(u32::MAX);
@@ -237,16 +217,9 @@ impl<P: Payload> Ring<P> {
         let number = Fd(listener.as_raw_fd());
         let room = RawAddress::BYTES as libc::socklen_t;
         let (address, listener) = (RawAddress::default(), Rc::clone(listener));
-        let body = Body::Accept {
-            address,
-            length: room,
-            listener,
-        };
+        let body = Body::Accept { address, length: room, listener };
         let op = self.claim(OpKind::Accept, 0, u32::from(listener_id), body);
-        if let Some(Body::Accept {
-            address, length, ..
-        }) = self.body_mut(op)
-        {
+        if let Some(Body::Accept { address, length, .. }) = self.body_mut(op) {
             let entry = opcode::Accept::new(number, std::ptr::from_mut(address).cast(), length)
                 .file_index(Some(DestinationSlot::auto_target()))
                 .build();
@@ -261,18 +234,10 @@ impl<P: Payload> Ring<P> {
     pub(super) fn install(&mut self, socket: OwnedFd, peer: SocketAddr, ticket: u64) {
         let (address, length) = RawAddress::encode(peer);
         let table_index = socket.as_raw_fd();
-        let body = Body::Connect {
-            address,
-            length,
-            table_index,
-            socket: Some(socket),
-            ticket,
-        };
+        let body = Body::Connect { address, length, table_index, socket: Some(socket), ticket };
         let op = self.claim(OpKind::Install, 0, 0, body);
         if let Some(Body::Connect { table_index, .. }) = self.body_mut(op) {
-            let entry = opcode::FilesUpdate::new(table_index, 1)
-                .offset(FILE_INDEX_ALLOC)
-                .build();
+            let entry = opcode::FilesUpdate::new(table_index, 1).offset(FILE_INDEX_ALLOC).build();
             // SAFETY: the one number that the kernel reads and replaces lies in the body of `op`,
             // and the body keeps the socket open.
             unsafe { self.lend(op, entry, OpKind::Install, 0) };
@@ -282,10 +247,7 @@ impl<P: Payload> Ring<P> {
     /// Connects the direct descriptor `index` to the address that [`Ring::install`] was given,
     /// by the op that `Installed` told.
     pub(super) fn connect(&mut self, op: u32, index: u32) {
-        if let Some(Body::Connect {
-            address, length, ..
-        }) = self.body_mut(op)
-        {
+        if let Some(Body::Connect { address, length, .. }) = self.body_mut(op) {
             let (address, length) = (std::ptr::from_ref(address).cast(), *length);
             let entry = opcode::Connect::new(Fixed(index), address, length).build();
             // SAFETY: the address lies in the body of `op` and has `length` bytes.
@@ -318,14 +280,8 @@ impl<P: Payload> Ring<P> {
             // EBUSY: the completion queue is full; what is in it must be fetched first.
             Ok(()) | Err(libc::EBUSY) => Ok(()),
             Err(libc::EAGAIN | libc::ENOMEM) => {
-                let timeout = wait
-                    .timeout
-                    .map_or(SHORTAGE_PAUSE, |time| time.min(SHORTAGE_PAUSE));
-                let pause = Wait {
-                    want: 1,
-                    min_wait_us: 0,
-                    timeout: Some(timeout),
-                };
+                let timeout = wait.timeout.map_or(SHORTAGE_PAUSE, |time| time.min(SHORTAGE_PAUSE));
+                let pause = Wait { want: 1, min_wait_us: 0, timeout: Some(timeout) };
                 match self.raw_enter(0, pause) {
                     Ok(()) | Err(libc::EBUSY | libc::EAGAIN | libc::ENOMEM) => Ok(()),
                     Err(errno) => Err(errno),
@@ -342,12 +298,8 @@ impl<P: Payload> Ring<P> {
             self.next_fetched = 0;
         }
         // No op of ours answers more than once; an answer with more to come is not its last.
-        let last_ones = self
-            .io
-            .completion()
-            .filter(|cqe| !cqueue::more(cqe.flags()));
-        self.fetched
-            .extend(last_ones.map(|cqe| (cqe.user_data(), cqe.result())));
+        let last_ones = self.io.completion().filter(|cqe| !cqueue::more(cqe.flags()));
+        self.fetched.extend(last_ones.map(|cqe| (cqe.user_data(), cqe.result())));
     }
 
     /// The oldest fetched completion, with the memory of its op.
@@ -355,12 +307,7 @@ impl<P: Payload> Ring<P> {
         let &(packed, result) = self.fetched.get(self.next_fetched)?;
         self.next_fetched += 1;
         self.in_flight = self.in_flight.saturating_sub(1);
-        let Some(UserData {
-            kind,
-            generation,
-            index,
-        }) = UserData::unpack(packed)
-        else {
+        let Some(UserData { kind, generation, index }) = UserData::unpack(packed) else {
             return Some(Event::Ignored);
         };
         let at = SlotOp { index, generation };
@@ -403,13 +350,7 @@ impl<P: Payload> Ring<P> {
 
     /// An install ends, its op goes on as a connect: only the plain socket leaves the body.
     fn resolve_install(&mut self, op: u32, result: i32) -> Event<P> {
-        let Some(Body::Connect {
-            table_index,
-            socket,
-            ticket,
-            ..
-        }) = self.body_mut(op)
-        else {
+        let Some(Body::Connect { table_index, socket, ticket, .. }) = self.body_mut(op) else {
             return Event::Ignored;
         };
         drop(socket.take());
@@ -427,50 +368,24 @@ impl<P: Payload> Ring<P> {
         let Some((header, body)) = self.take_out(op) else {
             return Event::Ignored;
         };
-        let at = SlotOp {
-            index: header.owner,
-            generation,
-        };
+        let at = SlotOp { index: header.owner, generation };
         let bytes = usize::try_from(result).unwrap_or(0);
         match body {
             Body::Receive(mut buffer) => {
                 buffer.commit(bytes);
-                Event::Received {
-                    at,
-                    op,
-                    header,
-                    buffer,
-                    result,
-                }
+                Event::Received { at, op, header, buffer, result }
             }
             Body::Send(SendBody { mut payload, .. }) => {
                 payload.advance(bytes);
-                Event::Sent {
-                    at,
-                    op,
-                    header,
-                    payload,
-                    result,
-                }
+                Event::Sent { at, op, header, payload, result }
             }
-            Body::Accept { address, .. } => Event::Accepted {
-                listener: header.owner as u16,
-                peer: address.decode(),
-                result,
-            },
-            Body::Connect {
-                table_index,
-                ticket,
-                ..
-            } => Event::Connected {
-                ticket,
-                index: table_index.unsigned_abs(),
-                result,
-            },
-            Body::Watch { event, .. } => Event::Watched {
-                owner: header.owner,
-                event,
-            },
+            Body::Accept { address, .. } => {
+                Event::Accepted { listener: header.owner as u16, peer: address.decode(), result }
+            }
+            Body::Connect { table_index, ticket, .. } => {
+                Event::Connected { ticket, index: table_index.unsigned_abs(), result }
+            }
+            Body::Watch { event, .. } => Event::Watched { owner: header.owner, event },
             Body::Empty => Event::Ignored,
         }
     }
@@ -479,11 +394,7 @@ impl<P: Payload> Ring<P> {
     fn claim(&mut self, kind: OpKind, generation: u32, owner: u32, body: Body<P>) -> u32 {
         let op = self.ops.allocate(kind, generation, owner);
         if op as usize / CHUNK_OPS == self.chunks.len() {
-            self.chunks.push(
-                std::iter::repeat_with(Record::empty)
-                    .take(CHUNK_OPS)
-                    .collect(),
-            );
+            self.chunks.push(std::iter::repeat_with(Record::empty).take(CHUNK_OPS).collect());
         }
         if let Some(place) = self.body_mut(op) {
             *place = body;
@@ -498,9 +409,7 @@ impl<P: Payload> Ring<P> {
     }
 
     fn record(&self, op: u32) -> Option<&Record<P>> {
-        self.chunks
-            .get(op as usize / CHUNK_OPS)?
-            .get(op as usize % CHUNK_OPS)
+        self.chunks.get(op as usize / CHUNK_OPS)?.get(op as usize % CHUNK_OPS)
     }
 
     /// The body of `op`, unless the kernel has it.
@@ -583,11 +492,8 @@ impl<P: Payload> Ring<P> {
         let flags = self.enter_flags.bits();
         // SAFETY: EXT_ARG is set and the argument is of its type, alive for the call; what the
         // queued entries point to is upheld by `Ring::push`.
-        let entered = unsafe {
-            self.io
-                .submitter()
-                .enter(to_submit, wait.want, flags, Some(&args))
-        };
+        let entered =
+            unsafe { self.io.submitter().enter(to_submit, wait.want, flags, Some(&args)) };
         match entered {
             Ok(_) => Ok(()),
             Err(error) => match error.raw_os_error() {
@@ -607,11 +513,7 @@ impl<P: Payload> Ring<P> {
             let everything = CancelBuilder::any().all();
             let entry = opcode::AsyncCancel2::new(everything).build();
             self.push_plain(entry, UserData::new(OpKind::Cancel, 0, 0));
-            let wait = Wait {
-                want: self.in_flight,
-                min_wait_us: 0,
-                timeout: Some(DRAIN_ROUND),
-            };
+            let wait = Wait { want: self.in_flight, min_wait_us: 0, timeout: Some(DRAIN_ROUND) };
             if self.enter(wait).is_err() {
                 return false;
             }
@@ -632,26 +534,16 @@ impl<P: Payload> Drop for Ring<P> {
 
 impl<P> Record<P> {
     fn empty() -> Self {
-        Self {
-            lent: Cell::new(false),
-            body: UnsafeCell::new(Body::Empty),
-        }
+        Self { lent: Cell::new(false), body: UnsafeCell::new(Body::Empty) }
     }
 }
 
 impl<P: Payload> SendBody<P> {
     fn new(payload: P) -> Self {
-        let vectors = [libc::iovec {
-            iov_base: std::ptr::null_mut(),
-            iov_len: 0,
-        }; PARTS_MAX];
+        let vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; PARTS_MAX];
         // SAFETY: all zeroes are a valid msghdr: null pointers with zero lengths.
         let message = unsafe { mem::zeroed::<libc::msghdr>() };
-        Self {
-            payload,
-            vectors,
-            message,
-        }
+        Self { payload, vectors, message }
     }
 
     /// The entry that sends the payload's parts from where this body lies; `None` without any.
@@ -663,11 +555,7 @@ impl<P: Payload> SendBody<P> {
             [] => None,
             [only] => {
                 let length = u32::try_from(only.len()).unwrap_or(u32::MAX);
-                Some(
-                    opcode::Send::new(target, only.as_ptr(), length)
-                        .flags(flags)
-                        .build(),
-                )
+                Some(opcode::Send::new(target, only.as_ptr(), length).flags(flags).build())
             }
             several => {
                 for (vector, part) in self.vectors.iter_mut().zip(several) {
@@ -676,11 +564,7 @@ impl<P: Payload> SendBody<P> {
                 }
                 self.message.msg_iov = self.vectors.as_mut_ptr();
                 self.message.msg_iovlen = several.len();
-                Some(
-                    opcode::SendMsg::new(target, &self.message)
-                        .flags(flags as u32)
-                        .build(),
-                )
+                Some(opcode::SendMsg::new(target, &self.message).flags(flags as u32).build())
             }
         }
     }
@@ -702,9 +586,7 @@ pub(super) fn bind_without_port(socket: BorrowedFd<'_>) -> Result<(), i32> {
 }
 
 fn last_errno() -> i32 {
-    std::io::Error::last_os_error()
-        .raw_os_error()
-        .unwrap_or(libc::EIO)
+    std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
 }
 
 /// Records per chunk: memory of ops in flight grows in steps of this many.
