@@ -361,8 +361,8 @@ impl World {
 
     /// Slots of `transport` to look at, in an order of chance.
     pub(super) fn take_touched(&mut self, transport: usize) -> Vec<u32> {
-        let slots = self.touched.get_mut(transport).map(std::mem::take).unwrap_or_default();
-        let mut slots: Vec<u32> = slots.into_iter().collect();
+        let Some(Some(touched)) = self.touched.get_mut(transport) else { return Vec::new() };
+        let mut slots: Vec<u32> = std::mem::take(touched).into_iter().collect();
         self.chance.shuffle(&mut slots);
         slots
     }

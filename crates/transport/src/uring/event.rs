@@ -1,8 +1,10 @@
-//! What a ring's completions say, with the memory of their ops.
+//! What goes into a ring and comes out: ops by place, waits, and what completions say, with the
+//! memory of their ops.
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::Buffer;
 use crate::op::{OpHeader, OpKind, UserData};
@@ -19,6 +21,22 @@ impl SlotOp {
     pub(super) const fn named(self, kind: OpKind) -> UserData {
         UserData::new(kind, self.generation, self.index)
     }
+}
+
+/// How long an enter waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wait {
+    /// Completions to wait for; 0 = do not wait.
+    pub(super) want: u32,
+    /// After this many microseconds one completion is enough. 0 = `want` must be there.
+    pub(super) min_wait_us: u32,
+    /// At most this long; `None` = for ever.
+    pub(super) timeout: Option<Duration>,
+}
+
+impl Wait {
+    /// Submit and collect, but do not wait.
+    pub(super) const NO: Self = Self { want: 0, min_wait_us: 0, timeout: None };
 }
 
 /// One final completion. `result` is the kernel's: negative = an errno.

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::accepts::Accepts;
 use super::connects::{Connects, Outbound};
-use super::event::{Event, SlotOp};
+use super::event::{Event, SlotOp, Wait};
 use super::shard::{Freed, Shard};
-use super::sys::{Ring, Wait};
+use super::sys::Ring;
 use crate::buffers::BufferPool;
 use crate::listen::Socket;
 use crate::probe::Evidence;

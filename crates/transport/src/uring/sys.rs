@@ -31,7 +31,7 @@ use io_uring::types::{CancelBuilder, DestinationSlot, Fd, Fixed, SubmitArgs, Tim
 use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue::Entry};
 
 use super::address::RawAddress;
-use super::event::{Event, SlotOp};
+use super::event::{Event, SlotOp, Wait};
 use crate::op::{OpHeader, OpKind, OpTable, UserData};
 use crate::{Buffer, PARTS_MAX, Parts, Payload};
 
@@ -53,22 +53,6 @@ pub(super) struct Ring<P: Payload> {
     enter_flags: EnterFlags,
     /// SINGLE_ISSUER: the ring belongs to the thread that made it.
     one_thread: PhantomData<*mut ()>,
-}
-
-/// How long an enter waits.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Wait {
-    /// Completions to wait for; 0 = do not wait.
-    pub(super) want: u32,
-    /// After this many microseconds one completion is enough. 0 = `want` must be there.
-    pub(super) min_wait_us: u32,
-    /// At most this long; `None` = for ever.
-    pub(super) timeout: Option<Duration>,
-}
-
-impl Wait {
-    /// Submit and collect, but do not wait.
-    pub(super) const NO: Self = Self { want: 0, min_wait_us: 0, timeout: None };
 }
 
 type Chunk<P> = Box<[Record<P>]>;
