@@ -1,1 +1,88 @@
-//! A memory-mapped, log-structured, checksummed object store.
+//! An embeddable object store: memory-mapped, log-structured, checksummed.
+//!
+//! What it is: opaque keys, heads and bodies in one preallocated file of fixed segments. The file
+//! is written through file writes (or io_uring) and read through one read-only mapping. A hit is
+//! a probe of an index in memory and a slice of the mapping, without a copy, a lock or an
+//! allocation. What was committed survives `kill -9`; what was sealed survives power loss; what was
+//! removed stays removed.
+//!
+//! What it is not: it knows no HTTP, no clock but the stamp in a record, and no policy. It does not
+//! keep everything: when the segments are full the oldest are reclaimed, whatever is in them.
+//! One process has a store open at a time.
+//!
+//! # Invariants
+//! - **ST-1** No byte leaves the store that was not verified since it was opened: header, key,
+//!   head and sums by a keyed MAC, the body by seeded checksums under it. What fails is a miss or
+//!   an error, never other bytes.
+//! - **ST-2** An object is complete or absent: the index names only records whose every byte was
+//!   written before.
+//! - **ST-3** A lookup compares the whole key.
+//! - **ST-4** Sequences and generations are never given out twice, through any crash.
+//! - **ST-5** A segment is not written anew while a pin of it exists.
+//! - **ST-6** Nothing is a record because it looks like one: recovery follows MACs and lengths from
+//!   the front of a segment and never searches bodies.
+//! - **ST-7** An acknowledged removal outlives every older record of its key on disk, through any
+//!   crash.
+//! - **ST-8** Bytes that a reader can see are never written again before their segment is
+//!   reclaimed.
+//! - **ST-9** Memory is bounded by the config: index, pins, verified bits, staging pool, drafts.
+//! - **ST-10** A failing device ends in refusals: no wrong bytes, no panic, and readers go on.
+//!
+//! `DESIGN.md` beside this crate has the byte map, the crash table, and the proofs.
+//!
+//! ```
+//! use longhold_store::{Config, Draft, FileDevice, Store, Writer, block_on_ready};
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let path = folder.path().join("cache");
+//! let (store, _report) = Store::open(&Config::new(path, 16 << 20))?;
+//! let writer = Writer::new(&store, FileDevice::new(&store)?)?;
+//! let reader = store.reader(0);
+//!
+//! block_on_ready(async {
+//!     let draft = Draft { key: b"a key", head: b"a head", body_len: 5 };
+//!     let mut pending = writer.begin(draft)?;
+//!     writer.append(&mut pending, b"hello").await?;
+//!     writer.commit(pending).await?;
+//!     Ok::<_, Box<dyn std::error::Error>>(())
+//! })?;
+//!
+//! let record = reader.lookup(b"a key").expect("it was committed");
+//! assert_eq!(record.head(), b"a head");
+//! assert_eq!(&*record.body(0..5)?, b"hello");
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+
+mod config;
+pub mod device;
+mod directory;
+mod draft;
+mod error;
+mod format;
+mod index;
+mod keys;
+mod map;
+mod pin;
+mod reader;
+mod reclaim;
+mod recover;
+mod segment;
+mod staging;
+mod store;
+mod superblock;
+mod sync;
+mod verified;
+mod writer;
+
+pub use config::Config;
+#[cfg(not(loom))]
+pub use device::uring::UringDevice;
+pub use device::{Device, FaultyDevice, FileDevice, MemoryDevice, block_on_ready};
+pub use draft::{Draft, Pending};
+pub use error::{ConfigError, OpenError, ReadError, Refused, WriteError, WriterTaken};
+pub use reader::{Extent, PinnedSlice, Reader, Record};
+pub use recover::RecoveryReport;
+pub use store::{Stats, Store};
+pub use writer::{Committed, Writer};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! The seam between planning and doing: the writer says which bytes go where, a device does it.
+//!
+//! A device owns a bounded pool of equal blocks. A write takes a block and gives it back with the
+//! result, so that nobody can touch the bytes while the kernel reads them. Devices never retry.
+//!
+//! | device | for |
+//! |---|---|
+//! | [`FileDevice`] | embedders and tools: `pwrite`, futures that are ready at once |
+//! | [`UringDevice`](uring::UringDevice) | the edge: registered buffers on a tokio-uring runtime |
+//! | [`MemoryDevice`] | stores made by [`Store::in_memory`](crate::Store::in_memory) |
+//! | [`FaultyDevice`] | tests: fails or tears the nth write, fails syncs, records everything |
+
+mod faulty;
+mod file;
+mod memory;
+#[cfg(not(loom))]
+pub mod uring;
+
+use std::cell::RefCell;
+use std::io;
+use std::ops::Range;
+use std::rc::Rc;
+
+pub use faulty::{FaultPlan, FaultyDevice, Recorded, Recorder};
+pub use file::FileDevice;
+pub use memory::MemoryDevice;
+
+/// Carries out what a [`Writer`](crate::Writer) plans. One per writer, on one thread.
+pub trait Device: 'static {
+    /// Staging memory; it returns to the pool when dropped.
+    type Block: Block;
+
+    /// Length of every block, in bytes: at least 4,096.
+    fn block_bytes(&self) -> usize;
+
+    /// A block from the pool; `None` when all are out. A pool holds at least four.
+    fn allocate_block(&self) -> Option<Self::Block>;
+
+    /// Writes `block[range]` at `offset` of the data file, all of it or an error. The future may
+    /// outlive the call's borrow of the device.
+    fn write_at(
+        &self,
+        offset: u64,
+        block: Self::Block,
+        range: Range<usize>,
+    ) -> impl Future<Output = (io::Result<()>, Self::Block)> + 'static;
+
+    /// Makes every write that has completed durable.
+    fn sync_data(&self) -> impl Future<Output = io::Result<()>> + 'static;
+}
+
+/// A block of a device's pool.
+pub trait Block: 'static {
+    /// All bytes.
+    fn bytes(&self) -> &[u8];
+    /// All bytes, to be filled.
+    fn bytes_mut(&mut self) -> &mut [u8];
+}
+
+/// Size of a staging block unless a device is told otherwise.
+pub const BLOCK_BYTES: usize = 256 << 10;
+/// Blocks in a device's pool unless it is told otherwise: 4 MiB.
+pub const BLOCK_COUNT: usize = 16;
+
+/// A bounded pool of heap blocks, allocated as they are first used.
+#[derive(Clone)]
+pub(crate) struct HeapPool(Rc<RefCell<PoolState>>);
+
+struct PoolState {
+    free: Vec<Box<[u8]>>,
+    unborn: usize,
+    block_bytes: usize,
+}
+
+/// A block of the heap; dropped, it is free again.
+pub struct HeapBlock {
+    bytes: Box<[u8]>,
+    pool: HeapPool,
+}
+
+impl HeapPool {
+    pub(crate) fn new(blocks: usize, block_bytes: usize) -> Self {
+        let (unborn, block_bytes) = (blocks.max(4), block_bytes.max(4096));
+        Self(Rc::new(RefCell::new(PoolState { free: Vec::new(), unborn, block_bytes })))
+    }
+
+    pub(crate) fn block_bytes(&self) -> usize {
+        self.0.borrow().block_bytes
+    }
+
+    pub(crate) fn allocate(&self) -> Option<HeapBlock> {
+        let mut state = self.0.borrow_mut();
+        let bytes = match state.free.pop() {
+            Some(bytes) => bytes,
+            None => {
+                state.unborn = state.unborn.checked_sub(1)?;
+                vec![0; state.block_bytes].into_boxed_slice()
+            }
+        };
+        Some(HeapBlock { bytes, pool: self.clone() })
+    }
+}
+
+impl Drop for HeapBlock {
+    fn drop(&mut self) {
+        self.pool.0.borrow_mut().free.push(std::mem::take(&mut self.bytes));
+    }
+}
+
+impl Block for HeapBlock {
+    fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+}
+
+/// Polls a future until it is ready. For devices whose futures never wait ([`FileDevice`],
+/// [`MemoryDevice`]): with one of those, and one caller, no future of the writer waits either.
+/// A future that waits for an event of this very thread would spin for ever.
+pub fn block_on_ready<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(output) => return output,
+            std::task::Poll::Pending => std::thread::yield_now(),
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The store's directory: lock, creation, super blocks.
+//!
+//! ```text
+//! lock       held with flock for as long as the store is open
+//! super.0/1  super blocks (see `superblock`), readable by the owner only: they hold the secret
+//! data       the segments; its existence says that creation was completed
+//! ```
+//! Creation writes `data.new`, allocates all of it, syncs, writes the super blocks, and renames:
+//! a crash or a full disk on the way leaves nothing that a later open would take for a store.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::config::Geometry;
+use crate::error::OpenError;
+use crate::superblock::{EPOCH_MAX, FILE_NAMES, Parsed, SuperBlock, file_name};
+
+/// What an open directory yields.
+pub(crate) struct Opened {
+    pub(crate) lock: File,
+    pub(crate) data: File,
+    pub(crate) super_block: SuperBlock,
+    pub(crate) created: bool,
+}
+
+/// How the data file gets its blocks; a parameter so that tests can fill the disk.
+pub(crate) type Allocate<'a> = &'a dyn Fn(&File, u64) -> io::Result<()>;
+
+/// Locks the directory and opens the store in it, or makes one. The epoch of the returned super
+/// block is new and durable.
+pub(crate) fn open(
+    path: &Path,
+    geometry: Geometry,
+    allocate: Allocate<'_>,
+) -> Result<Opened, OpenError> {
+    let made = !path.exists();
+    std::fs::create_dir_all(path).map_err(|e| fault("create", path, e))?;
+    let lock = lock(path)?;
+    let created = !path.join(DATA).exists();
+    if created {
+        create(path, geometry, allocate).inspect_err(|_| remove_remains(path, made))?;
+    }
+    let mut super_block = load(path)?;
+    if super_block.geometry != geometry {
+        return Err(OpenError::GeometryChanged {
+            path: path.to_path_buf(),
+            found_segments: super_block.geometry.segment_count,
+            found_segment_bytes: super_block.geometry.segment_bytes,
+            wanted_segments: geometry.segment_count,
+            wanted_segment_bytes: geometry.segment_bytes,
+        });
+    }
+    let data_path = path.join(DATA);
+    let mut options = OpenOptions::new();
+    let data = options.read(true).write(true).open(&data_path);
+    let data = data.map_err(|e| fault("open", &data_path, e))?;
+    let length = data.metadata().map_err(|e| fault("examine", &data_path, e))?.len();
+    if length != geometry.data_bytes() {
+        return Err(corrupt(path, "the data file has another length than the super block says"));
+    }
+    if super_block.epoch >= EPOCH_MAX {
+        return Err(corrupt(path, "the store has been opened too often"));
+    }
+    super_block.epoch += 1;
+    write_super(path, &super_block)?;
+    Ok(Opened { lock, data, super_block, created })
+}
+
+/// Reserves every block of the data file, so that no later write can meet a full disk. Blocks that
+/// are reserved and not yet written read as zeros. File systems that cannot reserve get zeros
+/// written.
+pub(crate) fn allocate_blocks(file: &File, bytes: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::Errno;
+    match fallocate(file, FallocateFlags::empty(), 0, bytes) {
+        Ok(()) => Ok(()),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_zeros(file, bytes),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// 256 bits from the kernel.
+pub(crate) fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    if filled == N { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let lock_path = path.join(LOCK);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(OWNER_ONLY);
+    let file = options.open(&lock_path).map_err(|e| fault("open", &lock_path, e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: path.to_path_buf() }),
+        Err(TryLockError::Error(error)) => Err(fault("lock", &lock_path, error)),
+    }
+}
+
+fn create(path: &Path, geometry: Geometry, allocate: Allocate<'_>) -> Result<(), OpenError> {
+    remove_files(path);
+    let needed = geometry.data_bytes();
+    let available = available_bytes(path);
+    let full = |available| OpenError::DiskFull { path: path.to_path_buf(), needed, available };
+    if available < needed {
+        return Err(full(available));
+    }
+    let new_path = path.join(DATA_NEW);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true).mode(OWNER_ONLY);
+    let file = options.open(&new_path).map_err(|e| fault("create", &new_path, e))?;
+    let allocated = file.set_len(needed).and_then(|()| allocate(&file, needed));
+    allocated.and_then(|()| file.sync_all()).map_err(|error| match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            full(available_bytes(path).min(needed - 1))
+        }
+        io::ErrorKind::FileTooLarge => full(0),
+        _ => fault("allocate", &new_path, error),
+    })?;
+    let random = |e| fault("draw a secret for", path, e);
+    let super_block = SuperBlock {
+        geometry,
+        uuid: u128::from_le_bytes(random_bytes().map_err(random)?),
+        secret: random_bytes().map_err(random)?,
+        epoch: 0,
+    };
+    write_super(path, &super_block)?;
+    std::fs::rename(&new_path, path.join(DATA)).map_err(|e| fault("rename", &new_path, e))?;
+    sync_directory(path)
+}
+
+/// The newer whole super block.
+fn load(path: &Path) -> Result<SuperBlock, OpenError> {
+    let mut newest: Option<SuperBlock> = None;
+    let mut other_version = None;
+    for name in FILE_NAMES {
+        let bytes = match std::fs::read(path.join(name)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(fault("read", &path.join(name), error)),
+        };
+        match SuperBlock::parse(&bytes) {
+            Parsed::Valid(block) => {
+                if newest.as_ref().is_none_or(|newest| newest.epoch < block.epoch) {
+                    newest = Some(block);
+                }
+            }
+            Parsed::OtherVersion(version) => other_version = Some(version),
+            Parsed::Damaged => {}
+        }
+    }
+    match (newest, other_version) {
+        // A half-done upgrade is no store of ours either.
+        (_, Some(found)) => Err(OpenError::WrongVersion {
+            path: path.to_path_buf(),
+            found,
+            expected: crate::format::FORMAT_VERSION,
+        }),
+        (Some(newest), None) => Ok(newest),
+        (None, None) => Err(corrupt(path, "neither super block is whole")),
+    }
+}
+
+/// Overwrites the older of the two; the newer stays whole until this one is durable.
+fn write_super(path: &Path, super_block: &SuperBlock) -> Result<(), OpenError> {
+    let file_path = path.join(file_name(super_block.epoch));
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(OWNER_ONLY);
+    let written = options.open(&file_path).and_then(|file| {
+        file.write_all_at(&super_block.encode(), 0)?;
+        file.sync_all()
+    });
+    written.map_err(|e| fault("write", &file_path, e))?;
+    sync_directory(path)
+}
+
+fn sync_directory(path: &Path) -> Result<(), OpenError> {
+    let synced = File::open(path).and_then(|directory| directory.sync_all());
+    synced.map_err(|e| fault("sync", path, e))
+}
+
+fn write_zeros(mut file: &File, bytes: u64) -> io::Result<()> {
+    let zeros = vec![0; 1 << 20];
+    let mut left = bytes;
+    while left > 0 {
+        let now = left.min(zeros.len() as u64);
+        file.write_all(&zeros[..now as usize])?;
+        left -= now;
+    }
+    Ok(())
+}
+
+/// What the file system offers this user; everything when it does not say.
+fn available_bytes(path: &Path) -> u64 {
+    let stat = rustix::fs::statvfs(path);
+    stat.map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+fn remove_files(path: &Path) {
+    for name in [DATA_NEW, FILE_NAMES[0], FILE_NAMES[1]] {
+        // What is not there need not be removed; what cannot be removed fails to be created.
+        let _ = std::fs::remove_file(path.join(name));
+    }
+}
+
+/// After a failed creation: leaves the directory as it was found.
+fn remove_remains(path: &Path, made: bool) {
+    remove_files(path);
+    if made {
+        let _ = std::fs::remove_file(path.join(LOCK));
+        let _ = std::fs::remove_dir(path);
+    }
+}
+
+fn fault(action: &'static str, path: &Path, source: io::Error) -> OpenError {
+    OpenError::Io { action, path: PathBuf::from(path), source }
+}
+
+fn corrupt(path: &Path, reason: &'static str) -> OpenError {
+    OpenError::Corrupt { path: path.to_path_buf(), reason }
+}
+
+const LOCK: &str = "lock";
+const DATA: &str = "data";
+const DATA_NEW: &str = "data.new";
+const OWNER_ONLY: u32 = 0o600;

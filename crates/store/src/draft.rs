@@ -1,0 +1,127 @@
+//! A record on its way in: reserved, filled in order, then committed or abandoned.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::WriteError;
+use crate::format::{Kind, Layout, RECORD_HEADER_BYTES};
+use crate::keys::{ChunkSums, MacHasher};
+use crate::reader::Extent;
+
+/// What is to be stored.
+#[derive(Debug, Clone, Copy)]
+pub struct Draft<'a> {
+    /// Opaque; up to 64 KiB.
+    pub key: &'a [u8],
+    /// Opaque; up to 64 KiB. Read back as [`Record::head`](crate::Record::head).
+    pub head: &'a [u8],
+    /// Exact length of the body in bytes.
+    pub body_len: u64,
+}
+
+/// An open draft. Dropped, it is abandoned: its extent stays unused until its segment is
+/// reclaimed.
+pub struct Pending {
+    pub(crate) draft: Rc<OpenDraft>,
+    pub(crate) owner: Rc<dyn DraftOwner>,
+}
+
+/// The writer, as a draft sees it.
+pub(crate) trait DraftOwner {
+    /// The draft takes no more bytes; its place among the open ones is free.
+    fn end(&self, draft: &OpenDraft);
+    fn store(&self) -> u128;
+}
+
+impl Pending {
+    /// Body bytes, counted from the front, that readers can see through the mapping.
+    pub fn written(&self) -> u64 {
+        self.draft.written.load(Ordering::Acquire)
+    }
+
+    /// A name by which readers on any thread find the written bytes.
+    pub fn extent(&self) -> Extent {
+        Extent {
+            store: self.owner.store(),
+            segment: self.draft.segment,
+            generation: self.draft.generation,
+            body_at: self.draft.layout.body_at,
+            body_bytes: self.draft.layout.body_bytes,
+            written: Arc::clone(&self.draft.written),
+        }
+    }
+
+    /// Body bytes that `append` still expects.
+    pub fn remaining(&self) -> u64 {
+        u64::from(self.draft.layout.body_bytes) - self.draft.received.get()
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.owner.end(&self.draft);
+    }
+}
+
+/// The state of a draft, shared by its [`Pending`] and the writes in flight for it.
+pub(crate) struct OpenDraft {
+    pub(crate) kind: Kind,
+    pub(crate) segment: u32,
+    pub(crate) generation: u64,
+    pub(crate) sequence: u64,
+    pub(crate) key_hash: u128,
+    pub(crate) layout: Layout,
+    pub(crate) header: [u8; RECORD_HEADER_BYTES],
+    pub(crate) written: Arc<AtomicU64>,
+    pub(crate) front: Cell<Front>,
+    /// A staged block is on its way; one at a time.
+    pub(crate) writing: Cell<bool>,
+    /// A call on the draft is under way, or was dropped under way.
+    pub(crate) busy: Cell<bool>,
+    /// The key was removed after this draft began: it may complete, but is not published.
+    pub(crate) outranked: Cell<bool>,
+    pub(crate) broken: Cell<Option<WriteError>>,
+    /// Body bytes taken so far.
+    pub(crate) received: Cell<u64>,
+    /// Offsets in the segment: what has been staged, what has been written.
+    pub(crate) staged_to: Cell<u32>,
+    pub(crate) written_to: Cell<u32>,
+    pub(crate) work: RefCell<Option<Work>>,
+}
+
+/// Whether the record header is on the device: the forward walk needs it even when the rest never
+/// comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Front {
+    Unwritten,
+    Writing,
+    Written,
+}
+
+/// The parts that only an unfinished draft needs.
+pub(crate) struct Work {
+    /// Key, head and padding, until they are staged.
+    pub(crate) prefix: Vec<u8>,
+    pub(crate) mac: MacHasher,
+    pub(crate) sums: ChunkSums,
+}
+
+impl OpenDraft {
+    /// The block up to `to` has been written.
+    pub(crate) fn advance(&self, to: u32) {
+        self.written_to.set(to);
+        let body_bytes = to.saturating_sub(self.layout.body_at).min(self.layout.body_bytes);
+        self.written.store(u64::from(body_bytes), Ordering::Release);
+    }
+
+    /// Marks a call as under way. A mark that is found set was left by a call that was dropped.
+    pub(crate) fn enter(&self) -> Result<(), WriteError> {
+        if self.busy.replace(true) { Err(WriteError::Interrupted) } else { Ok(()) }
+    }
+
+    pub(crate) fn leave(&self) {
+        self.busy.set(false);
+    }
+}

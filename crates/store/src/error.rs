@@ -1,0 +1,190 @@
+//! Every way in which the store says no, split by whose fault it is.
+//!
+//! [`ConfigError`] and [`OpenError`] are read by an operator at start, so they name the cause and
+//! the remedy. [`Refused`], [`WriteError`] and [`ReadError`] are met at run time, so they are
+//! `Copy` and allocate nothing.
+
+use std::io;
+use std::path::PathBuf;
+
+/// A [`Config`](crate::Config) that cannot be a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The segment size is out of bounds or not a multiple of 4,096.
+    #[error(
+        "store segment of {segment_bytes} bytes: choose a multiple of 4096 from 65536 to 67108864"
+    )]
+    SegmentBytes {
+        /// What was asked for.
+        segment_bytes: u64,
+    },
+    /// The store holds too few or too many segments.
+    #[error(
+        "store of {size_bytes} bytes in segments of {segment_bytes}: \
+         it must hold 8 to 1048576 segments; change the size or the segment size"
+    )]
+    SegmentCount {
+        /// Size that was asked for.
+        size_bytes: u64,
+        /// Segment size that was asked for.
+        segment_bytes: u64,
+    },
+    /// No readers, or more than the table is made for.
+    #[error("store for {pin_rows} readers: choose 1 to 1024")]
+    PinRows {
+        /// What was asked for.
+        pin_rows: usize,
+    },
+    /// The index is too small or too large.
+    #[error("store index of {index_slots} slots: choose 4 to 17179869184")]
+    IndexSlots {
+        /// What was asked for.
+        index_slots: u64,
+    },
+}
+
+/// Why a store did not open. Nothing was changed unless the variant says so.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The config is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Another process (or another `Store` of this one) has it open.
+    #[error("store {path} is in use by another process: stop that one, or choose another path")]
+    Locked {
+        /// The store's directory.
+        path: PathBuf,
+    },
+    /// The files were written by another version of the format.
+    #[error(
+        "store {path} has format version {found}, this program reads version {expected}: \
+         run the version that wrote it, or remove the directory to start with an empty cache"
+    )]
+    WrongVersion {
+        /// The store's directory.
+        path: PathBuf,
+        /// Version in the super block.
+        found: u32,
+        /// Version of this program.
+        expected: u32,
+    },
+    /// The file system cannot hold the data file; what had been created is removed again.
+    #[error(
+        "store {path} needs {needed} bytes on disk, {available} are available: \
+         free some space, or choose a smaller size"
+    )]
+    DiskFull {
+        /// The store's directory.
+        path: PathBuf,
+        /// Bytes of the data file.
+        needed: u64,
+        /// Bytes that the file system offers to this user.
+        available: u64,
+    },
+    /// The store on disk has another size than the config.
+    #[error(
+        "store {path} was made with {found_segments} segments of {found_segment_bytes} bytes, \
+         the config asks for {wanted_segments} of {wanted_segment_bytes}: restore the old size, \
+         or remove the directory to start with an empty cache"
+    )]
+    GeometryChanged {
+        /// The store's directory.
+        path: PathBuf,
+        /// Segments on disk.
+        found_segments: u32,
+        /// Bytes of a segment on disk.
+        found_segment_bytes: u32,
+        /// Segments by the config.
+        wanted_segments: u32,
+        /// Bytes of a segment by the config.
+        wanted_segment_bytes: u32,
+    },
+    /// The files do not make a store.
+    #[error(
+        "store {path} is damaged ({reason}): remove the directory to start with an empty cache"
+    )]
+    Corrupt {
+        /// The store's directory.
+        path: PathBuf,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The system refused.
+    #[error("store: cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why [`Writer::begin`](crate::Writer::begin) reserved nothing. The object is served without
+/// being stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Key, head or body exceed a limit, or the record does not fit into a segment.
+    #[error("object too large for the store")]
+    TooLarge,
+    /// Every segment is in use or pinned; [`Writer::make_room`](crate::Writer::make_room) tries
+    /// to change that.
+    #[error("no clean segment")]
+    NoCleanSegment,
+    /// Too many drafts are open.
+    #[error("too many open drafts")]
+    TooManyDrafts,
+    /// The device has failed too often.
+    #[error("store device is offline")]
+    Offline,
+}
+
+/// Why a draft, a removal or a seal failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// A write or sync of this draft's segment failed; the segment is abandoned.
+    #[error("store device failed to write")]
+    Device,
+    /// The device has failed too often; readers go on.
+    #[error("store device is offline")]
+    Offline,
+    /// The draft was so slow that the log has come round to its segment.
+    #[error("segment reclaimed under a draft")]
+    Reclaimed,
+    /// More bytes than the draft has announced.
+    #[error("body longer than announced")]
+    TooLong,
+    /// `commit` before all announced bytes were appended.
+    #[error("body shorter than announced")]
+    Incomplete,
+    /// An earlier call on this draft was dropped before it ended; which of its bytes were taken
+    /// is unknown.
+    #[error("an earlier call on this draft was dropped")]
+    Interrupted,
+    /// The draft belongs to another writer.
+    #[error("draft of another writer")]
+    Foreign,
+    /// No room for a tombstone: every segment is in use or pinned.
+    #[error("no clean segment")]
+    NoCleanSegment,
+    /// The key is longer than the store can hold, so it cannot be there.
+    #[error("key too long")]
+    KeyTooLong,
+}
+
+/// Why a body could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The range does not lie within the body.
+    #[error("range outside the body")]
+    OutOfRange,
+    /// A checksum does not match; the record has been dropped from the index.
+    #[error("stored body is damaged")]
+    Damaged,
+}
+
+/// A second writer was asked for; the first one must be dropped before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the store has a writer already")]
+pub struct WriterTaken;

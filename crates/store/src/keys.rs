@@ -1,0 +1,140 @@
+//! Keys derived from the store's 256-bit secret, one for each use.
+//!
+//! A tenant chooses the bytes that land on disk. Without the secret nobody can make bytes that
+//! pass for a header, a record or a footer, nor keys that collide in the index (ST-6).
+
+use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed, xxh3_128_with_secret};
+
+/// A truncated keyed BLAKE3 hash.
+pub(crate) type Mac = [u8; 16];
+
+/// All keys of one store.
+pub(crate) struct Keys {
+    front: [u8; 32],
+    record: [u8; 32],
+    segment: [u8; 32],
+    footer: [u8; 32],
+    chunk: [u8; 32],
+    hash: [u8; 192],
+}
+
+impl Keys {
+    pub(crate) fn new(secret: &[u8; 32]) -> Self {
+        let mut hash = [0; 192];
+        let mut hasher = blake3::Hasher::new_derive_key("longhold store 1 key hash");
+        hasher.update(secret).finalize_xof().fill(&mut hash);
+        Self {
+            front: blake3::derive_key("longhold store 1 record header", secret),
+            record: blake3::derive_key("longhold store 1 record", secret),
+            segment: blake3::derive_key("longhold store 1 segment header", secret),
+            footer: blake3::derive_key("longhold store 1 footer", secret),
+            chunk: blake3::derive_key("longhold store 1 chunk seed", secret),
+            hash,
+        }
+    }
+
+    /// The hash by which the index and the footers know a key.
+    pub(crate) fn key_hash(&self, key: &[u8]) -> u128 {
+        xxh3_128_with_secret(key, &self.hash)
+    }
+
+    /// MAC of a record header's first 80 bytes.
+    pub(crate) fn front_mac(&self, bytes: &[u8]) -> Mac {
+        truncate(&blake3::keyed_hash(&self.front, bytes))
+    }
+
+    /// MAC of a segment header's first 48 bytes.
+    pub(crate) fn segment_mac(&self, bytes: &[u8]) -> Mac {
+        truncate(&blake3::keyed_hash(&self.segment, bytes))
+    }
+
+    /// Running MAC over header, key, head and chunk sums.
+    pub(crate) fn record_mac(&self) -> MacHasher {
+        MacHasher(blake3::Hasher::new_keyed(&self.record))
+    }
+
+    /// Running MAC over a trailer and its lines.
+    pub(crate) fn footer_mac(&self) -> MacHasher {
+        MacHasher(blake3::Hasher::new_keyed(&self.footer))
+    }
+
+    /// Seed of a record's chunk sums: no other record, past or future, has the same one.
+    pub(crate) fn chunk_seed(&self, generation: u64, sequence: u64) -> u64 {
+        let mut input = [0; 16];
+        input[..8].copy_from_slice(&generation.to_le_bytes());
+        input[8..].copy_from_slice(&sequence.to_le_bytes());
+        crate::format::u64_at(blake3::keyed_hash(&self.chunk, &input).as_bytes(), 0)
+    }
+}
+
+/// A MAC that is fed in pieces.
+#[derive(Clone)]
+pub(crate) struct MacHasher(blake3::Hasher);
+
+impl MacHasher {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(crate) fn finish(&self) -> Mac {
+        truncate(&self.0.finalize())
+    }
+}
+
+/// MAC under a key that is not derived: the super block carries its own.
+pub(crate) fn mac_with(key: &[u8; 32], bytes: &[u8]) -> Mac {
+    truncate(&blake3::keyed_hash(key, bytes))
+}
+
+/// Checksum of one whole chunk.
+pub(crate) fn chunk_sum(seed: u64, bytes: &[u8]) -> u64 {
+    xxh3_64_with_seed(bytes, seed)
+}
+
+/// Chunk sums of a body that comes in pieces of any size.
+pub(crate) struct ChunkSums {
+    hasher: Box<Xxh3>,
+    in_chunk: u32,
+    sums: Vec<u8>,
+}
+
+impl ChunkSums {
+    /// For a body of `chunk_count` chunks.
+    pub(crate) fn new(seed: u64, chunk_count: u32) -> Self {
+        let sums = Vec::with_capacity(chunk_count as usize * 8);
+        Self { hasher: Box::new(Xxh3::with_seed(seed)), in_chunk: 0, sums }
+    }
+
+    pub(crate) fn update(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let room = (crate::format::CHUNK_BYTES - self.in_chunk) as usize;
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            self.hasher.update(now);
+            self.in_chunk += now.len() as u32;
+            if self.in_chunk == crate::format::CHUNK_BYTES {
+                self.end_chunk();
+            }
+            bytes = later;
+        }
+    }
+
+    /// The table as it lies on disk.
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        if self.in_chunk > 0 {
+            self.end_chunk();
+        }
+        self.sums
+    }
+
+    fn end_chunk(&mut self) {
+        self.sums.extend_from_slice(&self.hasher.digest().to_le_bytes());
+        self.hasher.reset();
+        self.in_chunk = 0;
+    }
+}
+
+fn truncate(hash: &blake3::Hash) -> Mac {
+    let mut mac = [0; 16];
+    mac.copy_from_slice(&hash.as_bytes()[..16]);
+    mac
+}

@@ -1,0 +1,198 @@
+//! Recovery: from the bytes of the data file to the index, before anybody writes.
+//!
+//! For each segment: its header says which generation is valid; the footer, when it is whole,
+//! lists a prefix; the forward walk goes on from there, from header to header by lengths whose MAC
+//! passes, and never looks for anything inside a body (ST-6). An extent whose record was not
+//! completed is passed over. The walk ends at the first header that is not whole, is of another
+//! generation, or whose sequence does not rise: what lies behind was never acknowledged as durable
+//! (ST-7). Segments are then taken in the order of their sequences, so that the last record or
+//! tombstone of a key is the one that stays.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use crate::config::Geometry;
+use crate::format::{
+    self, FooterLine, Kind, Layout, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES,
+    Trailer,
+};
+use crate::index::{Index, Place};
+use crate::keys::Keys;
+use crate::segment::{Adopted, Log};
+
+/// What an open has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RecoveryReport {
+    /// The store was made by this open.
+    pub created: bool,
+    /// Objects that the index holds now.
+    pub objects: u64,
+    /// Tombstones met, each of which may have removed an older record.
+    pub tombstones: u64,
+    /// Segments with records.
+    pub segments: u32,
+    /// Those whose footer was whole.
+    pub segments_footed: u32,
+    /// Records found by the forward walk, behind the footers or without them.
+    pub records_walked: u64,
+    /// Extents that were reserved and never completed.
+    pub extents_unfinished: u64,
+}
+
+/// Fills index and log from the whole data file.
+pub(crate) fn recover(data: &[u8], keys: &Keys, index: &Index, log: &mut Log) -> RecoveryReport {
+    let geometry = log.geometry();
+    let mut report = RecoveryReport::default();
+    let mut ordered = Vec::new();
+    for number in log.numbers() {
+        let survey = Survey::new(data, number, geometry);
+        match survey.first_sequence(keys) {
+            Some((sequence, generation)) => ordered.push((sequence, generation, number)),
+            None => log.adopt_empty(number),
+        }
+    }
+    ordered.sort_unstable();
+    let mut youngest = Vec::new();
+    for (_, generation, number) in ordered {
+        let found = Survey::new(data, number, geometry).records(generation, keys, &mut report);
+        let (tail, last_sequence) = (found.tail, found.last_sequence);
+        log.adopt(number, Adopted { generation, tail, last_sequence });
+        youngest = found.lines;
+        index_lines(&youngest, number, generation, index, log, &mut report);
+    }
+    log.reopen_youngest(youngest);
+    report.objects = index.used();
+    report
+}
+
+/// Gives the first clean segments their headers, when there is no segment to go on with.
+pub(crate) fn prepare(file: &File, keys: &Keys, log: &mut Log) -> io::Result<()> {
+    let first = log.first_clean();
+    if first.is_empty() {
+        return Ok(());
+    }
+    for (segment, generation) in first {
+        let header = format::encode_segment_header(segment, generation, keys);
+        file.write_all_at(&header, log.geometry().base(segment))?;
+    }
+    file.sync_data()
+}
+
+fn index_lines(
+    lines: &[FooterLine],
+    number: u32,
+    generation: u64,
+    index: &Index,
+    log: &Log,
+    report: &mut RecoveryReport,
+) {
+    let mut by_sequence: Vec<&FooterLine> = lines.iter().collect();
+    by_sequence.sort_unstable_by_key(|line| line.sequence);
+    for line in by_sequence {
+        match line.kind {
+            Kind::Tombstone => {
+                report.tombstones += 1;
+                index.remove(line.key_hash);
+            }
+            Kind::Object => {
+                let place = Place::new(number, line.at, generation);
+                index.insert(line.key_hash, place, |place| log.rank(place));
+            }
+        }
+    }
+}
+
+/// One segment under inspection.
+struct Survey<'a> {
+    bytes: &'a [u8],
+    number: u32,
+    geometry: Geometry,
+}
+
+/// What a segment holds.
+struct Found {
+    lines: Vec<FooterLine>,
+    tail: u32,
+    last_sequence: u64,
+}
+
+impl<'a> Survey<'a> {
+    fn new(data: &'a [u8], number: u32, geometry: Geometry) -> Self {
+        let base = geometry.base(number) as usize;
+        let end = base + geometry.segment_bytes as usize;
+        Self { bytes: data.get(base..end).unwrap_or_default(), number, geometry }
+    }
+
+    /// A sequence by which to order the segment, and its generation; `None` when it holds nothing.
+    fn first_sequence(&self, keys: &Keys) -> Option<(u64, u64)> {
+        let generation = format::parse_segment_header(self.bytes, self.number, keys)?;
+        let first = self.extent(SEGMENT_HEADER_BYTES, generation, 0, keys);
+        let sequence = first.map(|(header, _)| header.sequence).or_else(|| {
+            let footer = Trailer::parse(self.bytes, self.number, generation, keys);
+            footer.map(|(trailer, _)| trailer.end_sequence)
+        });
+        sequence.map(|sequence| (sequence, generation))
+    }
+
+    fn records(&self, generation: u64, keys: &Keys, report: &mut RecoveryReport) -> Found {
+        report.segments += 1;
+        let mut found = Found { lines: Vec::new(), tail: SEGMENT_HEADER_BYTES, last_sequence: 0 };
+        if let Some((trailer, lines)) = Trailer::parse(self.bytes, self.number, generation, keys) {
+            report.segments_footed += 1;
+            found = Found { lines, tail: trailer.end, last_sequence: trailer.end_sequence };
+        }
+        // A checkpoint's footer lists what was committed behind its end, too.
+        let mut listed: Vec<u32> = found.lines.iter().map(|line| line.at).collect();
+        listed.sort_unstable();
+        let mut at = found.tail;
+        while let Some((header, layout)) = self.extent(at, generation, found.last_sequence, keys) {
+            if !self.is_complete(&layout, keys) {
+                report.extents_unfinished += 1;
+            } else if listed.binary_search(&at).is_err() {
+                report.records_walked += 1;
+                found.lines.push(FooterLine {
+                    key_hash: header.key_hash,
+                    sequence: header.sequence,
+                    at,
+                    extent_bytes: layout.extent_bytes,
+                    kind: header.kind,
+                });
+            }
+            found.last_sequence = header.sequence;
+            at = layout.end();
+        }
+        found.tail = at;
+        found
+    }
+
+    /// The extent at `at`, when its header is whole and belongs here.
+    fn extent(
+        &self,
+        at: u32,
+        generation: u64,
+        after: u64,
+        keys: &Keys,
+    ) -> Option<(RecordHeader, Layout)> {
+        let start = at as usize;
+        let bytes = self.bytes.get(start..start.checked_add(RECORD_HEADER_BYTES)?)?;
+        let end = self.geometry.records_end(1);
+        let (header, layout) = RecordHeader::parse(bytes, at, end, keys)?;
+        let follows = header.generation == generation && header.sequence > after;
+        follows.then_some((header, layout))
+    }
+
+    fn is_complete(&self, layout: &Layout, keys: &Keys) -> bool {
+        let part = |range: std::ops::Range<u32>| {
+            self.bytes.get(range.start as usize..range.end as usize).unwrap_or_default()
+        };
+        let mac = format::record_mac(
+            keys,
+            part(layout.header()),
+            part(layout.key()),
+            part(layout.head()),
+            part(layout.sums()),
+        );
+        part(layout.mac()) == mac
+    }
+}

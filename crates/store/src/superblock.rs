@@ -1,0 +1,96 @@
+//! The super block: what a store is, twice, in `super.0` and `super.1`.
+//!
+//! ```text
+//! 0 magic 8 │ 8 version 4 │ 12 segment bytes 4 │ 16 segment count 4 │ 20 zero 4 │ 24 uuid 16
+//! 40 secret 32 │ 72 epoch 8 │ 80 zero … │ 4080 MAC 16                            (4,096 bytes)
+//! ```
+//! The copy with the higher epoch wins; an open writes the next epoch into the other file, so one
+//! whole copy is there at any time. The epoch is the high part of every sequence and generation
+//! that the open gives out: none is ever given out twice, whatever a crash has forgotten (ST-4).
+
+use crate::config::Geometry;
+use crate::format::{FORMAT_VERSION, put, u32_at, u64_at, u128_at};
+use crate::keys::mac_with;
+
+/// One super block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SuperBlock {
+    pub(crate) geometry: Geometry,
+    pub(crate) uuid: u128,
+    pub(crate) secret: [u8; 32],
+    pub(crate) epoch: u64,
+}
+
+/// What a file that should be a super block holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Parsed {
+    Valid(SuperBlock),
+    OtherVersion(u32),
+    Damaged,
+}
+
+impl SuperBlock {
+    pub(crate) fn encode(&self) -> [u8; SUPER_BYTES] {
+        let mut bytes = [0; SUPER_BYTES];
+        put(&mut bytes, 0, &MAGIC);
+        put(&mut bytes, 8, &FORMAT_VERSION.to_le_bytes());
+        put(&mut bytes, 12, &self.geometry.segment_bytes.to_le_bytes());
+        put(&mut bytes, 16, &self.geometry.segment_count.to_le_bytes());
+        put(&mut bytes, 24, &self.uuid.to_le_bytes());
+        put(&mut bytes, 40, &self.secret);
+        put(&mut bytes, 72, &self.epoch.to_le_bytes());
+        let mac = mac_with(&mac_key(&self.secret), &bytes[..MAC_AT]);
+        put(&mut bytes, MAC_AT, &mac);
+        bytes
+    }
+
+    /// Total over any bytes. The version is read before the MAC: another version may have
+    /// another one.
+    pub(crate) fn parse(bytes: &[u8]) -> Parsed {
+        if bytes.len() < 12 || bytes[..8] != MAGIC {
+            return Parsed::Damaged;
+        }
+        let version = u32_at(bytes, 8);
+        if version != FORMAT_VERSION {
+            return Parsed::OtherVersion(version);
+        }
+        if bytes.len() != SUPER_BYTES {
+            return Parsed::Damaged;
+        }
+        let mut secret = [0; 32];
+        secret.copy_from_slice(&bytes[40..72]);
+        if mac_with(&mac_key(&secret), &bytes[..MAC_AT])[..] != bytes[MAC_AT..] {
+            return Parsed::Damaged;
+        }
+        Parsed::Valid(Self {
+            geometry: Geometry {
+                segment_bytes: u32_at(bytes, 12),
+                segment_count: u32_at(bytes, 16),
+            },
+            uuid: u128_at(bytes, 24),
+            secret,
+            epoch: u64_at(bytes, 72),
+        })
+    }
+}
+
+/// Which of the two files an epoch is written to.
+pub(crate) fn file_name(epoch: u64) -> &'static str {
+    if epoch.is_multiple_of(2) { FILE_NAMES[0] } else { FILE_NAMES[1] }
+}
+
+fn mac_key(secret: &[u8; 32]) -> [u8; 32] {
+    blake3::derive_key("longhold store 1 super block", secret)
+}
+
+/// The two files.
+pub(crate) const FILE_NAMES: [&str; 2] = ["super.0", "super.1"];
+/// Sequences and generations are `epoch << EPOCH_SHIFT` and up: 2^40 of each for every open.
+pub(crate) const EPOCH_SHIFT: u32 = 40;
+/// Opens in the life of a store.
+pub(crate) const EPOCH_MAX: u64 = (1 << (64 - EPOCH_SHIFT)) - 1;
+
+const MAGIC: [u8; 8] = *b"LHSTORE\0";
+/// Size of a super block file.
+pub(crate) const SUPER_BYTES: usize = 4096;
+const MAC_AT: usize = SUPER_BYTES - 16;

@@ -1,0 +1,1 @@
+//! Unit tests that need private parts; the rest is in `tests/it`.

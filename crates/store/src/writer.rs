@@ -1,0 +1,447 @@
+//! Writing: drafts in, records out, removals for good.
+//!
+//! One writer per store, on one thread; any number of its calls may be in progress at once. Calls
+//! take `&self` and hold no borrow while they wait. Dropping a call's future loses nothing that
+//! the kernel still needs, but leaves its draft unusable ([`WriteError::Interrupted`]).
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::device::Device;
+use crate::draft::{Draft, DraftOwner, Front, OpenDraft, Pending, Work};
+use crate::error::{Refused, WriteError, WriterTaken};
+use crate::format::{
+    FooterLine, HEAD_BYTES_MAX, KEY_BYTES_MAX, Kind, RECORD_HEADER_BYTES, RecordHeader,
+};
+use crate::index::{Inserted, Place};
+use crate::keys::ChunkSums;
+use crate::segment::{Log, Wanted};
+use crate::staging::{Changed, Operation, Staged};
+use crate::store::{Shared, Store};
+
+/// The store's one way in. Not `Send`.
+pub struct Writer<D: Device> {
+    pub(crate) inner: Rc<Inner<D>>,
+}
+
+/// What has become of a draft.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// The record's sequence.
+    pub sequence: u64,
+    /// Whether lookups find it. `false` when the key was removed, or a newer draft of it was
+    /// committed, after this one had begun.
+    pub published: bool,
+}
+
+/// The writer's state; drafts and operations refer to it.
+pub(crate) struct Inner<D: Device> {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) device: D,
+    pub(crate) log: RefCell<Log>,
+    /// Open drafts by sequence, which is their order in the log.
+    pub(crate) drafts: RefCell<BTreeMap<u64, Open<D::Block>>>,
+    /// Extents whose header is not on the device yet, abandoned ones among them.
+    pub(crate) fronts: RefCell<BTreeMap<u64, Rc<OpenDraft>>>,
+    /// Blocks kept back from the pool for headers and footers.
+    pub(crate) control: RefCell<Vec<D::Block>>,
+    /// Writes whose callers have gone.
+    pub(crate) orphans: RefCell<Vec<Operation<D::Block>>>,
+    pub(crate) changed: Changed,
+    /// A turn of the log is under way (see `reclaim`).
+    pub(crate) turning: Cell<bool>,
+    /// [`Writer::maintain`] runs, so that other calls need not.
+    pub(crate) maintained: Cell<bool>,
+    pub(crate) errors: Cell<u32>,
+}
+
+/// An open draft and the block that is being filled for it.
+pub(crate) struct Open<B> {
+    pub(crate) draft: Rc<OpenDraft>,
+    pub(crate) staged: Option<Staged<B>>,
+}
+
+impl<D: Device> Writer<D> {
+    /// The writer of `store`.
+    ///
+    /// # Errors
+    /// While another writer of the store, or a draft of it, lives.
+    pub fn new(store: &Store, device: D) -> Result<Self, WriterTaken> {
+        let shared = Arc::clone(store.shared());
+        let log = shared.take_log().ok_or(WriterTaken)?;
+        let control = (0..CONTROL_BLOCKS).filter_map(|_| device.allocate_block()).collect();
+        let inner = Inner {
+            shared,
+            device,
+            log: RefCell::new(log),
+            drafts: RefCell::default(),
+            fronts: RefCell::default(),
+            control: RefCell::new(control),
+            orphans: RefCell::default(),
+            changed: Changed::default(),
+            turning: Cell::new(false),
+            maintained: Cell::new(false),
+            errors: Cell::new(0),
+        };
+        Ok(Self { inner: Rc::new(inner) })
+    }
+
+    /// Reserves room for an object. Several drafts may be open at once, also of one key: the last
+    /// to begin wins, whichever is committed first.
+    ///
+    /// # Errors
+    /// [`Refused`]. After [`Refused::NoCleanSegment`], [`Writer::make_room`] may help, unless
+    /// [`Writer::maintain`] is at it anyway.
+    pub fn begin(&self, draft: Draft<'_>) -> Result<Pending, Refused> {
+        if draft.body_len > self.inner.shared.object_bytes_max {
+            return Err(Refused::TooLarge);
+        }
+        self.reserve(Kind::Object, draft)
+    }
+
+    /// Takes the next bytes of the body. Waits when the pool is empty or a full block is being
+    /// written.
+    ///
+    /// # Errors
+    /// [`WriteError`]; the draft is lost then, but for [`WriteError::TooLong`], which takes
+    /// nothing.
+    pub async fn append(&self, pending: &mut Pending, bytes: &[u8]) -> Result<(), WriteError> {
+        let draft = self.own(pending)?;
+        draft.enter()?;
+        let appended = self.inner.append(draft, bytes).await;
+        draft.leave();
+        appended
+    }
+
+    /// Writes what is staged, so that [`Pending::written`] covers all that was appended. Not a
+    /// sync.
+    ///
+    /// # Errors
+    /// [`WriteError`]; the draft is lost then.
+    pub async fn flush(&self, pending: &mut Pending) -> Result<(), WriteError> {
+        let draft = self.own(pending)?;
+        draft.enter()?;
+        let flushed = self.inner.write_staged(draft).await;
+        draft.leave();
+        flushed
+    }
+
+    /// Completes the record and publishes it: from now on lookups find it, and it survives the
+    /// death of the process. Power loss it survives once its segment is sealed.
+    ///
+    /// # Errors
+    /// [`WriteError`]; nothing is published then.
+    pub async fn commit(&self, pending: Pending) -> Result<Committed, WriteError> {
+        let committed = {
+            let draft = self.own(&pending)?;
+            draft.enter()?;
+            self.inner.complete(draft).await
+        };
+        drop(pending);
+        self.inner.tend().await;
+        if committed.is_ok() {
+            self.inner.shared.counters.committed.fetch_add(1, Ordering::Relaxed);
+        }
+        committed
+    }
+
+    /// Gives the draft up. Dropping it does the same, but leaves it to later calls to write the
+    /// header that lets recovery pass over the extent.
+    pub async fn abandon(&self, pending: Pending) {
+        let draft = Rc::clone(&pending.draft);
+        drop(pending);
+        // A failure here is one of the device, which has been counted.
+        let _ = self.inner.write_fronts(&draft).await;
+        self.inner.tend().await;
+    }
+
+    /// Removes a key: lookups miss from the moment of the call, open drafts of the key will not be
+    /// published, and when this returns `Ok` no crash brings an older record back. Says whether
+    /// the index held the key.
+    ///
+    /// # Errors
+    /// [`WriteError`]: the key is gone from the index all the same, but may be back after a
+    /// restart.
+    pub async fn remove(&self, key: &[u8]) -> Result<bool, WriteError> {
+        if key.len() > KEY_BYTES_MAX as usize {
+            return Err(WriteError::KeyTooLong);
+        }
+        let hash = self.inner.shared.keys.key_hash(key);
+        let found = self.inner.outrank(hash);
+        let tombstone = Draft { key, head: &[], body_len: 0 };
+        let mut pending = self.reserve(Kind::Tombstone, tombstone);
+        if matches!(pending, Err(Refused::NoCleanSegment)) {
+            self.inner.turn(false).await?;
+            pending = self.reserve(Kind::Tombstone, tombstone);
+        }
+        let pending = pending.map_err(|refused| match refused {
+            Refused::Offline => WriteError::Offline,
+            Refused::TooLarge => WriteError::KeyTooLong,
+            Refused::NoCleanSegment | Refused::TooManyDrafts => WriteError::NoCleanSegment,
+        })?;
+        // Drafts may have been committed or begun while room was made.
+        let found = self.inner.outrank(hash) || found;
+        self.inner.complete(&pending.draft).await?;
+        self.inner.sync().await?;
+        drop(pending);
+        self.inner.tend().await;
+        self.inner.shared.counters.removed.fetch_add(1, Ordering::Relaxed);
+        Ok(found)
+    }
+
+    /// Makes everything that was committed durable, with footers for a quick recovery. The open
+    /// segment goes on taking records. Call it before a planned end.
+    ///
+    /// # Errors
+    /// [`WriteError`]; what was not durable before may still not be.
+    pub async fn seal(&self) -> Result<(), WriteError> {
+        self.inner.turn(true).await
+    }
+
+    /// Reclaims until a clean segment is there; `false` when pins or the device prevent it.
+    pub async fn make_room(&self) -> bool {
+        self.inner.turn(false).await.is_ok() && self.inner.log.borrow().has_clean()
+    }
+
+    /// Seals and reclaims in the background for as long as it is polled; it never ends. With it
+    /// running, `commit` and its like leave this work to it. Spawn it beside the fill tasks.
+    pub async fn maintain(&self) {
+        let _maintained = Maintained::new(&self.inner.maintained);
+        loop {
+            // Failures are counted, and end in the device going offline.
+            let _ = self.inner.turn(false).await;
+            let due = || self.inner.is_turn_due().then_some(());
+            self.inner.wait_until(due).await;
+        }
+    }
+
+    fn reserve(&self, kind: Kind, draft: Draft<'_>) -> Result<Pending, Refused> {
+        let draft = self.inner.reserve(kind, draft)?;
+        Ok(Pending { draft, owner: Rc::clone(&self.inner) as Rc<dyn DraftOwner> })
+    }
+
+    /// The state of a draft of this writer.
+    fn own<'p>(&self, pending: &'p Pending) -> Result<&'p Rc<OpenDraft>, WriteError> {
+        let ours = std::ptr::addr_eq(Rc::as_ptr(&pending.owner), Rc::as_ptr(&self.inner));
+        if ours { Ok(&pending.draft) } else { Err(WriteError::Foreign) }
+    }
+}
+
+impl<D: Device> Inner<D> {
+    fn reserve(&self, kind: Kind, draft: Draft<'_>) -> Result<Rc<OpenDraft>, Refused> {
+        if self.shared.is_offline() {
+            return Err(Refused::Offline);
+        }
+        if self.drafts.borrow().len() >= DRAFTS_MAX {
+            return Err(Refused::TooManyDrafts);
+        }
+        let within = |bytes: &[u8], max: u32| {
+            u32::try_from(bytes.len()).ok().filter(|len| *len <= max).ok_or(Refused::TooLarge)
+        };
+        let key_bytes = within(draft.key, KEY_BYTES_MAX)?;
+        let head_bytes = within(draft.head, HEAD_BYTES_MAX)?;
+        let body_bytes = draft.body_len;
+        let last_clean = kind == Kind::Tombstone;
+        let wanted = Wanted { key_bytes, head_bytes, body_bytes, last_clean };
+        let reserved = self.log.borrow_mut().reserve(wanted, &self.shared)?;
+        let layout = reserved.layout;
+        let header = RecordHeader {
+            kind,
+            generation: reserved.generation,
+            sequence: reserved.sequence,
+            key_hash: self.shared.keys.key_hash(draft.key),
+            body_bytes,
+            key_bytes,
+            head_bytes,
+            stored_at_ms: unix_ms(),
+        };
+        let bytes = header.encode(&layout, &self.shared.keys);
+        let seed = self.shared.keys.chunk_seed(reserved.generation, reserved.sequence);
+        let mut mac = self.shared.keys.record_mac();
+        let mut prefix = vec![0; (layout.body_at - layout.at) as usize];
+        for (at, part) in [
+            (0, &bytes[..]),
+            (RECORD_HEADER_BYTES, draft.key),
+            (RECORD_HEADER_BYTES + draft.key.len(), draft.head),
+        ] {
+            prefix[at..at + part.len()].copy_from_slice(part);
+            mac.update(part);
+        }
+        let work = Work { prefix, mac, sums: ChunkSums::new(seed, layout.chunk_count()) };
+        let open = Rc::new(OpenDraft {
+            kind,
+            segment: reserved.segment,
+            generation: reserved.generation,
+            sequence: reserved.sequence,
+            key_hash: header.key_hash,
+            layout,
+            header: bytes,
+            written: Arc::new(AtomicU64::new(0)),
+            front: Cell::new(Front::Unwritten),
+            writing: Cell::new(false),
+            busy: Cell::new(false),
+            outranked: Cell::new(false),
+            broken: Cell::new(None),
+            received: Cell::new(0),
+            staged_to: Cell::new(layout.at),
+            written_to: Cell::new(layout.at),
+            work: RefCell::new(Some(work)),
+        });
+        self.fronts.borrow_mut().insert(open.sequence, Rc::clone(&open));
+        let entry = Open { draft: Rc::clone(&open), staged: None };
+        self.drafts.borrow_mut().insert(open.sequence, entry);
+        Ok(open)
+    }
+
+    async fn append(&self, draft: &Rc<OpenDraft>, bytes: &[u8]) -> Result<(), WriteError> {
+        self.check(draft)?;
+        let received = draft.received.get() + bytes.len() as u64;
+        if received > u64::from(draft.layout.body_bytes) {
+            return Err(WriteError::TooLong);
+        }
+        draft.received.set(received);
+        if let Some(work) = draft.work.borrow_mut().as_mut() {
+            work.sums.update(bytes);
+        }
+        self.stage_prefix(draft).await?;
+        self.stage(draft, bytes).await
+    }
+
+    /// Writes the rest of the record and publishes it.
+    async fn complete(&self, draft: &Rc<OpenDraft>) -> Result<Committed, WriteError> {
+        self.check(draft)?;
+        if draft.received.get() != u64::from(draft.layout.body_bytes) {
+            return Err(WriteError::Incomplete);
+        }
+        self.stage_prefix(draft).await?;
+        let work = draft.work.borrow_mut().take().ok_or(WriteError::Interrupted)?;
+        let layout = draft.layout;
+        let pad = (layout.sums_at - layout.body_at - layout.body_bytes) as usize;
+        let mut ending = vec![0; pad];
+        let sums = work.sums.finish();
+        let mut mac = work.mac;
+        mac.update(&sums);
+        ending.extend_from_slice(&sums);
+        ending.extend_from_slice(&mac.finish());
+        self.stage(draft, &ending).await?;
+        self.write_staged(draft).await?;
+        self.write_fronts(draft).await?;
+        self.publish(draft)
+    }
+
+    async fn stage_prefix(&self, draft: &Rc<OpenDraft>) -> Result<(), WriteError> {
+        let prefix = draft.work.borrow_mut().as_mut().map(|work| std::mem::take(&mut work.prefix));
+        self.stage(draft, &prefix.unwrap_or_default()).await
+    }
+
+    /// The last step has no await: from the check to the index nothing can come between.
+    fn publish(&self, draft: &OpenDraft) -> Result<Committed, WriteError> {
+        self.check(draft)?;
+        if draft.written_to.get() != draft.layout.mac().end {
+            return Err(WriteError::Interrupted);
+        }
+        let mut log = self.log.borrow_mut();
+        let published = match draft.kind {
+            Kind::Tombstone => false,
+            Kind::Object if draft.outranked.get() => false,
+            Kind::Object => {
+                let place = Place::new(draft.segment, draft.layout.at, draft.generation);
+                let rank = |place| log.rank(place);
+                match self.shared.index.insert(draft.key_hash, place, rank) {
+                    Inserted::Stored | Inserted::Displaced => true,
+                    Inserted::Outranked => false,
+                }
+            }
+        };
+        log.segment_mut(draft.segment).lines.push(FooterLine {
+            key_hash: draft.key_hash,
+            sequence: draft.sequence,
+            at: draft.layout.at,
+            extent_bytes: draft.layout.extent_bytes,
+            kind: draft.kind,
+        });
+        Ok(Committed { sequence: draft.sequence, published })
+    }
+
+    /// Takes a key out of the index and out of the hands of open drafts.
+    fn outrank(&self, hash: u128) -> bool {
+        for open in self.drafts.borrow().values() {
+            if open.draft.key_hash == hash {
+                open.draft.outranked.set(true);
+            }
+        }
+        self.shared.index.remove(hash)
+    }
+
+    /// Whether the draft can go on.
+    pub(crate) fn check(&self, draft: &OpenDraft) -> Result<(), WriteError> {
+        if let Some(error) = draft.broken.get() {
+            return Err(error);
+        }
+        if self.shared.is_offline() {
+            return Err(WriteError::Offline);
+        }
+        let log = self.log.borrow();
+        let segment = log.segment(draft.segment);
+        if segment.generation != draft.generation {
+            return Err(WriteError::Reclaimed);
+        }
+        if segment.state.takes_writes() { Ok(()) } else { Err(WriteError::Device) }
+    }
+}
+
+impl<D: Device> DraftOwner for Inner<D> {
+    fn end(&self, draft: &OpenDraft) {
+        let ended = self.drafts.borrow_mut().remove(&draft.sequence);
+        if ended.is_some() {
+            self.log.borrow_mut().end_draft(draft.segment, draft.generation);
+        }
+        draft.work.borrow_mut().take();
+        drop(ended);
+        self.changed.notify();
+    }
+
+    fn store(&self) -> u128 {
+        self.shared.uuid
+    }
+}
+
+impl<D: Device> Drop for Inner<D> {
+    fn drop(&mut self) {
+        let nothing = Log::new(self.shared.geometry, 0);
+        let mut log = self.log.replace(nothing);
+        let holes = !self.fronts.borrow().is_empty() || !self.drafts.borrow().is_empty();
+        log.end_term(holes, &self.shared);
+        self.shared.return_log(log);
+    }
+}
+
+/// Says that maintenance runs, for as long as it lives.
+struct Maintained<'a>(&'a Cell<bool>);
+
+impl<'a> Maintained<'a> {
+    fn new(flag: &'a Cell<bool>) -> Self {
+        flag.set(true);
+        Self(flag)
+    }
+}
+
+impl Drop for Maintained<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Open drafts at one time. Each costs its key and head, some 3 KiB, and at times a block.
+const DRAFTS_MAX: usize = 16_384;
+/// Blocks for headers and footers.
+const CONTROL_BLOCKS: usize = 2;
