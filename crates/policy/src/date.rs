@@ -17,15 +17,8 @@ pub const BYTES: usize = 29;
 pub const MAX_S: u64 = 253_402_300_799;
 
 const DAY_S: u64 = 86_400;
-const DAYS: [&[u8]; 7] = [
-    b"monday",
-    b"tuesday",
-    b"wednesday",
-    b"thursday",
-    b"friday",
-    b"saturday",
-    b"sunday",
-];
+const DAYS: [&[u8]; 7] =
+    [b"monday", b"tuesday", b"wednesday", b"thursday", b"friday", b"saturday", b"sunday"];
 const MONTHS: [&[u8; 3]; 12] = [
     b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
 ];
@@ -73,10 +66,7 @@ pub fn format(unix_s: u64) -> [u8; BYTES] {
     let unix_s = unix_s.min(MAX_S);
     let (year, month, day) = civil(unix_s / DAY_S);
     let second = unix_s % DAY_S;
-    let day_name = DAYS
-        .get(weekday(unix_s / DAY_S))
-        .copied()
-        .unwrap_or_default();
+    let day_name = DAYS.get(weekday(unix_s / DAY_S)).copied().unwrap_or_default();
     let month_name = MONTHS.get(month as usize - 1).copied().unwrap_or(b"Jan");
     let mut out = *b"Thu, 01 Jan 1970 00:00:00 GMT";
     let pieces: [(usize, &[u8]); 8] = [
@@ -157,8 +147,7 @@ impl Text<'_> {
         let (head, rest) = self.rest.split_at_checked(len)?;
         self.rest = rest;
         head.iter().try_fold(0, |sum, byte| {
-            byte.is_ascii_digit()
-                .then(|| sum * 10 + u64::from(byte - b'0'))
+            byte.is_ascii_digit().then(|| sum * 10 + u64::from(byte - b'0'))
         })
     }
 
@@ -166,22 +155,15 @@ impl Text<'_> {
     fn day_name(&mut self) -> Option<Day> {
         let short = self.rest.first_chunk::<3>()?;
         let found = DAYS.iter().enumerate().find(|(_, name)| {
-            name.first_chunk::<3>()
-                .is_some_and(|start| start.eq_ignore_ascii_case(short))
+            name.first_chunk::<3>().is_some_and(|start| start.eq_ignore_ascii_case(short))
         });
         let (index, name) = found?;
         if self.skip(name).is_some() {
             self.skip(b", ")?;
-            return Some(Day {
-                index,
-                form: DayForm::Long,
-            });
+            return Some(Day { index, form: DayForm::Long });
         }
         self.number_of_bytes(3)?;
-        Some(Day {
-            index,
-            form: DayForm::Short,
-        })
+        Some(Day { index, form: DayForm::Short })
     }
 
     fn number_of_bytes(&mut self, len: usize) -> Option<()> {
@@ -191,9 +173,7 @@ impl Text<'_> {
 
     fn month(&mut self) -> Option<u64> {
         let name = self.rest.first_chunk::<3>()?;
-        let index = MONTHS
-            .iter()
-            .position(|month| month.eq_ignore_ascii_case(name))?;
+        let index = MONTHS.iter().position(|month| month.eq_ignore_ascii_case(name))?;
         self.number_of_bytes(3)?;
         Some(index as u64 + 1)
     }
@@ -223,12 +203,7 @@ impl Text<'_> {
         self.skip(b" ")?;
         let second_of_day = self.second_of_day()?;
         self.skip(b" GMT")?;
-        Some(Parts {
-            year,
-            month,
-            day,
-            second_of_day,
-        })
+        Some(Parts { year, month, day, second_of_day })
     }
 
     /// `06-Nov-94 08:49:37 GMT`
@@ -245,12 +220,7 @@ impl Text<'_> {
         let candidate = this_year - this_year % 100 + year;
         // The century is chosen so that the date is at most 50 years ahead and, within that, the
         // latest (RFC 9110 section 5.6.7).
-        let mut parts = Parts {
-            year: candidate + 100,
-            month,
-            day,
-            second_of_day,
-        };
+        let mut parts = Parts { year: candidate + 100, month, day, second_of_day };
         while parts.year > 1970 && parts.is_past(now_s, 50) {
             parts.year -= 100;
         }
@@ -262,21 +232,12 @@ impl Text<'_> {
         self.skip(b" ")?;
         let month = self.month()?;
         self.skip(b" ")?;
-        let day = if self.skip(b" ").is_some() {
-            self.number(1)?
-        } else {
-            self.number(2)?
-        };
+        let day = if self.skip(b" ").is_some() { self.number(1)? } else { self.number(2)? };
         self.skip(b" ")?;
         let second_of_day = self.second_of_day()?;
         self.skip(b" ")?;
         let year = self.number(4)?;
-        Some(Parts {
-            year,
-            month,
-            day,
-            second_of_day,
-        })
+        Some(Parts { year, month, day, second_of_day })
     }
 }
 
@@ -326,11 +287,7 @@ fn civil(day: u64) -> (u64, u64, u64) {
     let month = (5 * day_of_year + 2) / 153;
     let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
     let month = if month < 10 { month + 3 } else { month - 9 };
-    (
-        era * 400 + year + u64::from(month <= 2),
-        month,
-        day_of_month,
-    )
+    (era * 400 + year + u64::from(month <= 2), month, day_of_month)
 }
 
 /// Days from the first of March of year 0 to the first of January of 1970.

@@ -8,6 +8,7 @@
 //! Nothing here allocates.
 
 use crate::fields::{self, Field};
+use crate::targeted;
 
 /// What stands for infinity in delta-seconds: 2^31 (RFC 9111 section 1.2.2).
 pub const DELTA_MAX_S: u32 = 1 << 31;
@@ -151,18 +152,21 @@ pub struct ResponseDirectives<'a> {
     pub proxy_revalidate: bool,
     /// Only for caches that know the status code.
     pub must_understand: bool,
+    /// They come from a targeted field, so that `Expires` is not to be regarded (RFC 9213
+    /// section 2.2).
+    pub is_targeted: bool,
 }
 
 impl<'a> ResponseDirectives<'a> {
-    /// Reads all lines of `Cache-Control`.
+    /// What a response tells this cache: its targeted field (RFC 9213), or else `Cache-Control`.
     pub fn from_fields(response: &'a [Field<'a>]) -> Self {
-        Self::from_values(fields::values(response, "cache-control"))
+        targeted::from_fields(response).unwrap_or_else(|| Self::from_cache_control(response))
     }
 
-    /// Reads the lines of any field with the syntax of `Cache-Control`.
-    pub fn from_values(values: impl Iterator<Item = &'a [u8]>) -> Self {
+    /// Reads all lines of `Cache-Control`.
+    pub fn from_cache_control(response: &'a [Field<'a>]) -> Self {
         let mut directives = Self::default();
-        for member in values.flat_map(fields::members) {
+        for member in fields::values(response, "cache-control").flat_map(fields::members) {
             directives.add(&Directive::new(member));
         }
         directives
@@ -218,20 +222,12 @@ struct Directive<'a> {
 impl<'a> Directive<'a> {
     fn new(member: &'a [u8]) -> Self {
         let Some(at) = member.iter().position(|byte| *byte == b'=') else {
-            return Self {
-                name: member,
-                argument: None,
-                clean: true,
-            };
+            return Self { name: member, argument: None, clean: true };
         };
         let name = member.get(..at).unwrap_or_default();
         let argument = member.get(at + 1..).unwrap_or_default();
         let clean = fields::trim(name) == name && fields::trim(argument) == argument;
-        Self {
-            name: fields::trim(name),
-            argument: Some(fields::trim(argument)),
-            clean,
-        }
+        Self { name: fields::trim(name), argument: Some(fields::trim(argument)), clean }
     }
 
     fn is(&self, name: &str) -> bool {
@@ -266,10 +262,7 @@ pub(crate) fn delta_seconds(digits: impl Iterator<Item = u8>) -> Option<u32> {
     let mut sum = None;
     for byte in digits {
         let digit = byte.is_ascii_digit().then(|| u32::from(byte - b'0'))?;
-        let next = sum
-            .unwrap_or(0_u32)
-            .saturating_mul(10)
-            .saturating_add(digit);
+        let next = sum.unwrap_or(0_u32).saturating_mul(10).saturating_add(digit);
         sum = Some(next.min(DELTA_MAX_S));
     }
     sum

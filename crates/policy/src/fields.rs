@@ -21,40 +21,26 @@ const HOP_BY_HOP: [&str; 7] = [
 
 /// Fields about the credentials of one proxy hop, which no shared cache stores (RFC 9111
 /// section 3.1).
-const PROXY_ONLY: [&str; 3] = [
-    "proxy-authenticate",
-    "proxy-authentication-info",
-    "proxy-authorization",
-];
+const PROXY_ONLY: [&str; 3] =
+    ["proxy-authenticate", "proxy-authentication-info", "proxy-authorization"];
 
 /// Fields that a `Connection` option must not remove: the framing and target of the message, its
 /// credentials, and what is meant for every recipient (RFC 9110 section 7.6.1 names
 /// `Cache-Control`).
-const PROTECTED: [&str; 5] = [
-    "authorization",
-    "cache-control",
-    "content-length",
-    "host",
-    "transfer-encoding",
-];
+const PROTECTED: [&str; 5] =
+    ["authorization", "cache-control", "content-length", "host", "transfer-encoding"];
 
 /// The values of all lines called `name`, in order. `name` is compared without case.
 pub fn values<'f, 'a>(
     fields: &'f [Field<'a>],
     name: &'f str,
 ) -> impl Iterator<Item = &'a [u8]> + use<'f, 'a> {
-    fields
-        .iter()
-        .filter(move |field| field.0.eq_ignore_ascii_case(name))
-        .map(|field| field.1)
+    fields.iter().filter(move |field| field.0.eq_ignore_ascii_case(name)).map(|field| field.1)
 }
 
 /// The value of the first line called `name`.
 pub fn first<'a>(fields: &[Field<'a>], name: &str) -> Option<&'a [u8]> {
-    fields
-        .iter()
-        .find(|field| field.0.eq_ignore_ascii_case(name))
-        .map(|field| field.1)
+    fields.iter().find(|field| field.0.eq_ignore_ascii_case(name)).map(|field| field.1)
 }
 
 /// How often a field that must not repeat is there.
@@ -99,10 +85,7 @@ pub fn single<'a>(fields: &[Field<'a>], name: &str) -> Single<'a> {
 /// A comma inside a quoted string is no separator. A quote that is never closed opens no string, so
 /// that it cannot hide the members behind it.
 pub fn members(value: &[u8]) -> Members<'_> {
-    Members {
-        rest: value,
-        is_unclosed: false,
-    }
+    Members { rest: value, is_unclosed: false }
 }
 
 /// See [`members`].
@@ -168,9 +151,7 @@ fn quoted_len(inside: &[u8]) -> Option<usize> {
 pub(crate) fn unquote(value: &[u8]) -> Option<&[u8]> {
     let inside = value.strip_prefix(b"\"")?;
     let len = quoted_len(inside)?;
-    (len + 1 == inside.len())
-        .then(|| inside.get(..len))
-        .flatten()
+    (len + 1 == inside.len()).then(|| inside.get(..len)).flatten()
 }
 
 /// `value` without spaces and tabs at both ends (OWS, RFC 9110 section 5.6.3).

@@ -25,17 +25,13 @@ pub struct Lifetime {
 pub(crate) fn date_s(exchange: &Exchange<'_>) -> u64 {
     let received_s = exchange.response_time_ms / 1000;
     let date = fields::single(exchange.response, "date").one();
-    date.and_then(|value| date::parse_at(value, received_s))
-        .unwrap_or(received_s)
+    date.and_then(|value| date::parse_at(value, received_s)).unwrap_or(received_s)
 }
 
 /// RFC 9111 section 4.2.1 for a shared cache: the first of s-maxage, max-age, `Expires` less `Date`,
 /// and a guess. What cannot be read is stale at once.
 pub(crate) fn lifetime(exchange: &Exchange<'_>, directives: &ResponseDirectives<'_>) -> Lifetime {
-    let explicit = |seconds: u32| Lifetime {
-        seconds,
-        heuristic: false,
-    };
+    let explicit = |seconds: u32| Lifetime { seconds, heuristic: false };
     match (directives.s_maxage, directives.max_age) {
         (Delta::Seconds(seconds), _) | (Delta::Absent, Delta::Seconds(seconds)) => {
             return explicit(seconds);
@@ -43,7 +39,13 @@ pub(crate) fn lifetime(exchange: &Exchange<'_>, directives: &ResponseDirectives<
         (Delta::Invalid, _) | (Delta::Absent, Delta::Invalid) => return explicit(0),
         (Delta::Absent, Delta::Absent) => {}
     }
-    match fields::single(exchange.response, "expires") {
+    // RFC 9213 section 2.2: beside a targeted field, Expires is ignored.
+    let expires = if directives.is_targeted {
+        Single::Absent
+    } else {
+        fields::single(exchange.response, "expires")
+    };
+    match expires {
         Single::One(value) => explicit(expires_in_s(exchange, value)),
         // RFC 9111 section 4.2.1: of several, the first, or stale; unlike ones are stale here.
         Single::Conflict => explicit(0),
@@ -53,9 +55,8 @@ pub(crate) fn lifetime(exchange: &Exchange<'_>, directives: &ResponseDirectives<
 
 /// RFC 9111 section 5.3: a date that cannot be read, "0" above all, lies in the past.
 fn expires_in_s(exchange: &Exchange<'_>, expires: &[u8]) -> u32 {
-    date::parse_at(expires, exchange.response_time_ms / 1000).map_or(0, |expires_s| {
-        capped(expires_s.saturating_sub(date_s(exchange)))
-    })
+    date::parse_at(expires, exchange.response_time_ms / 1000)
+        .map_or(0, |expires_s| capped(expires_s.saturating_sub(date_s(exchange))))
 }
 
 /// RFC 9111 section 4.2.2: only for statuses that say so, or with an explicit `public`.
@@ -67,10 +68,7 @@ fn guess(exchange: &Exchange<'_>, directives: &ResponseDirectives<'_>) -> Lifeti
         Some(_) | None => 0,
     };
     let seconds = capped(unchanged_s / HEURISTIC_DIVISOR).min(HEURISTIC_MAX_S);
-    Lifetime {
-        seconds,
-        heuristic: true,
-    }
+    Lifetime { seconds, heuristic: true }
 }
 
 /// `Last-Modified` in Unix seconds, if there is one that can be read.
@@ -82,18 +80,13 @@ pub(crate) fn last_modified_s(response: &[Field<'_>], now_s: u64) -> Option<u64>
 /// Statuses that are heuristically cacheable: RFC 9110 section 15.1, and 451 by RFC 7725 section 3.
 /// 206 is one too, yet it is never stored here.
 pub fn is_heuristically_cacheable(status: u16) -> bool {
-    matches!(
-        status,
-        200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 451 | 501
-    )
+    matches!(status, 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 451 | 501)
 }
 
 /// `corrected_initial_age` (RFC 9111 section 4.2.3), in seconds, at most [`DELTA_MAX_S`].
 pub(crate) fn initial_age_s(exchange: &Exchange<'_>) -> u32 {
     let apparent_age_s = (exchange.response_time_ms / 1000).saturating_sub(date_s(exchange));
-    let response_delay_ms = exchange
-        .response_time_ms
-        .saturating_sub(exchange.request_time_ms);
+    let response_delay_ms = exchange.response_time_ms.saturating_sub(exchange.request_time_ms);
     let corrected_age_value_s =
         u64::from(age_value_s(exchange.response)) + response_delay_ms / 1000;
     capped(apparent_age_s.max(corrected_age_value_s))

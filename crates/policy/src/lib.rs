@@ -1,5 +1,5 @@
-//! HTTP caching rules as pure functions: RFC 9111 and 5861 for a shared cache, with the conditional
-//! and range requests of RFC 9110 and the `Cache-Status` of RFC 9211.
+//! HTTP caching rules as pure functions: RFC 9111, 5861 and 9213 for a shared cache, with the
+//! conditional and range requests of RFC 9110 and the `Cache-Status` of RFC 9211.
 //!
 //! # What it is
 //! ```text
@@ -33,7 +33,8 @@
 //! - **PO-3** The age of a stored response never falls as `now` rises, and a clock that steps back
 //!   makes nothing younger than on arrival. What is stale for a request stays stale for it.
 //! - **PO-4** no-store of either side, and private, is never stored; only a well-formed
-//!   must-understand lifts a no-store, as RFC 9111 section 5.2.2.3 has it.
+//!   must-understand lifts a no-store, as RFC 9111 section 5.2.2.3 has it. A valid targeted field
+//!   speaks for the origin in place of `Cache-Control`.
 //! - **PO-5** [`StoredMeta`] is read back as it was written; bytes of another version, length or
 //!   flag are not read at all.
 //! - **PO-6** A directive that forbids counts in whatever form it comes; one that permits counts only
@@ -62,6 +63,7 @@ pub mod range;
 pub mod reuse;
 pub mod status;
 pub mod storable;
+pub mod targeted;
 pub mod validate;
 pub mod vary;
 

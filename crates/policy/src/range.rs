@@ -58,13 +58,9 @@ fn if_range_holds(request: &[Field<'_>], stored: &Validators<'_>) -> bool {
         Single::One(condition) => condition,
     };
     if validate::is_entity_tag(condition) {
-        return stored
-            .etag
-            .is_some_and(|etag| validate::is_strong_match(condition, etag));
+        return stored.etag.is_some_and(|etag| validate::is_strong_match(condition, etag));
     }
-    let modified_s = stored
-        .last_modified
-        .and_then(|value| stored.parse_date(value));
+    let modified_s = stored.last_modified.and_then(|value| stored.parse_date(value));
     match (stored.parse_date(condition), modified_s, stored.date_s) {
         // RFC 9110 section 8.8.2.2: a date is strong if the response is at least a second younger.
         (Some(asked_s), Some(modified_s), Some(date_s)) => {
@@ -85,19 +81,12 @@ impl Spec {
         let dash = text.iter().position(|byte| *byte == b'-')?;
         let (left, right) = (text.get(..dash)?, text.get(dash + 1..)?);
         if left.is_empty() {
-            return Some(Self::Suffix {
-                len: number(right)?,
-            });
+            return Some(Self::Suffix { len: number(right)? });
         }
         let first = number(left)?;
-        let last = if right.is_empty() {
-            None
-        } else {
-            Some(number(right)?)
-        };
+        let last = if right.is_empty() { None } else { Some(number(right)?) };
         // RFC 9110 section 14.1.1: last before first is invalid.
-        last.is_none_or(|last| last >= first)
-            .then_some(Self::From { first, last })
+        last.is_none_or(|last| last >= first).then_some(Self::From { first, last })
     }
 
     /// The bytes of a body that this names, if any (RFC 9110 section 14.1.2).

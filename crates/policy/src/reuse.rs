@@ -93,9 +93,7 @@ pub fn may_serve_on_error(request: &RequestDirectives, stored: &StoredMeta, now_
     if stored.must_revalidate || stored.no_cache || request.no_cache {
         return false;
     }
-    let allowed_s = stored
-        .stale_if_error_s
-        .max(request.stale_if_error_s.unwrap_or(0));
+    let allowed_s = stored.stale_if_error_s.max(request.stale_if_error_s.unwrap_or(0));
     let staleness_ms = age_ms(stored, now_ms).saturating_sub(ms(stored.lifetime_s));
     allowed_s > 0 && staleness_ms <= ms(allowed_s)
 }
@@ -125,9 +123,7 @@ fn serve_stale(request: &RequestDirectives, stored: &StoredMeta, age_ms: u64) ->
 /// RFC 9111 section 5.2.1.1. `max-age=0` asks for validation: every response is older than that,
 /// though the clock may not show it.
 fn is_too_old(request: &RequestDirectives, age_ms: u64) -> bool {
-    request
-        .max_age_s
-        .is_some_and(|max_age_s| max_age_s == 0 || age_ms > ms(max_age_s))
+    request.max_age_s.is_some_and(|max_age_s| max_age_s == 0 || age_ms > ms(max_age_s))
 }
 
 /// RFC 9111 section 5.2.1.3: not fresh for as long as the client wants.

@@ -5,7 +5,7 @@
 //! would allow more.
 
 use crate::directives::{Delta, RequestDirectives, ResponseDirectives};
-use crate::fields::{self, Field, Single};
+use crate::fields::{self, Field};
 use crate::freshness;
 use crate::meta::StoredMeta;
 use crate::validate::Validators;
@@ -112,11 +112,7 @@ pub fn evaluate(exchange: &Exchange<'_>) -> Result<StoredMeta, NotStored> {
     check_message(exchange)?;
     check_directives(exchange, &directives)?;
     let meta = describe(exchange, &directives);
-    if is_of_use(&meta) {
-        Ok(meta)
-    } else {
-        Err(NotStored::NoUse)
-    }
+    if is_of_use(&meta) { Ok(meta) } else { Err(NotStored::NoUse) }
 }
 
 /// What method, status and `Vary` allow.
@@ -163,7 +159,7 @@ fn check_directives(
     let is_explicit = directives.public
         || directives.max_age != Delta::Absent
         || directives.s_maxage != Delta::Absent
-        || fields::single(exchange.response, "expires") != Single::Absent;
+        || (!directives.is_targeted && fields::first(exchange.response, "expires").is_some());
     if !is_explicit && !freshness::is_heuristically_cacheable(exchange.status) {
         return Err(NotStored::NotExplicit);
     }

@@ -23,9 +23,7 @@ impl<'a> Validators<'a> {
     pub fn of(response: &[Field<'a>]) -> Self {
         let date = fields::single(response, "date").one();
         Self {
-            etag: fields::single(response, "etag")
-                .one()
-                .filter(|tag| is_entity_tag(tag)),
+            etag: fields::single(response, "etag").one().filter(|tag| is_entity_tag(tag)),
             last_modified: fields::single(response, "last-modified")
                 .one()
                 .filter(|value| date::parse(value).is_some()),
@@ -84,9 +82,7 @@ pub fn evaluate(
 pub fn is_conditional(request: &[Field<'_>]) -> bool {
     request.iter().any(|(name, _)| {
         matches!(name.as_bytes(), [b'i' | b'I', b'f' | b'F', b'-', ..])
-            && CONDITIONS
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(name))
+            && CONDITIONS.iter().any(|known| known.eq_ignore_ascii_case(name))
     })
 }
 
@@ -104,10 +100,7 @@ pub fn conditional_fields(stored: &Validators<'_>, emit: &mut dyn FnMut(&str, &[
     if let Some(etag) = stored.etag.filter(|tag| is_entity_tag(tag)) {
         emit("If-None-Match", etag);
     }
-    if let Some(value) = stored
-        .last_modified
-        .filter(|value| date::parse(value).is_some())
-    {
+    if let Some(value) = stored.last_modified.filter(|value| date::parse(value).is_some()) {
         emit("If-Modified-Since", value);
     }
 }
@@ -138,13 +131,8 @@ pub(crate) fn is_weak(value: &[u8]) -> bool {
     EntityTag::parse(value).is_some_and(|tag| tag.weak)
 }
 
-const CONDITIONS: [&str; 5] = [
-    "if-match",
-    "if-modified-since",
-    "if-none-match",
-    "if-range",
-    "if-unmodified-since",
-];
+const CONDITIONS: [&str; 5] =
+    ["if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since"];
 
 /// Steps 1 and 2 of RFC 9110 section 13.2.2.
 fn evaluate_for_origin(request: &[Field<'_>], stored: &Validators<'_>) -> Precondition {
@@ -153,9 +141,7 @@ fn evaluate_for_origin(request: &[Field<'_>], stored: &Validators<'_>) -> Precon
     } else if let Some(value) = only(request, "if-unmodified-since") {
         // RFC 9110 section 13.1.4: ignored without a date on either side.
         let limit_s = stored.parse_date(value);
-        let modified_s = stored
-            .last_modified
-            .and_then(|value| stored.parse_date(value));
+        let modified_s = stored.last_modified.and_then(|value| stored.parse_date(value));
         match (modified_s, limit_s) {
             (Some(modified_s), Some(limit_s)) => modified_s <= limit_s,
             _ => return Precondition::None,
@@ -163,11 +149,7 @@ fn evaluate_for_origin(request: &[Field<'_>], stored: &Validators<'_>) -> Precon
     } else {
         return Precondition::None;
     };
-    if holds {
-        Precondition::Pass
-    } else {
-        Precondition::Failed
-    }
+    if holds { Precondition::Pass } else { Precondition::Failed }
 }
 
 /// Steps 3 and 4 of RFC 9110 section 13.2.2.
@@ -178,9 +160,7 @@ fn evaluate_for_cache(request: &[Field<'_>], stored: &Validators<'_>) -> Precond
     } else if let Some(value) = only(request, "if-modified-since") {
         let since_s = stored.parse_date(value);
         // RFC 9111 section 4.3.2: without Last-Modified, the date of the stored response.
-        let modified_s = stored
-            .last_modified
-            .and_then(|value| stored.parse_date(value));
+        let modified_s = stored.last_modified.and_then(|value| stored.parse_date(value));
         match (modified_s.or(stored.date_s), since_s) {
             (Some(modified_s), Some(since_s)) => modified_s <= since_s,
             _ => return Precondition::None,
@@ -188,11 +168,7 @@ fn evaluate_for_cache(request: &[Field<'_>], stored: &Validators<'_>) -> Precond
     } else {
         return Precondition::None;
     };
-    if is_unchanged {
-        Precondition::NotModified
-    } else {
-        Precondition::Pass
-    }
+    if is_unchanged { Precondition::NotModified } else { Precondition::Pass }
 }
 
 /// Whether the field is `*`, or has a tag that compares equal to the stored one.
@@ -232,10 +208,7 @@ impl<'a> EntityTag<'a> {
             Some(quoted) => (true, quoted),
             None => (false, value),
         };
-        Some(Self {
-            weak,
-            opaque: quoted,
-        })
+        Some(Self { weak, opaque: quoted })
     }
 }
 
@@ -249,11 +222,7 @@ fn entity_tag_len(value: &[u8]) -> Option<usize> {
     let inside = quoted.strip_prefix(b"\"")?;
     let len = inside.iter().position(|byte| *byte == b'"')?;
     let is_tag_byte = |byte: &u8| matches!(byte, 0x21 | 0x23..=0x7e | 0x80..);
-    inside
-        .get(..len)?
-        .iter()
-        .all(is_tag_byte)
-        .then_some(prefix_len + len + 2)
+    inside.get(..len)?.iter().all(is_tag_byte).then_some(prefix_len + len + 2)
 }
 
 /// The well-formed members of one line; the others are skipped up to the next comma.
@@ -269,10 +238,7 @@ impl<'a> Iterator for EntityTags<'a> {
             self.rest = fields::trim(self.rest);
             let tag_len = entity_tag_len(self.rest).unwrap_or(0);
             let (tag, behind) = self.rest.split_at_checked(tag_len)?;
-            let comma = behind
-                .iter()
-                .position(|byte| *byte == b',')
-                .unwrap_or(behind.len());
+            let comma = behind.iter().position(|byte| *byte == b',').unwrap_or(behind.len());
             let (between, rest) = behind.split_at_checked(comma)?;
             self.rest = rest.get(1..).unwrap_or_default();
             if tag_len > 0 && fields::trim(between).is_empty() {

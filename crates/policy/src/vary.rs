@@ -12,14 +12,8 @@ use crate::fields::{self, Field};
 
 /// Fields whose value is a comma-separated list by definition, so that whitespace round commas and
 /// empty members mean nothing (RFC 9110 section 5.6.1, RFC 9111 section 4.1).
-const LISTS: [&str; 6] = [
-    "accept",
-    "accept-charset",
-    "accept-encoding",
-    "accept-language",
-    "cache-control",
-    "prefer",
-];
+const LISTS: [&str; 6] =
+    ["accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "prefer"];
 
 /// What `Vary` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,9 +65,7 @@ pub fn write_key<'n>(
     out: &mut Vec<u8>,
 ) {
     for name in names.filter(|name| !name.is_empty()) {
-        write_sized(out, |out| {
-            out.extend(name.bytes().map(|byte| byte.to_ascii_lowercase()))
-        });
+        write_sized(out, |out| out.extend(name.bytes().map(|byte| byte.to_ascii_lowercase())));
         if fields::first(request, name).is_none() {
             out.push(0);
             continue;

@@ -38,31 +38,16 @@ fn tables_hold() {
     let (mut cases, mut checks, mut faults) = (0, 0, Vec::new());
     for path in &paths {
         let text = std::fs::read_to_string(path).expect("a readable table");
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let report = check(&text);
         println!("{name}: {} cases, {} checks", report.cases, report.checks);
         cases += report.cases;
         checks += report.checks;
         faults.extend(report.faults.iter().map(|fault| format!("{name}:{fault}")));
     }
-    println!(
-        "{cases} cases with {checks} checks in {} tables",
-        paths.len()
-    );
-    assert!(
-        faults.is_empty(),
-        "{} faults:\n{}",
-        faults.len(),
-        faults.join("\n")
-    );
-    assert!(
-        cases >= CASES_MIN,
-        "only {cases} cases; has a table been lost?"
-    );
+    println!("{cases} cases with {checks} checks in {} tables", paths.len());
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    assert!(cases >= CASES_MIN, "only {cases} cases; has a table been lost?");
 }
 
 #[test]
@@ -114,9 +99,7 @@ fn check(text: &str) -> Report {
         };
         if let Err(fault) = outcome {
             is_broken = true;
-            report
-                .faults
-                .push(format!("{}: {}: {fault}", statement.line, statement.text));
+            report.faults.push(format!("{}: {}: {fault}", statement.line, statement.text));
         }
         report.checks += usize::from(statement.text.starts_with("then "));
     }
@@ -141,11 +124,7 @@ fn statements(text: &str) -> Vec<Statement> {
         match (text.strip_prefix('|'), statements.last_mut()) {
             (Some(field), Some(last)) => last.fields.push((line, field.to_owned())),
             _ if text.is_empty() || text.starts_with('#') => {}
-            _ => statements.push(Statement {
-                line,
-                text: text.to_owned(),
-                fields: Vec::new(),
-            }),
+            _ => statements.push(Statement { line, text: text.to_owned(), fields: Vec::new() }),
         }
     }
     statements
@@ -171,14 +150,11 @@ struct Play {
 
 impl Play {
     fn new(title: &str) -> Result<Self, String> {
-        let clause = title
-            .strip_suffix(']')
-            .and_then(|title| title.rsplit_once('['));
+        let clause = title.strip_suffix(']').and_then(|title| title.rsplit_once('['));
         match clause {
-            Some((_, clause)) if clause.starts_with("RFC ") => Ok(Self {
-                method: "GET".to_owned(),
-                ..Self::default()
-            }),
+            Some((_, clause)) if clause.starts_with("RFC ") => {
+                Ok(Self { method: "GET".to_owned(), ..Self::default() })
+            }
             _ => Err("has no clause".to_owned()),
         }
     }
@@ -263,8 +239,7 @@ impl Play {
     }
 
     fn meta(&self) -> Result<StoredMeta, String> {
-        self.evaluate()?
-            .map_err(|reason| format!("is not stored: {}", reason.name()))
+        self.evaluate()?.map_err(|reason| format!("is not stored: {}", reason.name()))
     }
 
     fn refusal(&self) -> Result<&'static str, String> {
@@ -316,16 +291,10 @@ impl Play {
 
     fn validates(&self, what: &str, expected: &str, fields: &OwnedFields) -> Outcome {
         if what == "conditional" {
-            return same(
-                expected,
-                &yes_no(validate::is_conditional(&borrow(&self.request))),
-            );
+            return same(expected, &yes_no(validate::is_conditional(&borrow(&self.request))));
         }
         if what == "for-origin" {
-            return same(
-                expected,
-                &yes_no(validate::is_for_origin(&borrow(&self.request))),
-            );
+            return same(expected, &yes_no(validate::is_for_origin(&borrow(&self.request))));
         }
         let (status, response) = self.response.as_ref().ok_or("needs a response")?;
         let response = borrow(response);
@@ -338,10 +307,7 @@ impl Play {
             }
             "range" => {
                 let body_len = self.body_len.ok_or("needs a length")?;
-                same(
-                    expected,
-                    &shown(&range::select(&request, &self.method, body_len, &stored)),
-                )
+                same(expected, &shown(&range::select(&request, &self.method, body_len, &stored)))
             }
             _ => {
                 let mut sent = OwnedFields::new();
@@ -355,23 +321,15 @@ impl Play {
         let (status, response) = self.response.as_ref().ok_or("needs a response")?;
         let response = borrow(response);
         if what == "invalidates" {
-            return same(
-                expected,
-                &yes_no(invalidate::applies(&self.method, *status)),
-            );
+            return same(expected, &yes_no(invalidate::applies(&self.method, *status)));
         }
         if what == "storable" {
-            let (name, expected) = expected
-                .split_once(' ')
-                .ok_or("needs a name and yes or no")?;
+            let (name, expected) = expected.split_once(' ').ok_or("needs a name and yes or no")?;
             return same(expected, &yes_no(fields::is_storable(&response, name)));
         }
         let update = borrow(self.update.as_ref().ok_or("needs an update")?);
         if what == "about" {
-            return same(
-                expected,
-                &yes_no(freshen::is_about(&Validators::of(&response), &update)),
-            );
+            return same(expected, &yes_no(freshen::is_about(&Validators::of(&response), &update)));
         }
         let mut merged = OwnedFields::new();
         freshen::merge(&response, &update, &mut collect(&mut merged));
@@ -403,10 +361,7 @@ impl Play {
         if what == "date" {
             let value = self.value.as_ref().ok_or("needs a value")?;
             let found = date::parse_at(value, BASE_S);
-            return same(
-                expected,
-                &found.map_or("none".to_owned(), |found| found.to_string()),
-            );
+            return same(expected, &found.map_or("none".to_owned(), |found| found.to_string()));
         }
         let (left, right) = self.tags.as_ref().ok_or("needs tags")?;
         let is_match = match what {
@@ -418,10 +373,7 @@ impl Play {
 }
 
 fn borrow(fields: &OwnedFields) -> Vec<Field<'_>> {
-    fields
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_slice()))
-        .collect()
+    fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect()
 }
 
 fn collect(into: &mut OwnedFields) -> impl FnMut(&str, &[u8]) {
@@ -429,11 +381,7 @@ fn collect(into: &mut OwnedFields) -> impl FnMut(&str, &[u8]) {
 }
 
 fn same(expected: &str, found: &str) -> Outcome {
-    if expected == found {
-        Ok(())
-    } else {
-        Err(format!("found {found}"))
-    }
+    if expected == found { Ok(()) } else { Err(format!("found {found}")) }
 }
 
 fn same_fields(expected: &OwnedFields, found: &OwnedFields) -> Outcome {
@@ -443,11 +391,7 @@ fn same_fields(expected: &OwnedFields, found: &OwnedFields) -> Outcome {
             .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value)))
             .collect()
     };
-    if expected == found {
-        Ok(())
-    } else {
-        Err(format!("found {:?}", shown(found)))
-    }
+    if expected == found { Ok(()) } else { Err(format!("found {:?}", shown(found))) }
 }
 
 fn shown(choice: &RangeChoice) -> String {
@@ -468,8 +412,7 @@ fn yes_no(value: bool) -> String {
 }
 
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
-    text.parse()
-        .map_err(|_| format!("{text:?} is not the number that it should be"))
+    text.parse().map_err(|_| format!("{text:?} is not the number that it should be"))
 }
 
 fn time_ms(text: &str) -> Result<u64, String> {
@@ -510,44 +453,22 @@ fn bytes(text: &str) -> Result<Vec<u8>, String> {
 }
 
 fn expand(text: &str) -> Result<String, String> {
-    let at = text
-        .find(['+', '-'])
-        .ok_or("has a date without an offset")?;
+    let at = text.find(['+', '-']).ok_or("has a date without an offset")?;
     let (form, offset) = text.split_at(at);
-    let unix_s = BASE_S
-        .checked_add_signed(number(offset)?)
-        .ok_or("has a date out of bounds")?;
+    let unix_s = BASE_S.checked_add_signed(number(offset)?).ok_or("has a date out of bounds")?;
     let fixed = String::from_utf8_lossy(&date::format(unix_s)).into_owned();
-    let parts: Vec<&str> = fixed
-        .split([' ', ','])
-        .filter(|part| !part.is_empty())
-        .collect();
+    let parts: Vec<&str> = fixed.split([' ', ',']).filter(|part| !part.is_empty()).collect();
     let [day_name, day, month, year, time, zone] = parts.as_slice() else {
         return Err("has a date that does not format".to_owned());
     };
-    let long = [
-        "Monday",
-        "Tuesday",
-        "Wednesday",
-        "Thursday",
-        "Friday",
-        "Saturday",
-        "Sunday",
-    ];
-    let long_name = long
-        .iter()
-        .find(|name| name.starts_with(day_name))
-        .unwrap_or(&"");
+    let long = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+    let long_name = long.iter().find(|name| name.starts_with(day_name)).unwrap_or(&"");
     match form {
         "imf" => Ok(fixed.clone()),
-        "rfc850" => Ok(format!(
-            "{long_name}, {day}-{month}-{} {time} {zone}",
-            &year[2..]
-        )),
-        "asctime" => Ok(format!(
-            "{day_name} {month} {:>2} {time} {year}",
-            day.trim_start_matches('0')
-        )),
+        "rfc850" => Ok(format!("{long_name}, {day}-{month}-{} {time} {zone}", &year[2..])),
+        "asctime" => {
+            Ok(format!("{day_name} {month} {:>2} {time} {year}", day.trim_start_matches('0')))
+        }
         _ => Err("has a date in no known form".to_owned()),
     }
 }

@@ -31,10 +31,7 @@ fn members_respect_quoted_strings() {
 /// A quote that is never closed hides nothing behind it.
 #[test]
 fn members_survive_an_open_quote() {
-    assert_eq!(
-        members(r#"a="1, no-store, b"#),
-        [r#"a="1"#, "no-store", "b"]
-    );
+    assert_eq!(members(r#"a="1, no-store, b"#), [r#"a="1"#, "no-store", "b"]);
     assert_eq!(members(r#"a="1\", no-store"#), [r#"a="1\""#, "no-store"]);
 }
 
@@ -72,11 +69,8 @@ fn methods_promise_what_the_registry_says() {
         ("CONNECT", false, false, false),
         ("get", false, false, false),
     ] {
-        let found = (
-            method::is_safe(name),
-            method::is_idempotent(name),
-            method::is_cacheable(name),
-        );
+        let found =
+            (method::is_safe(name), method::is_idempotent(name), method::is_cacheable(name));
         assert_eq!(found, (safe, idempotent, cacheable), "{name}");
     }
 }
@@ -94,52 +88,32 @@ fn cache_status_says_what_happened() {
     assert_eq!(cache_status("edge", CacheOutcome::Hit, &none), "edge; hit");
     for fwd in Fwd::ALL {
         let expected = format!("edge; fwd={}", fwd.token());
-        assert_eq!(
-            cache_status("edge", CacheOutcome::Fwd(fwd), &none),
-            expected
-        );
+        assert_eq!(cache_status("edge", CacheOutcome::Fwd(fwd), &none), expected);
     }
-    let all = Parameters {
-        ttl_s: Some(-30),
-        stored: true,
-        collapsed: true,
-        detail: Some("a-b"),
-    };
+    let all = Parameters { ttl_s: Some(-30), stored: true, collapsed: true, detail: Some("a-b") };
     assert_eq!(
         cache_status("edge", CacheOutcome::Fwd(Fwd::UriMiss), &all),
         "edge; fwd=uri-miss; stored; collapsed; ttl=-30; detail=a-b"
     );
     // RFC 9211 sections 2.5 and 2.6: stored and collapsed have a meaning only beside fwd.
-    assert_eq!(
-        cache_status("edge", CacheOutcome::Hit, &all),
-        "edge; hit; ttl=-30; detail=a-b"
-    );
+    assert_eq!(cache_status("edge", CacheOutcome::Hit, &all), "edge; hit; ttl=-30; detail=a-b");
 }
 
 /// RFC 8941 sections 3.3.1, 3.3.3 and 3.3.4.
 #[test]
 fn cache_status_escapes_what_is_no_token() {
     let hit = |name, detail| {
-        let parameters = Parameters {
-            detail,
-            ..Parameters::default()
-        };
+        let parameters = Parameters { detail, ..Parameters::default() };
         cache_status(name, CacheOutcome::Hit, &parameters)
     };
     assert_eq!(hit("my edge", None), r#""my edge"; hit"#);
     assert_eq!(hit("", None), r#"""; hit"#);
     assert_eq!(hit("1edge", None), r#""1edge"; hit"#);
     assert_eq!(hit("*edge:8080/x", None), "*edge:8080/x; hit");
-    assert_eq!(
-        hit("e", Some(r#"say "\o/""#)),
-        r#"e; hit; detail="say \"\\o/\"""#
-    );
+    assert_eq!(hit("e", Some(r#"say "\o/""#)), r#"e; hit; detail="say \"\\o/\"""#);
     assert_eq!(hit("e", Some("a\r\nb\u{fc}")), r#"e; hit; detail="a??b?""#);
     let far = |ttl_s| {
-        let parameters = Parameters {
-            ttl_s: Some(ttl_s),
-            ..Parameters::default()
-        };
+        let parameters = Parameters { ttl_s: Some(ttl_s), ..Parameters::default() };
         cache_status("e", CacheOutcome::Hit, &parameters)
     };
     assert_eq!(far(0), "e; hit; ttl=0");
@@ -190,19 +164,13 @@ fn encoded_form_is_fixed() {
 fn exceptions_are_complete() {
     for exception in EXCEPTIONS {
         assert!(exception.clause.starts_with("RFC "), "{exception:?}");
-        assert!(
-            exception.what.ends_with('.') && exception.why.ends_with('.'),
-            "{exception:?}"
-        );
+        assert!(exception.what.ends_with('.') && exception.why.ends_with('.'), "{exception:?}");
     }
     assert!(EXCEPTIONS.is_sorted_by_key(|exception| rfc(exception.clause)));
 }
 
 fn rfc(clause: &str) -> Vec<u32> {
-    clause
-        .split([' ', '.'])
-        .filter_map(|part| part.parse().ok())
-        .collect()
+    clause.split([' ', '.']).filter_map(|part| part.parse().ok()).collect()
 }
 
 /// A line of open quotes costs two passes, not one for each quote.
