@@ -120,7 +120,9 @@ fn choose(value: &[u8], body_len: u64) -> Option<RangeChoice> {
         choice = match (choice, spec.resolve(body_len)) {
             (choice, None) => choice,
             (RangeChoice::Unsatisfiable, Some(range)) => RangeChoice::Single(range),
-            (_, Some(_)) => RangeChoice::Multiple,
+            (RangeChoice::Single(_) | RangeChoice::Multiple | RangeChoice::Whole, Some(_)) => {
+                RangeChoice::Multiple
+            }
         };
     }
     (member_count > 0).then_some(choice)

@@ -73,7 +73,7 @@ impl Fwd {
     }
 }
 
-/// What [`write`] says besides the outcome. The default says nothing.
+/// What [`write()`] says besides the outcome. The default says nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parameters<'a> {
     /// What is left of the freshness lifetime in seconds, negative when stale (section 2.4).
