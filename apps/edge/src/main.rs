@@ -1,2 +1,16 @@
-//! The edge: a caching HTTP reverse proxy.
-fn main() {}
+//! The edge: a caching HTTP reverse proxy. This is its outline; see the library for all else.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use longhold_edge::cli::{self, Cli, Command};
+
+fn main() -> ExitCode {
+    cli::conclude(match Cli::parse().command() {
+        Command::Demo(options) => cli::demo(options),
+        Command::Run(options) => cli::run(&options),
+        Command::Check(options) => cli::check(&options),
+        Command::Purge(options) => cli::purge(&options),
+        Command::Completions { shell } => cli::completions(shell),
+    })
+}

@@ -62,31 +62,20 @@ pub fn bind(address: &AdminAddress) -> Result<Bound, BindError> {
     let refused = |fault: io::Error| match (fault.kind(), address) {
         (ErrorKind::AddrInUse, _) => BindError::InUse(address.clone()),
         (ErrorKind::AddrNotAvailable, AdminAddress::Tcp(tcp)) => BindError::NotHere(*tcp),
-        (kind, _) => BindError::Refused {
-            address: address.clone(),
-            kind,
-        },
+        (kind, _) => BindError::Refused { address: address.clone(), kind },
     };
     match address {
         AdminAddress::Tcp(tcp) => {
             let listener = TcpListener::bind(tcp).map_err(refused)?;
             listener.set_nonblocking(true).map_err(refused)?;
             let address = AdminAddress::Tcp(listener.local_addr().map_err(refused)?);
-            Ok(Bound {
-                socket: Socket::Tcp(listener),
-                address,
-                file: None,
-            })
+            Ok(Bound { socket: Socket::Tcp(listener), address, file: None })
         }
         AdminAddress::Unix(path) => {
             clear(path)?;
             let (listener, file) = bind_unix(path).map_err(refused)?;
             let (socket, file) = (Socket::Unix(listener), Some(file));
-            Ok(Bound {
-                socket,
-                address: address.clone(),
-                file,
-            })
+            Ok(Bound { socket, address: address.clone(), file })
         }
     }
 }
@@ -102,10 +91,7 @@ fn clear(path: &Path) -> Result<(), BindError> {
     let address = || AdminAddress::Unix(path.to_owned());
     match UnixStream::connect(path) {
         Err(fault) if fault.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path)
-            .map_err(|fault| BindError::Refused {
-                address: address(),
-                kind: fault.kind(),
-            }),
+            .map_err(|fault| BindError::Refused { address: address(), kind: fault.kind() }),
         Ok(_) | Err(_) => Err(BindError::InUse(address())),
     }
 }

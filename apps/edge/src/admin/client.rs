@@ -73,9 +73,7 @@ pub fn purge(
     if let Some(token) = token {
         request = request.header(AUTHORIZATION, format!("Bearer {token}"));
     }
-    let request = request
-        .body(Full::from(body))
-        .map_err(|_| ClientError::BadToken)?;
+    let request = request.body(Full::from(body)).map_err(|_| ClientError::BadToken)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -93,21 +91,14 @@ async fn ask(
 ) -> Result<PurgeReply, ClientError> {
     let unreachable = |fault: io::Error| {
         let kind = fault.kind();
-        ClientError::Unreachable {
-            address: address.clone(),
-            kind,
-        }
+        ClientError::Unreachable { address: address.clone(), kind }
     };
     let (status, body) = match address {
         AdminAddress::Tcp(tcp) => {
             exchange(TcpStream::connect(tcp).await.map_err(unreachable)?, request).await
         }
         AdminAddress::Unix(path) => {
-            exchange(
-                UnixStream::connect(path).await.map_err(unreachable)?,
-                request,
-            )
-            .await
+            exchange(UnixStream::connect(path).await.map_err(unreachable)?, request).await
         }
     }
     .ok_or_else(|| ClientError::NotAnEdge(address.clone()))?;
@@ -123,11 +114,7 @@ where
     // It ends with the sender, or with the runtime.
     let driver = tokio::spawn(connection);
     let (head, body) = sender.send_request(request).await.ok()?.into_parts();
-    let body = Limited::new(body, REPLY_BYTES_MAX)
-        .collect()
-        .await
-        .ok()?
-        .to_bytes();
+    let body = Limited::new(body, REPLY_BYTES_MAX).collect().await.ok()?.to_bytes();
     driver.abort();
     Some((head.status, body))
 }

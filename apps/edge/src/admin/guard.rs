@@ -68,9 +68,7 @@ impl Denied {
 /// Judges a request for something that shows or changes state.
 pub(super) fn judge(api: &Api, head: &Parts) -> Result<Access, Denied> {
     if let Some(token) = &api.token {
-        let typed = field(head, &AUTHORIZATION)
-            .and_then(bearer)
-            .ok_or(Denied::Token)?;
+        let typed = field(head, &AUTHORIZATION).and_then(bearer).ok_or(Denied::Token)?;
         return if equal(typed.as_bytes(), token.as_bytes()) {
             Ok(Access::Token)
         } else {
@@ -110,11 +108,7 @@ fn judge_post(head: &Parts, host: Option<&str>) -> Result<(), Denied> {
 pub(super) fn field<'a>(head: &'a Parts, name: &HeaderName) -> Option<&'a str> {
     let mut values = head.headers.get_all(name).iter();
     let value = values.next()?;
-    if values.next().is_some() {
-        None
-    } else {
-        value.to_str().ok()
-    }
+    if values.next().is_some() { None } else { value.to_str().ok() }
 }
 
 /// The media type without its parameters.
@@ -144,10 +138,7 @@ fn bearer(value: &str) -> Option<&str> {
 fn equal(typed: &[u8], secret: &[u8]) -> bool {
     let mut difference = typed.len() ^ secret.len();
     for (index, byte) in typed.iter().enumerate() {
-        let other = secret
-            .get(index % secret.len().max(1))
-            .copied()
-            .unwrap_or(0);
+        let other = secret.get(index % secret.len().max(1)).copied().unwrap_or(0);
         difference |= usize::from(byte ^ other);
     }
     std::hint::black_box(difference) == 0

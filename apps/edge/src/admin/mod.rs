@@ -83,11 +83,7 @@ type Reply = Response<Full<Bytes>>;
 async fn answer(api: &Api, request: Request<Incoming>) -> Reply {
     let (head, body) = request.into_parts();
     let Some(route) = Route::of(head.uri.path()) else {
-        return refusal(
-            StatusCode::NOT_FOUND,
-            "no such path",
-            "GET / lists what there is",
-        );
+        return refusal(StatusCode::NOT_FOUND, "no such path", "GET / lists what there is");
     };
     if !route.takes(&head.method) {
         return wrong_method(route);
@@ -146,25 +142,17 @@ impl Route {
 }
 
 fn wrong_method(route: Route) -> Reply {
-    let allowed = if route == Route::Purge {
-        "POST"
-    } else {
-        "GET, HEAD"
-    };
+    let allowed = if route == Route::Purge { "POST" } else { "GET, HEAD" };
     let remedy = format!("use {allowed}");
     let mut reply = refusal(StatusCode::METHOD_NOT_ALLOWED, "wrong method", &remedy);
-    reply
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(allowed));
+    reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     reply
 }
 
 fn denied_reply(denied: guard::Denied) -> Reply {
     let mut reply = refusal(denied.status(), denied.cause(), denied.remedy());
     if denied == guard::Denied::Token {
-        reply
-            .headers_mut()
-            .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        reply.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     reply
 }
@@ -184,9 +172,6 @@ fn reply(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>)
     let fields = reply.headers_mut();
     fields.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    fields.insert(
-        "x-content-type-options",
-        HeaderValue::from_static("nosniff"),
-    );
+    fields.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     reply
 }

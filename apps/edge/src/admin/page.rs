@@ -8,9 +8,7 @@ use super::{Reply, reply};
 
 pub(super) fn page() -> Reply {
     let mut reply = reply(StatusCode::OK, "text/html; charset=utf-8", PAGE);
-    reply
-        .headers_mut()
-        .insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    reply.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     reply
 }
 

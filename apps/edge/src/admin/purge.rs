@@ -76,50 +76,32 @@ pub(super) async fn read(
         Ok(Ok(collected)) => collected.to_bytes(),
         Ok(Err(fault)) if fault.is::<LengthLimitError>() => {
             let remedy = "send one URL";
-            return Err(refusal(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "the body is too large",
-                remedy,
-            ));
+            return Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", remedy));
         }
         Ok(Err(_)) => {
-            return Err(refusal(
-                StatusCode::BAD_REQUEST,
-                "the body broke off",
-                "send it again",
-            ));
+            return Err(refusal(StatusCode::BAD_REQUEST, "the body broke off", "send it again"));
         }
         Err(_) => {
             let error = "the body did not arrive in time";
             return Err(refusal(StatusCode::REQUEST_TIMEOUT, error, "send it again"));
         }
     };
-    let content_type = field(head, &CONTENT_TYPE)
-        .map(media_type)
-        .unwrap_or_default();
+    let content_type = field(head, &CONTENT_TYPE).map(media_type).unwrap_or_default();
     let form = content_type.eq_ignore_ascii_case("application/x-www-form-urlencoded");
     let url = if form && access == Some(Access::Token) {
         form_url(&bytes).ok_or("the form has no field url")
     } else {
-        serde_json::from_slice(&bytes)
-            .map(|Body { url }| url)
-            .map_err(|_| "the body is no purge")
+        serde_json::from_slice(&bytes).map(|Body { url }| url).map_err(|_| "the body is no purge")
     };
     url.map_err(|error| {
-        refusal(
-            StatusCode::BAD_REQUEST,
-            error,
-            "send {\"url\": \"http://host/path\"}",
-        )
+        refusal(StatusCode::BAD_REQUEST, error, "send {\"url\": \"http://host/path\"}")
     })
 }
 
 /// Purges, and answers when it is durable.
 pub(super) async fn carry_out(handles: &Handles, url: String) -> Reply {
     let purging = (handles.purge)(url.clone());
-    let outcome = timeout(PURGE_TIMEOUT, purging)
-        .await
-        .unwrap_or(Err(PurgeError::TimedOut));
+    let outcome = timeout(PURGE_TIMEOUT, purging).await.unwrap_or(Err(PurgeError::TimedOut));
     match outcome {
         Ok(PurgeReply { found, duration_us }) => {
             let body = json!({ "url": url, "found": found, "duration_us": duration_us });
@@ -137,15 +119,9 @@ struct Body {
 
 /// The field `url` of a form; `None` when it is missing, repeated, or no text once decoded.
 fn form_url(form: &[u8]) -> Option<String> {
-    let mut values = form
-        .split(|byte| *byte == b'&')
-        .filter_map(|pair| pair.strip_prefix(b"url="));
+    let mut values = form.split(|byte| *byte == b'&').filter_map(|pair| pair.strip_prefix(b"url="));
     let value = values.next()?;
-    if values.next().is_some() {
-        None
-    } else {
-        String::from_utf8(percent_decode(value)?).ok()
-    }
+    if values.next().is_some() { None } else { String::from_utf8(percent_decode(value)?).ok() }
 }
 
 fn percent_decode(text: &[u8]) -> Option<Vec<u8>> {
@@ -165,9 +141,7 @@ fn percent_decode(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 const BODY_BYTES_MAX: usize = 16 * 1024;

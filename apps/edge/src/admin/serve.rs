@@ -34,26 +34,13 @@ impl Server {
     /// # Errors
     /// When the runtime refuses the socket.
     pub fn new(bound: Bound, token: Option<String>, handles: Handles) -> io::Result<Self> {
-        let Bound {
-            socket,
-            address,
-            file,
-        } = bound;
+        let Bound { socket, address, file } = bound;
         let listener = match socket {
             Socket::Tcp(listener) => Listener::Tcp(TcpListener::from_std(listener)?),
             Socket::Unix(listener) => Listener::Unix(UnixListener::from_std(listener)?),
         };
         let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        Ok(Self {
-            listener,
-            permits,
-            api: Arc::new(Api {
-                handles,
-                address,
-                token,
-            }),
-            _file: file,
-        })
+        Ok(Self { listener, permits, api: Arc::new(Api { handles, address, token }), _file: file })
     }
 
     /// Serves until `ended` is done, then lets open exchanges end for at most `END_GRACE`.
@@ -93,10 +80,7 @@ impl Server {
 
     /// Accepts when there is room; both steps may be dropped half done without loss.
     async fn accept(&self) -> io::Result<(Stream, OwnedSemaphorePermit)> {
-        let permit = Arc::clone(&self.permits)
-            .acquire_owned()
-            .await
-            .map_err(io::Error::other)?;
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(io::Error::other)?;
         let stream = match &self.listener {
             Listener::Tcp(listener) => Stream::Tcp(listener.accept().await?.0),
             Listener::Unix(listener) => Stream::Unix(listener.accept().await?.0),

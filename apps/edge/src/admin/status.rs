@@ -38,20 +38,14 @@ pub(super) fn ready(readiness: Readiness) -> Reply {
         Readiness::Ready => text(StatusCode::OK, body),
         Readiness::Starting | Readiness::Draining => {
             let mut reply = text(StatusCode::SERVICE_UNAVAILABLE, body);
-            reply
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
             reply
         }
     }
 }
 
 pub(super) fn metrics(text: String) -> Reply {
-    reply(
-        StatusCode::OK,
-        "text/plain; version=0.0.4; charset=utf-8",
-        text,
-    )
+    reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
 }
 
 fn text(status: StatusCode, body: String) -> Reply {

@@ -38,31 +38,14 @@ pub fn check(source: &Source) -> Result<Checked, Faults> {
     let sites = sites::sites(&mut resolver, &file.site, limits.idle_timeout);
     let admin = admin(&mut resolver, &file.admin, &listeners);
     let access_log = access_log(&mut resolver, &file.access_log);
-    let Resolver {
-        mut faults,
-        effective,
-        ..
-    } = resolver;
+    let Resolver { mut faults, effective, .. } = resolver;
     if !faults.is_empty() {
         faults.sort_by_key(|fault| fault.place.map(|place| (place.line, place.column)));
         return Err(Faults(faults));
     }
-    let listeners = listeners
-        .into_iter()
-        .map(|(listener, _)| listener)
-        .collect();
+    let listeners = listeners.into_iter().map(|(listener, _)| listener).collect();
     let file = source.name.clone();
-    Ok(Checked {
-        file,
-        server,
-        listeners,
-        store,
-        sites,
-        admin,
-        access_log,
-        limits,
-        effective,
-    })
+    Ok(Checked { file, server, listeners, store, sites, admin, access_log, limits, effective })
 }
 
 /// The stage of shape: TOML, known names, tables where tables belong.
@@ -133,9 +116,7 @@ fn listeners(
         resolver.fault(None, "[[listener]]", Cause::NoTable);
     }
     if let Some(beyond) = typed.get(LISTENERS_MAX) {
-        let cause = Cause::TooMany {
-            most: LISTENERS_MAX,
-        };
+        let cause = Cause::TooMany { most: LISTENERS_MAX };
         resolver.fault(Some(beyond.span().start), "[[listener]]", cause);
     }
     let mut first: HashMap<SocketAddr, usize> = HashMap::new();
@@ -155,11 +136,7 @@ fn listeners(
         };
         let at = cell.span().start;
         let Ok(address) = said.text.parse::<SocketAddr>() else {
-            resolver.fault(
-                Some(at),
-                key,
-                Cause::NotAnAddress(format!("{:?}", said.text)),
-            );
+            resolver.fault(Some(at), key, Cause::NotAnAddress(format!("{:?}", said.text)));
             continue;
         };
         // Port 0 is a new port each time.
@@ -167,10 +144,7 @@ fn listeners(
             && let Some(before) = first.insert(address, at)
         {
             let first_line = resolver.source.place(before).line;
-            let cause = Cause::Duplicate {
-                value: address.to_string(),
-                first_line,
-            };
+            let cause = Cause::Duplicate { value: address.to_string(), first_line };
             resolver.fault(Some(at), key, cause);
         }
         listeners.push((Listener { address }, at));
@@ -181,34 +155,21 @@ fn listeners(
 fn store(resolver: &mut Resolver<'_>, typed: &raw::Store) -> Store {
     resolver.enter("[store]", 0);
     if let Some(cell) = &typed.memory {
-        resolver.fault(
-            Some(cell.span().start),
-            "store.memory",
-            Cause::MemoryTierLater,
-        );
+        resolver.fault(Some(cell.span().start), "store.memory", Cause::MemoryTierLater);
     }
-    let path = resolver
-        .path(&knobs::STORE_PATH, &typed.path)
-        .unwrap_or_default();
+    let path = resolver.path(&knobs::STORE_PATH, &typed.path).unwrap_or_default();
     let size = resolver.number(&knobs::STORE_SIZE, &typed.size);
     let knob = &knobs::STORE_SEGMENT;
     let segment = resolver.number_or(knob, &typed.segment, segment_preset(size));
     if !segment.is_multiple_of(MIB) {
         resolver.fault(start(&typed.segment), knob.key, Cause::SegmentNotWhole);
     } else if size / segment < SEGMENTS_MIN {
-        let cause = Cause::SegmentTooLarge {
-            size: Bytes(size).to_string(),
-        };
+        let cause = Cause::SegmentTooLarge { size: Bytes(size).to_string() };
         resolver.fault(start(&typed.segment), knob.key, cause);
     }
     let objects = (size / OBJECT_BYTES_USUAL).max(OBJECTS_LEAST);
     let objects_max = resolver.number_or(&knobs::STORE_OBJECTS_MAX, &typed.objects_max, objects);
-    Store {
-        path,
-        size: Bytes(size),
-        segment: Bytes(segment),
-        objects_max,
-    }
+    Store { path, size: Bytes(size), segment: Bytes(segment), objects_max }
 }
 
 /// 64 MiB, or the largest power of two of which [`SEGMENTS_MIN`] fit.
@@ -255,9 +216,7 @@ fn target_max(resolver: &mut Resolver<'_>, typed: &raw::Limits, head_max: u64) -
     let derived = TARGET_BYTES_USUAL.min(head_max);
     let target_max = resolver.number_or(knob, &typed.target_max, derived);
     if target_max > head_max {
-        let cause = Cause::TargetBeyondHead {
-            head: Bytes(head_max).to_string(),
-        };
+        let cause = Cause::TargetBeyondHead { head: Bytes(head_max).to_string() };
         resolver.fault(start(&typed.target_max), knob.key, cause);
     }
     target_max
@@ -267,9 +226,7 @@ fn object_max(resolver: &mut Resolver<'_>, typed: &raw::Limits, store: Bytes) ->
     let knob = &knobs::LIMITS_OBJECT_MAX;
     let object_max = resolver.number_or(knob, &typed.object_max, GIB.min(store.0));
     if object_max > store.0 {
-        let cause = Cause::ObjectBeyondStore {
-            size: store.to_string(),
-        };
+        let cause = Cause::ObjectBeyondStore { size: store.to_string() };
         resolver.fault(start(&typed.object_max), knob.key, cause);
     }
     object_max
@@ -293,22 +250,14 @@ fn admin(
         if !tcp.ip().is_loopback() && typed.token.is_none() {
             resolver.fault(start(&typed.address), ADMIN_KEY, Cause::AdminWithoutToken);
         }
-        let taken = listeners
-            .iter()
-            .find(|(listener, _)| listener.address == tcp);
+        let taken = listeners.iter().find(|(listener, _)| listener.address == tcp);
         if let Some((_, at)) = taken.filter(|_| tcp.port() != 0) {
             let first_line = resolver.source.place(*at).line;
-            let cause = Cause::Duplicate {
-                value: tcp.to_string(),
-                first_line,
-            };
+            let cause = Cause::Duplicate { value: tcp.to_string(), first_line };
             resolver.fault(start(&typed.address), ADMIN_KEY, cause);
         }
     }
-    Admin {
-        address,
-        token: token.map(|said| said.text),
-    }
+    Admin { address, token: token.map(|said| said.text) }
 }
 
 fn admin_address(resolver: &mut Resolver<'_>, typed: &Cell) -> Option<AdminAddress> {

@@ -238,10 +238,7 @@ impl fmt::Debug for Admin {
     /// The token itself is never printed.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let token = self.token.as_ref().map(|_| super::SECRET);
-        out.debug_struct("Admin")
-            .field("address", &self.address)
-            .field("token", &token)
-            .finish()
+        out.debug_struct("Admin").field("address", &self.address).field("token", &token).finish()
     }
 }
 

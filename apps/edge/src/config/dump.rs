@@ -45,10 +45,7 @@ pub fn json(config: &Checked) -> Value {
     let mut object = Map::new();
     object.insert("valid".into(), json!(true));
     object.insert("file".into(), json!(config.file));
-    object.insert(
-        "values".into(),
-        config.effective.iter().map(value).collect(),
-    );
+    object.insert("values".into(), config.effective.iter().map(value).collect());
     object.insert("memory".into(), MemoryPlan::of(config).json());
     Value::Object(object)
 }
@@ -66,11 +63,7 @@ fn line(effective: &Effective) -> String {
         | Value::Array(_)
         | Value::Object(_) => {
             let assignment = format!("{name} = {value}");
-            if *set {
-                assignment
-            } else {
-                format!("{assignment:<40} # default")
-            }
+            if *set { assignment } else { format!("{assignment:<40} # default") }
         }
     }
 }

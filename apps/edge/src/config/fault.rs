@@ -181,10 +181,7 @@ impl fmt::Display for Cause {
             Self::TooMany { most } => write!(out, "more than {most}"),
             Self::NotAnAddress(typed) => write!(out, "{typed} is no IP address with a port"),
             Self::NotAnAdminAddress(typed) => {
-                write!(
-                    out,
-                    "{typed} is neither an IP address with a port nor a unix socket"
-                )
+                write!(out, "{typed} is neither an IP address with a port nor a unix socket")
             }
             Self::NotAHost(typed) => write!(out, "{typed} is no host name or pattern"),
             Self::NotAUrl(typed) => write!(out, "{typed} is no URL of an origin"),
@@ -199,11 +196,7 @@ impl fmt::Display for Cause {
             Self::CaUnreadable(why) => write!(out, "cannot be read: {why}"),
             Self::SegmentNotWhole => out.write_str("is not a whole number of MiB"),
             Self::SegmentTooLarge { size } => {
-                write!(
-                    out,
-                    "fewer than {} segments fit a store of {size}",
-                    super::SEGMENTS_MIN
-                )
+                write!(out, "fewer than {} segments fit a store of {size}", super::SEGMENTS_MIN)
             }
             Self::ObjectBeyondStore { size } => {
                 write!(out, "an object could be larger than the store of {size}")
@@ -229,9 +222,7 @@ impl Cause {
             Self::Unreadable(_) => "name a file that exists and that this user may read".into(),
             Self::FileTooLarge => "split the sites over several edges".into(),
             Self::Syntax(_) => "correct the line; strings stand in double quotes".into(),
-            Self::UnknownKey {
-                near: Some(near), ..
-            } => format!("did you mean {near}?"),
+            Self::UnknownKey { near: Some(near), .. } => format!("did you mean {near}?"),
             Self::UnknownKey { near: None, known } => {
                 format!("remove it; known here: {}", known.join(", "))
             }

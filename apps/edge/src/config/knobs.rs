@@ -149,11 +149,7 @@ impl Knob {
     #[must_use]
     pub fn bounds_text(&self) -> String {
         if self.unit.is_number() {
-            format!(
-                "{} to {}",
-                self.unit.show(self.least),
-                self.unit.show(self.most)
-            )
+            format!("{} to {}", self.unit.show(self.least), self.unit.show(self.most))
         } else {
             String::new()
         }
@@ -168,13 +164,10 @@ pub fn help() -> String {
         let bounds = knob.bounds_text();
         let between = if bounds.is_empty() { "" } else { ", " };
         let unit = knob.unit;
-        let preset = knob.preset_text();
+        let default = if knob.preset == Preset::Required { "" } else { "default: " };
+        let (key, preset) = (knob.key, knob.preset_text());
         // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "\n  {}  ({unit}{between}{bounds}; default: {preset})",
-            knob.key
-        );
+        let _ = writeln!(text, "\n  {key}  ({unit}{between}{bounds}; {default}{preset})");
         for line in wrap(knob.doc, 92) {
             let _ = writeln!(text, "      {line}");
         }
@@ -192,14 +185,9 @@ pub fn markdown() -> String {
     for knob in ALL {
         let unit = knob.unit.to_string().replace('|', "or");
         let (preset, bounds) = (knob.preset_text(), knob.bounds_text());
-        let Knob {
-            key, change, doc, ..
-        } = knob;
+        let Knob { key, change, doc, .. } = knob;
         // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "| `{key}` | {unit} | {preset} | {bounds} | {change} | {doc} |"
-        );
+        let _ = writeln!(text, "| `{key}` | {unit} | {preset} | {bounds} | {change} | {doc} |");
     }
     text
 }
@@ -207,9 +195,7 @@ pub fn markdown() -> String {
 fn wrap(text: &str, columns_max: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
-        let line = lines
-            .last_mut()
-            .filter(|line| line.len() + 1 + word.len() <= columns_max);
+        let line = lines.last_mut().filter(|line| line.len() + 1 + word.len() <= columns_max);
         match line {
             Some(line) if line.is_empty() => line.push_str(word),
             Some(line) => {

@@ -55,13 +55,7 @@ impl MemoryPlan {
     /// Computes the plan.
     #[must_use]
     pub fn of(config: &Checked) -> Self {
-        let Checked {
-            server,
-            store,
-            sites,
-            limits,
-            ..
-        } = config;
+        let Checked { server, store, sites, limits, .. } = config;
         let (workers, fill_threads) = (server.workers as u64, server.fill_threads as u64);
         let slots_count = u64::from(server.max_connections);
         let buffers_count = workers * u64::from(limits.buffers_max);
@@ -69,47 +63,20 @@ impl MemoryPlan {
         let index_slots = store.objects_max.next_power_of_two();
         let segments_count = store.size.0 / store.segment.0.max(1);
         let pin_rows = workers + fill_threads;
-        let fetches: u64 = sites
-            .iter()
-            .map(|site| site.origin.connections_max as u64 * fill_threads)
-            .sum();
+        let fetches: u64 =
+            sites.iter().map(|site| site.origin.connections_max as u64 * fill_threads).sum();
         let log_lines = workers * limits.log_queue_max as u64;
-        let part = |name, count, each_bytes, when| Part {
-            name,
-            count,
-            each_bytes,
-            when,
-        };
+        let part = |name, count, each_bytes, when| Part { name, count, each_bytes, when };
         let parts = vec![
             part("connection slots", slots_count, SLOT_BYTES, When::Start),
-            part(
-                "reactor's slot state",
-                slots_count,
-                REACTOR_SLOT_BYTES,
-                When::Start,
-            ),
+            part("reactor's slot state", slots_count, REACTOR_SLOT_BYTES, When::Start),
             part("timer wheels", workers, WHEEL_BYTES, When::Start),
             part("receive buffers", buffers_count, BUFFER_BYTES, When::Start),
             part("staging blocks", staging_count, STAGING_BYTES, When::Start),
             part("store index", index_slots, INDEX_SLOT_BYTES, When::Start),
-            part(
-                "segment pins",
-                segments_count * pin_rows,
-                PIN_BYTES,
-                When::Start,
-            ),
-            part(
-                "response windows",
-                fetches,
-                limits.download_window.0,
-                When::Load,
-            ),
-            part(
-                "request windows",
-                fetches,
-                limits.upload_window.0,
-                When::Load,
-            ),
+            part("segment pins", segments_count * pin_rows, PIN_BYTES, When::Start),
+            part("response windows", fetches, limits.download_window.0, When::Load),
+            part("request windows", fetches, limits.upload_window.0, When::Load),
             part("access log queues", log_lines, LOG_LINE_BYTES, When::Load),
             part("parked polls", slots_count, POLL_BYTES, When::Kernel),
         ];

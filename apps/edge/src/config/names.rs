@@ -13,10 +13,7 @@ pub(super) fn host_pattern(text: &str) -> Option<HostPattern> {
     if let Some(suffix) = text.strip_prefix("*.") {
         return is_name(suffix).then(|| HostPattern::Below(format!(".{}", lower(suffix))));
     }
-    if let Some(address) = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-    {
+    if let Some(address) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         let address: Ipv6Addr = address.parse().ok()?;
         return Some(HostPattern::Exact(format!("[{address}]")));
     }
@@ -34,10 +31,7 @@ pub(super) fn origin_url(text: &str) -> Option<OriginUrl> {
     };
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     let (host, port) = split_port(authority)?;
-    let host = match host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-    {
+    let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(address) => address.parse::<Ipv6Addr>().ok()?.to_string(),
         None => is_name(host).then(|| lower(host))?,
     };
@@ -82,13 +76,9 @@ fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
 fn is_name(text: &str) -> bool {
     let label_ok = |label: &str| {
         (1..=LABEL_BYTES_MAX).contains(&label.len())
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     };
-    let numeric = text
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let numeric = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     text.len() <= NAME_BYTES_MAX
         && text.split('.').all(label_ok)
         && (!numeric || text.parse::<Ipv4Addr>().is_ok())

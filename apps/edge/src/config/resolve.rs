@@ -29,13 +29,7 @@ pub(super) struct Said {
 
 impl<'a> Resolver<'a> {
     pub(super) fn new(source: &'a Source) -> Self {
-        Self {
-            source,
-            faults: Vec::new(),
-            effective: Vec::new(),
-            header: "",
-            index: 0,
-        }
+        Self { source, faults: Vec::new(), effective: Vec::new(), header: "", index: 0 }
     }
 
     /// The table that the following values belong to, for the dump.
@@ -137,10 +131,7 @@ impl<'a> Resolver<'a> {
         match knob.preset {
             Preset::Text(text) => {
                 self.note(knob, json!(text), false);
-                Some(Said {
-                    text: text.to_owned(),
-                    at: None,
-                })
+                Some(Said { text: text.to_owned(), at: None })
             }
             Preset::Absent => {
                 self.note(knob, Value::Null, false);
@@ -165,27 +156,15 @@ impl<'a> Resolver<'a> {
 
     fn note(&mut self, knob: &'static Knob, value: Value, set: bool) {
         let (header, index) = (self.header, self.index);
-        self.effective.push(Effective {
-            header,
-            index,
-            knob,
-            value,
-            set,
-        });
+        self.effective.push(Effective { header, index, knob, value, set });
     }
 }
 
 fn judge_number(knob: &Knob, typed: &Typed) -> Result<u64, Cause> {
     let (shown, value) = match (knob.unit, typed) {
         (Unit::Count, Typed::Integer(value)) => {
-            let least = || Cause::Below {
-                typed: value.to_string(),
-                least: knob.least.to_string(),
-            };
-            (
-                value.to_string(),
-                u64::try_from(*value).map_err(|_| least())?,
-            )
+            let least = || Cause::Below { typed: value.to_string(), least: knob.least.to_string() };
+            (value.to_string(), u64::try_from(*value).map_err(|_| least())?)
         }
         (Unit::Count, _) => return Err(wrong_type("a number without quotes", typed)),
         (unit, Typed::Text(text)) => {
@@ -194,40 +173,23 @@ fn judge_number(knob: &Knob, typed: &Typed) -> Result<u64, Cause> {
                 Ok(value) => (shown, value),
                 Err(fault) => {
                     let example = example(knob);
-                    return Err(Cause::Unit {
-                        typed: shown,
-                        fault,
-                        example,
-                    });
+                    return Err(Cause::Unit { typed: shown, fault, example });
                 }
             }
         }
         (_, Typed::Integer(value)) => {
             let fault = super::units::UnitFault::NoUnit;
-            return Err(Cause::Unit {
-                typed: value.to_string(),
-                fault,
-                example: example(knob),
-            });
+            return Err(Cause::Unit { typed: value.to_string(), fault, example: example(knob) });
         }
         (unit, _) => {
-            return Err(wrong_type(
-                &format!("a {unit} such as {}", example(knob)),
-                typed,
-            ));
+            return Err(wrong_type(&format!("a {unit} such as {}", example(knob)), typed));
         }
     };
     if value < knob.least {
-        return Err(Cause::Below {
-            typed: shown,
-            least: quoted(knob, knob.least),
-        });
+        return Err(Cause::Below { typed: shown, least: quoted(knob, knob.least) });
     }
     if value > knob.most {
-        return Err(Cause::Above {
-            typed: shown,
-            most: quoted(knob, knob.most),
-        });
+        return Err(Cause::Above { typed: shown, most: quoted(knob, knob.most) });
     }
     Ok(value)
 }
@@ -240,10 +202,9 @@ fn judge_text(knob: &Knob, typed: &Typed) -> Result<String, Cause> {
         return Err(Cause::Empty);
     }
     match knob.unit {
-        Unit::Choice(words) if !words.contains(&text.as_str()) => Err(Cause::NotAChoice {
-            typed: format!("{text:?}"),
-            words,
-        }),
+        Unit::Choice(words) if !words.contains(&text.as_str()) => {
+            Err(Cause::NotAChoice { typed: format!("{text:?}"), words })
+        }
         Unit::Choice(_)
         | Unit::Text(_)
         | Unit::List(_)
@@ -278,10 +239,7 @@ fn judge_list(
 }
 
 fn wrong_type(wanted: &str, typed: &Typed) -> Cause {
-    Cause::WrongType {
-        wanted: wanted.to_owned(),
-        found: typed.kind(),
-    }
+    Cause::WrongType { wanted: wanted.to_owned(), found: typed.kind() }
 }
 
 /// A value of the knob that can be typed as it stands: its default, else its least.

@@ -44,16 +44,11 @@ fn walk(table: &DeTable<'_>, path: &str, found: &mut Vec<Misfit>) {
             }
             (Kind::Table, _) => Cause::NotATable { array: false },
             (Kind::Repeating, _) => Cause::NotATable { array: true },
-            (Kind::Unknown, _) => Cause::UnknownKey {
-                near: nearest(path, name.get_ref()),
-                known: known_at(path),
-            },
+            (Kind::Unknown, _) => {
+                Cause::UnknownKey { near: nearest(path, name.get_ref()), known: known_at(path) }
+            }
         };
-        found.push(Misfit {
-            span: name.span(),
-            key,
-            cause,
-        });
+        found.push(Misfit { span: name.span(), key, cause });
     }
 }
 
@@ -81,28 +76,18 @@ fn keys() -> impl Iterator<Item = &'static str> {
 }
 
 fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}.{name}")
-    }
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
 /// What of `key` lies below the table `path`.
 fn below<'a>(key: &'a str, path: &str) -> Option<&'a str> {
-    if path.is_empty() {
-        Some(key)
-    } else {
-        key.strip_prefix(path)?.strip_prefix('.')
-    }
+    if path.is_empty() { Some(key) } else { key.strip_prefix(path)?.strip_prefix('.') }
 }
 
 /// The names that may stand in the table `path`; only those that this build obeys.
 fn known_at(path: &str) -> Vec<&'static str> {
-    let mut names: Vec<&str> = knobs::ALL
-        .iter()
-        .filter_map(|knob| below(knob.key, path)?.split('.').next())
-        .collect();
+    let mut names: Vec<&str> =
+        knobs::ALL.iter().filter_map(|knob| below(knob.key, path)?.split('.').next()).collect();
     names.dedup();
     names
 }
@@ -112,21 +97,11 @@ fn nearest(path: &str, name: &str) -> Option<&'static str> {
     let sibling = knobs::ALL
         .iter()
         .filter_map(|knob| Some((knob.key, below(knob.key, path)?.split('.').next()?)))
-        .map(|(key, near)| {
-            (
-                distance(name, near),
-                &key[..key.len() - below_len(key, path, near)],
-            )
-        })
+        .map(|(key, near)| (distance(name, near), &key[..key.len() - below_len(key, path, near)]))
         .filter(|(distance, _)| *distance <= NEAR_MAX)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, key)| key);
-    sibling.or_else(|| {
-        knobs::ALL
-            .iter()
-            .find(|knob| knob.name() == name)
-            .map(|knob| knob.key)
-    })
+    sibling.or_else(|| knobs::ALL.iter().find(|knob| knob.name() == name).map(|knob| knob.key))
 }
 
 /// How many bytes of `key` come after the part `near` below `path`.

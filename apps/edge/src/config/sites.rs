@@ -43,11 +43,7 @@ pub(super) fn sites(
         match &table.origin {
             Some(origin) => {
                 let origin = self::origin(resolver, origin.get_ref(), origin.span().start);
-                sites.push(Site {
-                    hosts,
-                    origin,
-                    idle_timeout,
-                });
+                sites.push(Site { hosts, origin, idle_timeout });
             }
             None => resolver.fault(Some(at), knobs::SITE_ORIGIN_URLS.key, Cause::Missing),
         }
@@ -69,10 +65,7 @@ fn hosts(
         };
         if let (Some(before), Some(_)) = (first.get(&pattern), said.at) {
             let first_line = resolver.source.place(*before).line;
-            let cause = Cause::Duplicate {
-                value: pattern.to_string(),
-                first_line,
-            };
+            let cause = Cause::Duplicate { value: pattern.to_string(), first_line };
             resolver.fault(said.at, key, cause);
             continue;
         }
@@ -89,14 +82,10 @@ fn origin(resolver: &mut Resolver<'_>, typed: &raw::Origin, at: usize) -> Origin
     let urls = urls(resolver, typed);
     let ca = ca(resolver, typed, &urls);
     let connect = resolver.number(&knobs::SITE_ORIGIN_CONNECT_TIMEOUT, &typed.connect_timeout);
-    let first_byte = resolver.number(
-        &knobs::SITE_ORIGIN_FIRST_BYTE_TIMEOUT,
-        &typed.first_byte_timeout,
-    );
-    let between_bytes = resolver.number(
-        &knobs::SITE_ORIGIN_BETWEEN_BYTES_TIMEOUT,
-        &typed.between_bytes_timeout,
-    );
+    let first_byte =
+        resolver.number(&knobs::SITE_ORIGIN_FIRST_BYTE_TIMEOUT, &typed.first_byte_timeout);
+    let between_bytes =
+        resolver.number(&knobs::SITE_ORIGIN_BETWEEN_BYTES_TIMEOUT, &typed.between_bytes_timeout);
     let connections = resolver.number(&knobs::SITE_ORIGIN_CONNECTIONS_MAX, &typed.connections_max);
     let queue = resolver.number(&knobs::SITE_ORIGIN_QUEUE_MAX, &typed.queue_max);
     let idle = resolver.number(&knobs::SITE_ORIGIN_IDLE_TIMEOUT, &typed.idle_timeout);
@@ -124,14 +113,7 @@ fn urls(resolver: &mut Resolver<'_>, typed: &raw::Origin) -> Vec<OriginUrl> {
         let before = urls.iter().position(|known| *known == url);
         if let Some(at) = before.and_then(|index| first_at.get(index).copied().flatten()) {
             let first_line = resolver.source.place(at).line;
-            resolver.fault(
-                said.at,
-                key,
-                Cause::Duplicate {
-                    value: url.to_string(),
-                    first_line,
-                },
-            );
+            resolver.fault(said.at, key, Cause::Duplicate { value: url.to_string(), first_line });
             continue;
         }
         urls.push(url);
@@ -147,11 +129,7 @@ fn ca(resolver: &mut Resolver<'_>, typed: &raw::Origin, urls: &[OriginUrl]) -> O
     if !urls.iter().any(|url| url.scheme == Scheme::Https) {
         resolver.fault(start(&typed.ca), key, Cause::CaWithoutHttps);
     } else if let Err(why) = File::open(&path) {
-        resolver.fault(
-            start(&typed.ca),
-            key,
-            Cause::CaUnreadable(why.kind().to_string()),
-        );
+        resolver.fault(start(&typed.ca), key, Cause::CaUnreadable(why.kind().to_string()));
     }
     Some(path)
 }

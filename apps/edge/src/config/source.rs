@@ -28,12 +28,7 @@ impl Source {
     pub fn read(path: &Path) -> Result<Self, Faults> {
         let name = path.display().to_string();
         let fault = |cause| {
-            Faults(vec![Fault {
-                file: name.clone(),
-                place: None,
-                key: String::new(),
-                cause,
-            }])
+            Faults(vec![Fault { file: name.clone(), place: None, key: String::new(), cause }])
         };
         let file = File::open(path).map_err(|why| fault(unreadable(&why)))?;
         let mut text = String::new();
@@ -45,23 +40,13 @@ impl Source {
         let parent = path.parent().unwrap_or(Path::new(""));
         let folder = std::path::absolute(Path::new(".").join(parent))
             .map_err(|why| fault(unreadable(&why)))?;
-        Ok(Self {
-            name,
-            text,
-            folder,
-            cores: cores(),
-        })
+        Ok(Self { name, text, folder, cores: cores() })
     }
 
     /// Text that comes from no file; relative paths start from the working folder.
     #[must_use]
     pub fn text(name: &str, text: String) -> Self {
-        Self {
-            name: name.to_owned(),
-            text,
-            folder: PathBuf::new(),
-            cores: cores(),
-        }
+        Self { name: name.to_owned(), text, folder: PathBuf::new(), cores: cores() }
     }
 
     /// Line and column of a byte.
@@ -79,12 +64,7 @@ impl Source {
     #[must_use]
     pub fn fault(&self, at: Option<usize>, key: &str, cause: Cause) -> Fault {
         let place = at.map(|at| self.place(at));
-        Fault {
-            file: self.name.clone(),
-            place,
-            key: key.to_owned(),
-            cause,
-        }
+        Fault { file: self.name.clone(), place, key: key.to_owned(), cause }
     }
 }
 

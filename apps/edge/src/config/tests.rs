@@ -30,7 +30,5 @@ fn check_text(text: &str) -> Result<Checked, Faults> {
 
 /// The faults of a text, as they are printed; empty when it has none.
 fn faults(text: &str) -> String {
-    check_text(text)
-        .err()
-        .map_or_else(String::new, |faults| faults.to_string())
+    check_text(text).err().map_or_else(String::new, |faults| faults.to_string())
 }

@@ -87,9 +87,7 @@ pub fn parse_rate(text: &str) -> Result<u64, UnitFault> {
 type NamedUnit = (&'static str, u64);
 
 fn parse<'a>(text: &str, mut units: impl Iterator<Item = &'a NamedUnit>) -> Result<u64, UnitFault> {
-    let digits_end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(digits_end);
     if digits.is_empty() {
         return Err(UnitFault::NoNumber);
@@ -97,19 +95,15 @@ fn parse<'a>(text: &str, mut units: impl Iterator<Item = &'a NamedUnit>) -> Resu
     if unit.is_empty() {
         return Err(UnitFault::NoUnit);
     }
-    let (_, factor) = units
-        .find(|(name, _)| *name == unit)
-        .ok_or(UnitFault::UnknownUnit)?;
+    let (_, factor) = units.find(|(name, _)| *name == unit).ok_or(UnitFault::UnknownUnit)?;
     let number: u64 = digits.parse().map_err(|_| UnitFault::TooLarge)?;
     number.checked_mul(*factor).ok_or(UnitFault::TooLarge)
 }
 
 /// Units are listed from the smallest to the largest; the first one has the factor 1.
 fn write_exact(value: u64, units: &[NamedUnit], out: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let exact = units
-        .iter()
-        .rev()
-        .find(|(_, factor)| value >= *factor && value.is_multiple_of(*factor));
+    let exact =
+        units.iter().rev().find(|(_, factor)| value >= *factor && value.is_multiple_of(*factor));
     let (name, factor) = exact.or(units.first()).copied().unwrap_or(("", 1));
     write!(out, "{}{name}", value / factor)
 }
@@ -129,17 +123,8 @@ pub const MINUTE: u64 = 60 * SECOND;
 /// One hour, in milliseconds.
 pub const HOUR: u64 = 60 * MINUTE;
 
-const BYTE_UNITS: [NamedUnit; 5] = [
-    ("B", 1),
-    ("KiB", KIB),
-    ("MiB", MIB),
-    ("GiB", GIB),
-    ("TiB", TIB),
-];
-const BYTE_UNITS_DECIMAL: [NamedUnit; 4] = [
-    ("kB", 1_000),
-    ("MB", 1_000_000),
-    ("GB", 1_000_000_000),
-    ("TB", 1_000_000_000_000),
-];
+const BYTE_UNITS: [NamedUnit; 5] =
+    [("B", 1), ("KiB", KIB), ("MiB", MIB), ("GiB", GIB), ("TiB", TIB)];
+const BYTE_UNITS_DECIMAL: [NamedUnit; 4] =
+    [("kB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000), ("TB", 1_000_000_000_000)];
 const TIME_UNITS: [NamedUnit; 4] = [("ms", 1), ("s", SECOND), ("m", MINUTE), ("h", HOUR)];

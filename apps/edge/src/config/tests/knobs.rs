@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use toml::{Table, Value};
 
+use super::super::fault::Cause;
 use super::super::knobs::{ALL, Knob, Preset, Unit, help, markdown};
 use super::{BASE, check_text};
 
@@ -13,14 +14,8 @@ fn with(knob: &Knob, value: Value) -> String {
     let (path, name) = knob.key.rsplit_once('.').unwrap();
     let mut table = &mut file;
     for part in path.split('.') {
-        let inner = table
-            .entry(part)
-            .or_insert_with(|| Value::Table(Table::new()));
-        let inner = if let Value::Array(items) = inner {
-            &mut items[0]
-        } else {
-            inner
-        };
+        let inner = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
+        let inner = if let Value::Array(items) = inner { &mut items[0] } else { inner };
         table = inner.as_table_mut().unwrap();
     }
     table.insert(name.to_owned(), value);
@@ -28,23 +23,21 @@ fn with(knob: &Knob, value: Value) -> String {
 }
 
 fn number(knob: &Knob, value: u64) -> Value {
-    match knob.unit {
-        Unit::Count => Value::Integer(i64::try_from(value).unwrap()),
-        unit => Value::String(unit.show(value)),
+    if knob.unit == Unit::Count {
+        Value::Integer(i64::try_from(value).unwrap())
+    } else {
+        Value::String(knob.unit.show(value))
     }
 }
 
 /// The causes of a text's faults, without those of relations to other knobs.
 fn bounds_broken(text: &str) -> Vec<&'static str> {
-    let faults = check_text(text)
-        .err()
-        .map_or_else(Vec::new, |faults| faults.0);
+    let faults = check_text(text).err().map_or_else(Vec::new, |faults| faults.0);
     faults
         .iter()
-        .filter_map(|fault| match fault.cause {
-            super::super::fault::Cause::Below { .. } => Some("below"),
-            super::super::fault::Cause::Above { .. } => Some("above"),
-            _ => None,
+        .filter_map(|fault| {
+            let below = matches!(fault.cause, Cause::Below { .. }).then_some("below");
+            below.or(matches!(fault.cause, Cause::Above { .. }).then_some("above"))
         })
         .collect()
 }
@@ -54,31 +47,18 @@ fn rows_are_sound() {
     let mut keys = HashSet::new();
     for knob in ALL {
         assert!(keys.insert(knob.key), "{} stands twice", knob.key);
-        assert!(
-            knob.doc.ends_with('.') && !knob.doc.contains("  "),
-            "{}",
-            knob.key
-        );
+        assert!(knob.doc.ends_with('.') && !knob.doc.contains("  "), "{}", knob.key);
         if !knob.unit.is_number() {
             assert!(!matches!(knob.preset, Preset::Number(_)), "{}", knob.key);
             continue;
         }
         assert!(knob.least < knob.most && knob.least > 0, "{}", knob.key);
         assert!(!matches!(knob.preset, Preset::Text(_)), "{}", knob.key);
-        let preset = if let Preset::Number(value) = knob.preset {
-            value
-        } else {
-            knob.least
-        };
+        let preset = if let Preset::Number(value) = knob.preset { value } else { knob.least };
         assert!((knob.least..=knob.most).contains(&preset), "{}", knob.key);
         for value in [knob.least, knob.most, preset] {
             if knob.unit != Unit::Count {
-                assert_eq!(
-                    knob.unit.parse(&knob.unit.show(value)),
-                    Ok(value),
-                    "{}",
-                    knob.key
-                );
+                assert_eq!(knob.unit.parse(&knob.unit.show(value)), Ok(value), "{}", knob.key);
             }
         }
     }
@@ -88,11 +68,7 @@ fn rows_are_sound() {
 #[test]
 fn every_row_is_read_and_shown() {
     let config = check_text(BASE).unwrap();
-    let shown: HashSet<&str> = config
-        .effective
-        .iter()
-        .map(|value| value.knob.key)
-        .collect();
+    let shown: HashSet<&str> = config.effective.iter().map(|value| value.knob.key).collect();
     for knob in ALL {
         let value = match (knob.unit, knob.preset) {
             (_, Preset::Number(value)) => number(knob, value),
@@ -111,11 +87,7 @@ fn every_row_is_read_and_shown() {
         };
         assert!(shown.contains(knob.key), "{} is not shown", knob.key);
         let said = check_text(&with(knob, value)).unwrap_or_else(|faults| panic!("{faults}"));
-        let found = said
-            .effective
-            .iter()
-            .find(|value| value.knob.key == knob.key)
-            .unwrap();
+        let found = said.effective.iter().find(|value| value.knob.key == knob.key).unwrap();
         assert!(found.set, "{} is not read", knob.key);
     }
 }
@@ -138,11 +110,7 @@ fn every_bound_holds() {
 fn help_tells_every_row_in_a_hundred_columns() {
     let help = help();
     for knob in ALL {
-        assert!(
-            help.contains(&format!("\n  {}  (", knob.key)),
-            "{}",
-            knob.key
-        );
+        assert!(help.contains(&format!("\n  {}  (", knob.key)), "{}", knob.key);
     }
     for line in help.lines() {
         assert!(line.chars().count() <= 100, "{line}");

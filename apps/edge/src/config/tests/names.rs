@@ -79,9 +79,7 @@ fn admin_addresses_of_the_command_line() {
         ("localhost:9900", None),
     ];
     for (typed, meant) in table {
-        let found = parse_admin_address(typed)
-            .ok()
-            .map(|address| address.to_string());
+        let found = parse_admin_address(typed).ok().map(|address| address.to_string());
         assert_eq!(found.as_deref(), meant, "{typed}");
     }
 }

@@ -140,7 +140,8 @@ fn each_fault_says_where_what_and_what_to_do() {
           \"kqueue\" is not known\n  remedy: use one of: auto, uring",
         ),
         (
-            "[[listener]]\naddress = \"127.0.0.1:8443\"\ntls = { certificate = \"c\", key = \"k\" }",
+            "[[listener]]\naddress = \"127.0.0.1:8443\"\n\
+             tls = { certificate = \"c\", key = \"k\" }",
             "edge.toml:8:7: listener.tls: this build serves plain HTTP only\n  \
           remedy: remove tls from the listener",
         ),
@@ -193,7 +194,8 @@ fn each_fault_says_where_what_and_what_to_do() {
           remedy: write a list such as [\"…\"]",
         ),
         (
-            "[[site]]\nhosts = [\"a.example\", \"a.example:80\"]\norigin = { urls = [\"http://a\"] }",
+            "[[site]]\nhosts = [\"a.example\", \"a.example:80\"]\n\
+             origin = { urls = [\"http://a\"] }",
             "edge.toml:7:23: site.hosts: \"a.example:80\" is no host name or pattern\n  \
           remedy: write it like \"www.example.com\", \"*.example.com\" or \"*\", without a port",
         ),
@@ -346,24 +348,15 @@ fn full_config_is_read_as_it_is_meant() {
     assert_eq!(config.store.segment.0, 32 << 20);
     let hosts = &config.sites[0].hosts;
     assert_eq!(hosts[0], HostPattern::Exact("www.example.com".to_owned()));
-    assert_eq!(
-        hosts[1],
-        HostPattern::Below(".static.example.com".to_owned())
-    );
+    assert_eq!(hosts[1], HostPattern::Below(".static.example.com".to_owned()));
     assert_eq!(config.sites[0].idle_timeout.0, 2 * 3_600_000);
-    assert_eq!(
-        config.sites[0].origin.urls[1].to_string(),
-        "https://[2001:db8::1]:8443"
-    );
+    assert_eq!(config.sites[0].origin.urls[1].to_string(), "https://[2001:db8::1]:8443");
     assert_eq!(config.sites[1].hosts, [HostPattern::Any]);
     assert_eq!(config.sites[1].idle_timeout.0, 90_000);
     let socket = AdminAddress::Unix("/etc/longhold/admin.sock".into());
     assert_eq!(config.admin.address, socket);
     assert_eq!(config.admin.token.as_deref(), Some("not-to-be-printed"));
-    assert_eq!(
-        config.access_log.target,
-        LogTarget::File("/var/log/longhold".into())
-    );
+    assert_eq!(config.access_log.target, LogTarget::File("/var/log/longhold".into()));
     assert_eq!(config.access_log.format, LogFormat::Text);
     assert_eq!(config.limits.body_rate_min.0, 2048);
 }
@@ -375,13 +368,8 @@ fn dump_reads_back_as_the_same_config() {
         let config = check_text(text).unwrap();
         let again = check_text(&dump::text(&config)).unwrap();
         let values = |config: &super::Checked| -> Vec<_> {
-            let shown = config
-                .effective
-                .iter()
-                .filter(|value| value.knob.name() != "token");
-            shown
-                .map(|value| (value.header, value.index, value.value.clone()))
-                .collect()
+            let shown = config.effective.iter().filter(|value| value.knob.name() != "token");
+            shown.map(|value| (value.header, value.index, value.value.clone())).collect()
         };
         assert_eq!(values(&config), values(&again));
     }
@@ -391,11 +379,9 @@ fn dump_reads_back_as_the_same_config() {
 #[test]
 fn token_is_never_printed() {
     let config = check_text(FULL).unwrap();
-    for printed in [
-        dump::text(&config),
-        dump::json(&config).to_string(),
-        format!("{:?}", config.admin),
-    ] {
+    for printed in
+        [dump::text(&config), dump::json(&config).to_string(), format!("{:?}", config.admin)]
+    {
         assert!(!printed.contains("not-to-be-printed"), "{printed}");
     }
 }
@@ -422,14 +408,8 @@ fn check_as_json_sums_its_parts() {
         .sum();
     assert_eq!(json["memory"]["start_bytes"], sum);
     let connections = json["values"].as_array().unwrap().iter();
-    let row = connections
-        .into_iter()
-        .find(|row| row["key"] == "server.max_connections")
-        .unwrap();
-    assert_eq!(
-        (&row["value"], &row["default"]),
-        (&20_000.into(), &true.into())
-    );
+    let row = connections.into_iter().find(|row| row["key"] == "server.max_connections").unwrap();
+    assert_eq!((&row["value"], &row["default"]), (&20_000.into(), &true.into()));
 }
 
 proptest! {

@@ -19,13 +19,9 @@ fn values_print_in_the_largest_exact_unit() {
     ] {
         assert_eq!(Bytes(value).to_string(), text);
     }
-    for (value, text) in [
-        (0, "0ms"),
-        (500, "500ms"),
-        (1500, "1500ms"),
-        (75_000, "75s"),
-        (7_200_000, "2h"),
-    ] {
+    for (value, text) in
+        [(0, "0ms"), (500, "500ms"), (1500, "1500ms"), (75_000, "75s"), (7_200_000, "2h")]
+    {
         assert_eq!(Millis(value).to_string(), text);
     }
     assert_eq!(BytesPerSecond(2048).to_string(), "2KiB/s");
@@ -46,10 +42,7 @@ fn typed_values() {
     assert_eq!(parse_bytes("1gib"), Err(UnitFault::UnknownUnit));
     assert_eq!(parse_bytes("-1B"), Err(UnitFault::NoNumber));
     assert_eq!(parse_bytes(""), Err(UnitFault::NoNumber));
-    assert_eq!(
-        parse_bytes("99999999999999999999B"),
-        Err(UnitFault::TooLarge)
-    );
+    assert_eq!(parse_bytes("99999999999999999999B"), Err(UnitFault::TooLarge));
     assert_eq!(parse_bytes("16777216TiB"), Err(UnitFault::TooLarge));
     assert_eq!(parse_millis("10"), Err(UnitFault::NoUnit));
 }

@@ -1,0 +1,216 @@
+//! The command line: one declaration, from which help, completions and errors come.
+
+use std::io::{self, ErrorKind, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::admin::{PurgeReply, client};
+use crate::config::checked::{Admin, AdminAddress};
+use crate::config::{self, Faults, dump, knobs, parse_admin_address};
+use crate::demo::{self, Addresses};
+use crate::run;
+use crate::signals::{self, Listening, Stop};
+
+/// A caching HTTP reverse proxy for the edge of a CDN.
+///
+/// Without a command it runs the demo.
+#[derive(Debug, Parser)]
+#[command(name = "edge", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What the edge can be told to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs an origin of its own and the edge before it, and says what to try (the default)
+    Demo(DemoOptions),
+    /// Serves what a config file says, until SIGTERM
+    #[command(after_long_help = knobs::help())]
+    Run(RunOptions),
+    /// Checks a config file; prints the values that hold and the memory that they imply
+    #[command(after_long_help = knobs::help())]
+    Check(CheckOptions),
+    /// Removes a URL from a running edge's store; done when it is durable
+    Purge(PurgeOptions),
+    /// Prints a completion script for a shell
+    Completions {
+        /// The shell to complete in
+        shell: Shell,
+    },
+}
+
+/// Options of `edge demo`.
+#[derive(Debug, Args)]
+pub struct DemoOptions {
+    /// Where clients connect; port 0 lets the kernel choose
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Where the admin API listens
+    #[arg(long, value_name = "IP:PORT|unix:PATH", default_value = "127.0.0.1:9900",
+          value_parser = parse_admin_address)]
+    admin: AdminAddress,
+}
+
+/// Options of `edge run`.
+#[derive(Debug, Args)]
+pub struct RunOptions {
+    /// The config file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Options of `edge check`.
+#[derive(Debug, Args)]
+pub struct CheckOptions {
+    /// The config file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Print JSON, faults included
+    #[arg(long)]
+    json: bool,
+}
+
+/// Options of `edge purge`.
+#[derive(Debug, Args)]
+pub struct PurgeOptions {
+    /// The URL as clients ask for it
+    #[arg(long)]
+    url: String,
+    /// The running edge's config file, for its admin address and token
+    #[arg(long, value_name = "FILE", conflicts_with = "admin")]
+    config: Option<PathBuf>,
+    /// The running edge's admin address; its token is read from LONGHOLD_ADMIN_TOKEN
+    #[arg(long, value_name = "IP:PORT|unix:PATH", default_value = "127.0.0.1:9900",
+          value_parser = parse_admin_address)]
+    admin: AdminAddress,
+}
+
+impl Cli {
+    /// What was asked for; the demo if nothing was.
+    #[must_use]
+    pub fn command(self) -> Command {
+        match self.command {
+            Some(command) => command,
+            None => Self::parse_from(["edge", "demo"]).command(),
+        }
+    }
+}
+
+/// `edge demo`
+///
+/// # Errors
+/// See [`demo::run`].
+pub fn demo(options: DemoOptions) -> anyhow::Result<()> {
+    let DemoOptions { listen, admin } = options;
+    let stop = Stop::new();
+    let _listening = listen_to_signals(&stop)?;
+    demo::run(&Addresses { listen, admin }, &program(), stop)
+}
+
+/// `edge run`
+///
+/// # Errors
+/// The config's faults, or what keeps the edge from serving.
+pub fn run(options: &RunOptions) -> anyhow::Result<()> {
+    let config = config::load(&options.config)?;
+    let stop = Stop::new();
+    let _listening = listen_to_signals(&stop)?;
+    run::serve(&config, stop, |_| {})
+}
+
+/// `edge check`
+///
+/// # Errors
+/// The config's faults; with `--json` they have been printed to the output as well.
+pub fn check(options: &CheckOptions) -> anyhow::Result<()> {
+    match (config::load(&options.config), options.json) {
+        (Ok(config), false) => print(&dump::text(&config)),
+        (Ok(config), true) => print(&format!("{:#}\n", dump::json(&config))),
+        (Err(faults), false) => Err(faults.into()),
+        (Err(faults), true) => {
+            print(&format!("{:#}\n", faults.json()))?;
+            Err(faults.into())
+        }
+    }
+}
+
+/// `edge purge`
+///
+/// # Errors
+/// The config's faults, or why the running edge did not purge.
+pub fn purge(options: &PurgeOptions) -> anyhow::Result<()> {
+    let Admin { address, token } = match &options.config {
+        Some(file) => admin_of(file)?,
+        None => Admin { address: options.admin.clone(), token: std::env::var(TOKEN_VARIABLE).ok() },
+    };
+    let url = &options.url;
+    let PurgeReply { found, duration_us } = client::purge(&address, token.as_deref(), url)?;
+    let word = if found { "purged" } else { "was not stored" };
+    print(&format!("{url}: {word}; durable after {duration_us} µs\n"))
+}
+
+/// `edge completions`
+///
+/// # Errors
+/// When the output cannot be written.
+pub fn completions(shell: Shell) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut <Cli as CommandFactory>::command(), "edge", &mut script);
+    print(&String::from_utf8_lossy(&script))
+}
+
+/// Ends the process's story: tells a fault, and chooses the exit code. 0: done; 1: it could not be
+/// done; 2: what was asked is faulty, as clap does for options.
+#[must_use]
+pub fn conclude(outcome: anyhow::Result<()>) -> ExitCode {
+    let Err(fault) = outcome else {
+        return ExitCode::SUCCESS;
+    };
+    match fault.downcast_ref::<Faults>() {
+        // Without a word before it, so that editors find file, line and column.
+        Some(faults) => {
+            eprintln!("{faults}");
+            ExitCode::from(CODE_FAULTY)
+        }
+        None => {
+            eprintln!("edge: {fault:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn admin_of(file: &Path) -> anyhow::Result<Admin> {
+    let Admin { address, token } = config::load(file)?.admin;
+    if matches!(address, AdminAddress::Tcp(tcp) if tcp.port() == 0) {
+        bail!("the admin port in {} is chosen at start; name it with --admin", file.display());
+    }
+    Ok(Admin { address, token })
+}
+
+fn listen_to_signals(stop: &Stop) -> anyhow::Result<Listening> {
+    signals::listen(stop).context("signals cannot be handled")
+}
+
+/// How this program was called, so that a line that it prints can be copied.
+fn program() -> String {
+    let name = std::env::args_os().next();
+    name.map_or_else(|| "edge".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Writes to the output; whoever closed it wants no more.
+fn print(text: &str) -> anyhow::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(fault) if fault.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("the output cannot be written"),
+    }
+}
+
+const CODE_FAULTY: u8 = 2;
+const TOKEN_VARIABLE: &str = "LONGHOLD_ADMIN_TOKEN";
