@@ -56,11 +56,7 @@ enum State {
 impl Chunked {
     /// A decoder before the first chunk.
     pub const fn new() -> Self {
-        Self {
-            remaining: 0,
-            line_bytes: 0,
-            state: State::Size,
-        }
+        Self { remaining: 0, line_bytes: 0, state: State::Size }
     }
 
     /// Whether the whole body has been read.
@@ -115,9 +111,7 @@ impl Chunked {
     }
 
     fn take_data<'b>(&mut self, rest: &mut &'b [u8]) -> &'b [u8] {
-        let available = usize::try_from(self.remaining)
-            .unwrap_or(usize::MAX)
-            .min(rest.len());
+        let available = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(rest.len());
         let (data, behind) = rest.split_at_checked(available).unwrap_or((rest, &[]));
         *rest = behind;
         self.remaining = self.remaining.saturating_sub(data.len() as u64);
@@ -149,11 +143,7 @@ impl Chunked {
             State::SizeLf => {
                 expect_lf(byte)?;
                 self.line_bytes = 0;
-                Ok(if self.remaining == 0 {
-                    State::TrailerStart
-                } else {
-                    State::Data
-                })
+                Ok(if self.remaining == 0 { State::TrailerStart } else { State::Data })
             }
             State::DataCr if byte == b'\r' => Ok(State::DataLf),
             State::DataLf if byte == b'\n' => Ok(State::Size),
@@ -229,11 +219,7 @@ impl Chunked {
 
     fn count(&mut self, bytes_max: usize, reject: Reject) -> Result<(), Reject> {
         self.line_bytes = self.line_bytes.saturating_add(1);
-        if self.line_bytes as usize > bytes_max {
-            Err(reject)
-        } else {
-            Ok(())
-        }
+        if self.line_bytes as usize > bytes_max { Err(reject) } else { Ok(()) }
     }
 }
 
@@ -244,11 +230,7 @@ impl Default for Chunked {
 }
 
 fn expect_lf(byte: u8) -> Result<(), Reject> {
-    if byte == b'\n' {
-        Ok(())
-    } else {
-        Err(Reject::BareCr)
-    }
+    if byte == b'\n' { Ok(()) } else { Err(Reject::BareCr) }
 }
 
 /// A byte within a line of text: it stays in `state`, or it is refused.

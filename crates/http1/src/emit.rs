@@ -34,18 +34,12 @@ impl<'o> HeadWriter<'o> {
         out.extend_from_slice(&[digit(100), digit(10), digit(1), b' ']);
         out.extend_from_slice(reason(status).as_bytes());
         out.extend_from_slice(CRLF);
-        Self {
-            out,
-            has_first_line: true,
-        }
+        Self { out, has_first_line: true }
     }
 
     /// Writes field lines alone, to be kept and sent later through [`Self::raw_lines`].
     pub fn lines(out: &'o mut Vec<u8>) -> Self {
-        Self {
-            out,
-            has_first_line: false,
-        }
+        Self { out, has_first_line: false }
     }
 
     /// Adds a field line. False, and nothing written, when `name` is not a token or `value` holds
@@ -73,11 +67,7 @@ impl<'o> HeadWriter<'o> {
         write(self.out);
         let value = self.out.get(value_start..);
         // No early exit: so the loop runs on vectors.
-        let is_valid = |value: &[u8]| {
-            value
-                .iter()
-                .fold(true, |ok, byte| ok & is_value_byte(*byte))
-        };
+        let is_valid = |value: &[u8]| value.iter().fold(true, |ok, byte| ok & is_value_byte(*byte));
         if value.is_some_and(is_valid) {
             self.out.extend_from_slice(CRLF);
             true
@@ -113,18 +103,14 @@ pub fn chunk_header(len: u64, line: &mut [u8; CHUNK_HEADER_BYTES_MAX]) -> &[u8] 
     let mut rest = len;
     let mut digits = 0;
     for cell in line.iter_mut().rev().skip(CRLF.len()) {
-        *cell = b"0123456789abcdef"
-            .get((rest & 0xF) as usize)
-            .copied()
-            .unwrap_or(b'0');
+        *cell = b"0123456789abcdef".get((rest & 0xF) as usize).copied().unwrap_or(b'0');
         digits += 1;
         rest >>= 4;
         if rest == 0 {
             break;
         }
     }
-    line.get(CHUNK_HEADER_BYTES_MAX - CRLF.len() - digits..)
-        .unwrap_or_default()
+    line.get(CHUNK_HEADER_BYTES_MAX - CRLF.len() - digits..).unwrap_or_default()
 }
 
 /// The decimal digits of `value`, written to the end of `digits`.

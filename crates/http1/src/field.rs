@@ -19,10 +19,7 @@ pub struct FieldTable<'a> {
 
 impl<'a> FieldTable<'a> {
     pub(crate) fn new() -> Self {
-        Self {
-            fields: [("", &[]); FIELDS_MAX],
-            len: 0,
-        }
+        Self { fields: [("", &[]); FIELDS_MAX], len: 0 }
     }
 
     /// Adds a line; false when the table is full.
@@ -39,9 +36,7 @@ impl<'a> FieldTable<'a> {
 
     /// The value of the first line called `name`, in any case. Looks at every line.
     pub fn first(&self, name: &str) -> Option<&'a [u8]> {
-        let line = self
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let line = self.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         line.map(|(_, value)| *value)
     }
 }

@@ -131,9 +131,7 @@ fn decimal(digits: &[u8]) -> Result<u64, Reject> {
         if !digit.is_ascii_digit() {
             return Err(Reject::InvalidLength);
         }
-        let next = number
-            .checked_mul(10)
-            .and_then(|n| n.checked_add(u64::from(digit - b'0')));
+        let next = number.checked_mul(10).and_then(|n| n.checked_add(u64::from(digit - b'0')));
         number = next.ok_or(Reject::LengthOverflow)?;
     }
     Ok(number)

@@ -39,53 +39,28 @@ pub fn fuzz_head(input: &[u8]) {
 /// Decodes `input` as a chunked body, whole and cut; what it decoded to is encoded and decoded
 /// again (H1-2, H1-4).
 pub fn fuzz_chunked(input: &[u8]) {
-    let limits = Limits {
-        chunk_line_bytes_max: 24,
-        trailer_bytes_max: 64,
-        ..Limits::default()
-    };
+    let limits = Limits { chunk_line_bytes_max: 24, trailer_bytes_max: 64, ..Limits::default() };
     let whole = decode_all(&[input], &limits);
     for cut in cuts(input) {
         let (front, back) = input.split_at_checked(cut.len()).unwrap_or((input, &[]));
-        assert_eq!(
-            decode_all(&[front, back], &limits),
-            whole,
-            "a cut changed the verdict"
-        );
+        assert_eq!(decode_all(&[front, back], &limits), whole, "a cut changed the verdict");
     }
     let bytes: Vec<&[u8]> = input.chunks(1).collect();
-    assert_eq!(
-        decode_all(&bytes, &limits),
-        whole,
-        "byte by byte differs from the whole"
-    );
+    assert_eq!(decode_all(&bytes, &limits), whole, "byte by byte differs from the whole");
     if let Ok((body, consumed, _)) = &whole {
         assert!(*consumed <= input.len() && body.len() <= *consumed);
         let encoded = encode(body);
         let decoded = decode_all(&[&encoded, b"next"], &limits);
-        assert_eq!(
-            decoded,
-            Ok((body.clone(), encoded.len(), true)),
-            "round trip"
-        );
+        assert_eq!(decoded, Ok((body.clone(), encoded.len(), true)), "round trip");
     }
 }
 
 fn check_request(input: &[u8], head: &RequestHead<'_>, limits: &Limits) {
     assert!(head.head_bytes <= limits.head_bytes_max.min(input.len()));
-    assert!(
-        input
-            .get(..head.head_bytes)
-            .is_some_and(|bytes| bytes.ends_with(b"\r\n\r\n"))
-    );
+    assert!(input.get(..head.head_bytes).is_some_and(|bytes| bytes.ends_with(b"\r\n\r\n")));
     assert!(head.framing != BodyFraming::UntilClose);
     assert!(head.target.raw.len() <= limits.target_bytes_max);
-    assert!(
-        head.target
-            .raw
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && byte != b'#')
-    );
+    assert!(head.target.raw.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#'));
     check_fields(&head.fields, limits);
     check_normal_form(&head.target);
 }
@@ -96,10 +71,7 @@ fn check_fields(fields: &[crate::Field<'_>], limits: &Limits) {
     let mut out = Vec::new();
     let mut writer = HeadWriter::response(&mut out, 200);
     for (name, value) in fields {
-        assert!(
-            writer.field(name, value),
-            "a field that was read cannot be written"
-        );
+        assert!(writer.field(name, value), "a field that was read cannot be written");
     }
     writer.finish();
     let again = parse_response(&out, &Limits::default());
@@ -170,19 +142,12 @@ fn encode(body: &[u8]) -> Vec<u8> {
 /// Prefixes of `input`: all of a short one, some of a long one.
 fn cuts(input: &[u8]) -> impl Iterator<Item = &[u8]> {
     let step = input.len() / CUTS_MAX + 1;
-    (0..=input.len())
-        .step_by(step)
-        .filter_map(|len| input.get(..len))
+    (0..=input.len()).step_by(step).filter_map(|len| input.get(..len))
 }
 
 /// Limits that short inputs reach.
 fn small_limits() -> Limits {
-    Limits {
-        head_bytes_max: 96,
-        fields_max: 3,
-        target_bytes_max: 24,
-        ..Limits::default()
-    }
+    Limits { head_bytes_max: 96, fields_max: 3, target_bytes_max: 24, ..Limits::default() }
 }
 
 const CUTS_MAX: usize = 512;

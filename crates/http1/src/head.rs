@@ -94,11 +94,7 @@ pub fn parse_request<'a>(
     if raw.len() > limits.target_bytes_max {
         return Err(Reject::TargetTooLong);
     }
-    let version = if minor == 0 {
-        Version::Http10
-    } else {
-        Version::Http11
-    };
+    let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
 
     let mut facts = Facts::default();
     let mut fields = FieldTable::new();
@@ -286,14 +282,8 @@ fn diagnose_line(line: &[u8]) -> Reject {
     if !is_token(method) {
         return Reject::InvalidMethod;
     }
-    let mut parts = parts
-        .next()
-        .unwrap_or_default()
-        .rsplitn(2, |byte| *byte == b' ');
-    let (version, target) = (
-        parts.next().unwrap_or_default(),
-        parts.next().unwrap_or_default(),
-    );
+    let mut parts = parts.next().unwrap_or_default().rsplitn(2, |byte| *byte == b' ');
+    let (version, target) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     if target.is_empty() || target.contains(&b' ') {
         return Reject::InvalidRequestLine;
     }

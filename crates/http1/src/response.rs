@@ -68,9 +68,7 @@ pub fn parse_response<'a>(
 
     let mut cells = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     let mut parsed = httparse::Response::new(&mut []);
-    let cells = cells
-        .get_mut(..limits.fields_max.min(FIELDS_MAX))
-        .unwrap_or(&mut []);
+    let cells = cells.get_mut(..limits.fields_max.min(FIELDS_MAX)).unwrap_or(&mut []);
     let outcome = httparse::ParserConfig::default().parse_response_with_uninit_headers(
         &mut parsed,
         bytes,
@@ -82,11 +80,7 @@ pub fn parse_response<'a>(
     else {
         return Err(diagnose(outcome.err(), bytes));
     };
-    let version = if minor == 0 {
-        Version::Http10
-    } else {
-        Version::Http11
-    };
+    let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
 
     let mut facts = Facts::default();
     let mut fields = FieldTable::new();

@@ -56,10 +56,7 @@ pub(crate) fn head(input: &[u8], bounds: &Bounds) -> Result<Option<Span>, Reject
                     None => first_line_bytes = Some(line.len()),
                     Some(first_line_bytes) if line.is_empty() => {
                         let bytes = window.len() - next.len();
-                        return Ok(Some(Span {
-                            first_line_bytes,
-                            bytes,
-                        }));
+                        return Ok(Some(Span { first_line_bytes, bytes }));
                     }
                     Some(_) => {}
                 }

@@ -149,10 +149,7 @@ fn parent(out: &[u8], start: usize, end: usize) -> usize {
 fn append_segment(segment: &[u8], out: &mut Vec<u8>) -> Result<(), NoNormalForm> {
     let mut rest = segment;
     loop {
-        let plain_bytes = rest
-            .iter()
-            .position(|byte| *byte == b'%')
-            .unwrap_or(rest.len());
+        let plain_bytes = rest.iter().position(|byte| *byte == b'%').unwrap_or(rest.len());
         let (plain, escaped) = rest.split_at_checked(plain_bytes).unwrap_or((rest, &[]));
         out.extend_from_slice(plain);
         match escaped {
@@ -195,13 +192,8 @@ pub(crate) fn parse<'a>(method: &str, raw: &'a str, host: &'a str) -> Result<Tar
     if method == "CONNECT" {
         return parse_authority_form(raw);
     }
-    let target = |form, path_and_query| Target {
-        raw,
-        form,
-        scheme: None,
-        authority: host,
-        path_and_query,
-    };
+    let target =
+        |form, path_and_query| Target { raw, form, scheme: None, authority: host, path_and_query };
     match (raw.as_bytes(), method) {
         ([b'/', ..], _) => Ok(target(TargetForm::Origin, raw)),
         ([b'*'], "OPTIONS") => Ok(target(TargetForm::Asterisk, raw)),
@@ -245,21 +237,13 @@ fn parse_absolute_form<'a>(method: &str, raw: &'a str) -> Result<Target<'a>, Rej
         ("", _) => (TargetForm::Absolute, "/"),
         (present, _) => (TargetForm::Absolute, present),
     };
-    Ok(Target {
-        raw,
-        form,
-        scheme: Some(scheme),
-        authority,
-        path_and_query,
-    })
+    Ok(Target { raw, form, scheme: Some(scheme), authority, path_and_query })
 }
 
 /// Holds a target to visible ASCII without a fragment (RFC 9112 section 3.2, RFC 3986 section 2).
 pub(crate) fn check_bytes(raw: &[u8]) -> Result<(), Reject> {
     // No early exit: so the loop runs on vectors.
-    let is_plain = raw
-        .iter()
-        .fold(true, |plain, byte| plain & is_target_byte(*byte));
+    let is_plain = raw.iter().fold(true, |plain, byte| plain & is_target_byte(*byte));
     if is_plain {
         return Ok(());
     }
@@ -301,22 +285,12 @@ impl<'a> Authority<'a> {
             let host = Host::V6(address.parse().ok()?);
             return match behind {
                 "" => Some(Self { host, port: None }),
-                _ => Some(Self {
-                    host,
-                    port: port(behind.strip_prefix(':')?)?,
-                }),
+                _ => Some(Self { host, port: port(behind.strip_prefix(':')?)? }),
             };
         }
         let (name, digits) = text.split_once(':').unwrap_or((text, ""));
         let is_name = (1..=HOST_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_unreserved);
-        if is_name {
-            Some(Self {
-                host: Host::Name(name),
-                port: port(digits)?,
-            })
-        } else {
-            None
-        }
+        if is_name { Some(Self { host: Host::Name(name), port: port(digits)? }) } else { None }
     }
 }
 
