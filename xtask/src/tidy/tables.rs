@@ -6,7 +6,8 @@ use super::fence::Fenced;
 /// What each crate may use. Arrows point downwards only.
 pub(super) const CRATES: &[CrateRow] = &[
     pure("crates/capacity", &[], &[]),
-    pure("crates/conn", &["http1"], &[]),
+    // loom only under cfg(loom), in the place of core's atomics.
+    pure("crates/conn", &["http1"], &["loom"]),
     pure("crates/gateway", &["http1", "policy"], &[]),
     pure("crates/http1", &[], &["http", "httparse"]),
     pure("crates/policy", &[], &["http"]),

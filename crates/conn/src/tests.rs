@@ -1,0 +1,1 @@
+//! Behaviour of the connection's parts, one file each.
