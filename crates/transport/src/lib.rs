@@ -87,5 +87,5 @@ pub use token::{ListenerId, Now, Token};
 pub use transport::Transport;
 pub use wake::Waker;
 
-//UR #[cfg(test)]
-//UR mod tests;
+#[cfg(test)]
+mod tests;

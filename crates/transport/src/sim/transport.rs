@@ -438,6 +438,7 @@ impl<P: Payload> Drop for SimTransport<P> {
         self.stop_accepting();
         let mut world = self.network.world.borrow_mut();
         self.slots.iter().filter_map(|slot| slot.end).for_each(|end| world.close(end));
+        world.remove_transport(self.number);
     }
 }
 
