@@ -37,10 +37,10 @@ struct Arguments {
     /// Connections at a time; further ones wait in the backlog.
     #[arg(long, default_value_t = 1024)]
     connections: u32,
-    /// Completions that one wait asks for, as in the edge's ring.
+    /// Most completions that one wait asks for, as in the edge's ring.
     #[arg(long, default_value_t = 256)]
     wait_batch: u32,
-    /// How long a wait insists on that many, in microseconds, as in the edge's ring.
+    /// How long a wait insists on them, in microseconds, as in the edge's ring.
     #[arg(long, default_value_t = 50)]
     wait_min_us: u32,
 }
@@ -119,12 +119,15 @@ impl Floor {
     /// Serves until the ring fails; the caller ends the process.
     fn run(&mut self) -> anyhow::Result<()> {
         let mut finished: Vec<cqueue::Entry> = Vec::with_capacity(8192);
+        let mut last_batch = 0;
         // Bounds only the wait of an idle floor; EXT_ARG needs a timeout for its minimum wait.
         let idle = Timespec::new().sec(3600);
         self.accept()?;
         loop {
             let arguments = SubmitArgs::new().timespec(&idle).min_wait_usec(self.wait_min_us);
-            match self.ring.submitter().submit_with_args(self.wait_batch, &arguments) {
+            // The edge's rule: gather half of what the last wait brought.
+            let want = (last_batch / 2).clamp(1, self.wait_batch);
+            match self.ring.submitter().submit_with_args(want, &arguments) {
                 Ok(_) => {}
                 Err(error)
                     if matches!(
@@ -134,6 +137,7 @@ impl Floor {
                 Err(error) => return Err(error).context("the ring failed"),
             }
             finished.extend(self.ring.completion());
+            last_batch = finished.len();
             for entry in finished.drain(..) {
                 self.handle_completion(&entry)?;
             }

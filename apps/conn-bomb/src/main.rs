@@ -1,2 +1,43 @@
-//! Loads an edge and plays a scripted origin.
-fn main() {}
+//! `conn-bomb`: loads a server on this machine, and plays a scripted origin for it.
+//!
+//! The engine is `longhold-loadgen`; here are only its command line and the printing of what it
+//! found. Exit codes: 0 when everything asked for was answered right, 1 when anything was not, 2
+//! for a command line that makes no sense.
+
+mod hold;
+mod load;
+mod origin;
+mod rate;
+mod server;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Loads a server on this machine and verifies every byte of its answers.
+#[derive(Debug, Parser)]
+#[command(name = "conn-bomb", version)]
+enum Command {
+    /// Opens many keep-alive connections that make a request each and then rest.
+    Hold(hold::Arguments),
+    /// Asks and asks again on a few connections (closed loop), for the cost per request.
+    Rate(rate::Arguments),
+    /// Serves bodies that follow from the path: /bytes/N with status, lifetime and delay by query.
+    Origin(origin::Arguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Command::parse() {
+        Command::Hold(arguments) => hold::run(&arguments),
+        Command::Rate(arguments) => rate::run(&arguments),
+        Command::Origin(arguments) => origin::run(&arguments),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("conn-bomb: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -101,7 +101,8 @@ impl AnswerReader {
                     }
                 },
                 Phase::Length { left_bytes } => {
-                    let take = usize::try_from(*left_bytes).map_or(rest.len(), |left| left.min(rest.len()));
+                    let take = usize::try_from(*left_bytes)
+                        .map_or(rest.len(), |left| left.min(rest.len()));
                     *left_bytes -= take as u64;
                     let complete = *left_bytes == 0;
                     self.take_body(rest.get(..take).unwrap_or(&[]))?;

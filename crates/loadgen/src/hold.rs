@@ -54,8 +54,8 @@ pub fn hold<T: Transport<Payload = Outgoing>>(
 ) -> Result<HoldReport, LoadError> {
     let asked = plan.connections;
     let settings = plan.settings()?;
-    let sources = Sources::new(plan.aim.target.address(), asked)
-        .ok_or(LoadError::OneSource { asked })?;
+    let sources =
+        Sources::new(plan.aim.target.address(), asked).ok_or(LoadError::OneSource { asked })?;
     let slots = transport.slot_count();
     if slots < asked {
         return Err(LoadError::Slots { slots, asked });
@@ -139,15 +139,18 @@ impl<T: Transport<Payload = Outgoing>> Hold<'_, '_, T> {
         let mut beats = 0;
         loop {
             let now_us = self.driver.now_us();
-            if now_us >= end_us && (self.driver.is_quiet() || now_us >= self.deadline_us) {
-                return Ok(());
-            }
             let mut until_us = end_us.max(now_us + TICK_US);
+            let mut all_sent = true;
             if let Some(interval_us) = interval_us {
                 let elapsed_us = now_us.min(end_us).saturating_sub(parked_us);
                 let due = u128::from(elapsed_us) * u128::from(self.plan.connections) / interval_us;
                 beats = self.beat(beats, due);
+                all_sent = beats == due;
                 until_us = now_us + TICK_US;
+            }
+            let at_rest = all_sent && self.driver.is_quiet();
+            if now_us >= end_us && (at_rest || now_us >= self.deadline_us) {
+                return Ok(());
             }
             self.turn(until_us)?;
         }

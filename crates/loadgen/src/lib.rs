@@ -42,6 +42,8 @@ pub mod target;
 pub mod verify;
 
 mod driver;
+#[cfg(test)]
+mod scripted;
 mod slots;
 mod tally;
 

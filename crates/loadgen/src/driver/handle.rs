@@ -107,7 +107,8 @@ impl<T: Transport<Payload = Outgoing>> Driver<'_, T> {
                     self.close(connection);
                     return;
                 }
-                let started_us = self.exchange(connection).map_or(0, |exchange| exchange.started_us);
+                let started_us =
+                    self.exchange(connection).map_or(0, |exchange| exchange.started_us);
                 let latency_us = self.turn_us.saturating_sub(started_us);
                 events.push(Event::Connected { connection, latency_us });
                 self.request(connection);

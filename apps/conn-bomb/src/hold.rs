@@ -1,0 +1,108 @@
+//! `conn-bomb hold`: command line and result of a hold.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use clap::Args;
+use longhold_loadgen::hold::{HoldReport, hold};
+use longhold_loadgen::plan::{HoldPlan, Moment};
+use serde::Serialize;
+
+use crate::load::{Shared, duration, millis, transport};
+use crate::rate::print_faults;
+use crate::server::{ServerUse, Watch};
+
+/// Options of `conn-bomb hold`.
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    shared: Shared,
+    /// Connections to open; above 20,000 they come from several addresses in 127.0.0.0/8.
+    #[arg(long, default_value_t = 1000)]
+    connections: u32,
+    /// How long they rest once all are open.
+    #[arg(long, default_value = "5s", value_parser = duration)]
+    hold: Duration,
+    /// While they rest: a request on each, once per this interval, spread evenly.
+    #[arg(long, value_parser = duration)]
+    heartbeat: Option<Duration>,
+    /// Connects and requests under way at a time.
+    #[arg(long, default_value_t = 256)]
+    active: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct Outcome<'a> {
+    load: &'static str,
+    url: &'a str,
+    #[serde(flatten)]
+    report: &'a HoldReport,
+    /// From before the first connection to the end of the hold.
+    server: Option<ServerUse>,
+}
+
+/// Runs a hold and prints what it found; true when every connection was held.
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
+    let aim = arguments.shared.aim()?;
+    let least_ms = millis(arguments.hold);
+    ensure!(aim.time_max_ms > least_ms, "--time-max is shorter than --hold");
+    let plan = HoldPlan {
+        aim,
+        connections: arguments.connections,
+        active_max: arguments.active,
+        hold_ms: least_ms,
+        heartbeat_ms: arguments.heartbeat.map(millis),
+    };
+    let mut watch = Watch::new(arguments.shared.server_pid)?;
+    let mut transport = transport(arguments.connections.max(1))?;
+    let report = hold(&mut transport, &plan, &mut |moment| watch.observe(moment))?;
+    let outcome = Outcome {
+        load: "hold",
+        url: arguments.shared.url(),
+        report: &report,
+        server: watch.between(Moment::Begin, Moment::Held),
+    };
+    if arguments.shared.json {
+        println!("{}", serde_json::to_string_pretty(&outcome)?);
+    } else {
+        print(&outcome);
+    }
+    Ok(report.held == report.connections && report.faults.total() == 0)
+}
+
+fn print(outcome: &Outcome<'_>) {
+    let report = outcome.report;
+    println!("hold {}", outcome.url);
+    println!(
+        "  held {} of {} (lost {}, unfinished {}) for {} ms after a ramp of {} ms",
+        report.held,
+        report.connections,
+        report.lost,
+        report.unfinished,
+        report.hold_ms,
+        report.ramp_ms
+    );
+    println!("  connect     p50 {} µs, p99 {} µs", report.connect.p50_us, report.connect.p99_us);
+    let first = &report.first;
+    println!(
+        "  first       {} answers verified, p50 {} µs, p99 {} µs",
+        first.count, first.latency.p50_us, first.latency.p99_us
+    );
+    if report.heartbeats.count > 0 {
+        let beats = &report.heartbeats;
+        println!(
+            "  heartbeats  {} answers verified, p50 {} µs, p99 {} µs",
+            beats.count, beats.latency.p50_us, beats.latency.p99_us
+        );
+    }
+    print_faults(&report.faults);
+    let Some(server) = &outcome.server else { return };
+    let grown =
+        server.memory_after.anonymous_bytes as f64 - server.memory_before.anonymous_bytes as f64;
+    println!(
+        "  server      {} KiB anonymous memory, {:.0} B more per connection; {:.1} ms of CPU",
+        server.memory_after.anonymous_bytes / 1024,
+        grown / f64::from(report.connections),
+        server.cpu.total_us / 1000.0
+    );
+}

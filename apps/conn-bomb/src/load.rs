@@ -1,0 +1,102 @@
+//! What the loads' command lines share: target, timeouts, the transport, durations.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use longhold_loadgen::plan::Aim;
+use longhold_loadgen::target::{Outgoing, Target};
+use longhold_transport::Config;
+use longhold_transport::uring::Reactor;
+
+/// Options of every load.
+#[derive(Args, Debug)]
+pub(crate) struct Shared {
+    /// What to ask for: http://ADDRESS[:PORT]/PATH on a loopback address. The body of /bytes/N is
+    /// known beforehand; any other is compared with the first answer.
+    #[arg(long)]
+    url: String,
+    /// How long a connect may take.
+    #[arg(long, default_value = "5s", value_parser = duration)]
+    connect_timeout: Duration,
+    /// How long an answer may take.
+    #[arg(long, default_value = "30s", value_parser = duration)]
+    answer_timeout: Duration,
+    /// How long the whole load may take.
+    #[arg(long, default_value = "10m", value_parser = duration)]
+    time_max: Duration,
+    /// Process id of the server: its CPU time and memory are read from /proc around the load.
+    #[arg(long)]
+    pub(crate) server_pid: Option<u32>,
+    /// Print the result as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Shared {
+    /// The aim that the options describe.
+    pub(crate) fn aim(&self) -> anyhow::Result<Aim> {
+        let target = Target::parse(&self.url).with_context(|| format!("--url {}", self.url))?;
+        Ok(Aim {
+            connect_timeout_ms: millis(self.connect_timeout),
+            answer_timeout_ms: millis(self.answer_timeout),
+            time_max_ms: millis(self.time_max),
+            ..Aim::new(target)
+        })
+    }
+
+    /// The URL as typed, for the result.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+/// A reactor with room for `connections`.
+pub(crate) fn transport(connections: u32) -> anyhow::Result<Reactor<Outgoing>> {
+    let config = Config { slots: connections, buffers: 0, ..Config::default() };
+    Reactor::new(&config).context("cannot start the load's transport")
+}
+
+/// A duration as typed: a whole number and a unit, `250ms`, `30s`, `10m`, `2h`.
+pub(crate) fn duration(text: &str) -> anyhow::Result<Duration> {
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).context("a unit is missing")?;
+    let (number, unit) = text.split_at(unit_at);
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => anyhow::bail!("unknown unit {unit:?}: use ms, s, m or h"),
+    };
+    let number: u64 = number.parse().context("a duration is a whole number and a unit")?;
+    let ms = number.checked_mul(unit_ms).context("too long")?;
+    ensure!(ms <= DURATION_MS_MAX, "longer than a week");
+    Ok(Duration::from_millis(ms))
+}
+
+/// Whole milliseconds.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+const DURATION_MS_MAX: u64 = 7 * 24 * 3_600_000;
+
+#[cfg(test)]
+mod tests {
+    use super::{duration, millis};
+
+    fn check(text: &str, expected: Option<u64>) {
+        assert_eq!(duration(text).ok().map(millis), expected, "{text:?}");
+    }
+
+    #[test]
+    fn durations_carry_units() {
+        check("250ms", Some(250));
+        check("30s", Some(30_000));
+        check("10m", Some(600_000));
+        check("2h", Some(7_200_000));
+        for wrong in ["", "5", "s", "5 s", "-5s", "5d", "1.5s", "99999999999999999999s", "200h"] {
+            check(wrong, None);
+        }
+    }
+}

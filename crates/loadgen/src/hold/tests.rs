@@ -1,0 +1,143 @@
+//! The hold against a scripted server: what stands at the end is held, everything else is counted
+//! once with its reason.
+
+use std::net::SocketAddr;
+
+use super::{HoldReport, hold};
+use crate::plan::{HoldPlan, LoadError, Moment};
+use crate::scripted::{aim, right_answer, serve, transport};
+
+fn plan(address: SocketAddr) -> HoldPlan {
+    HoldPlan { aim: aim(address), connections: 30, active_max: 7, hold_ms: 100, heartbeat_ms: None }
+}
+
+fn run(plan: &HoldPlan) -> HoldReport {
+    let report = hold(&mut transport(), plan, &mut |_| {}).expect("the load runs");
+    assert_eq!(report.held + report.lost + report.unfinished, report.connections, "{report:?}");
+    assert_eq!(u64::from(report.lost), report.faults.total(), "{report:?}");
+    report
+}
+
+#[test]
+fn all_connections_are_held_after_one_answer_each() {
+    let address = serve(|mut asked| asked.request == 0 && asked.answer(""));
+    let mut moments = Vec::new();
+    let report = hold(&mut transport(), &plan(address), &mut |moment| moments.push(moment))
+        .expect("the load runs");
+    assert_eq!((report.held, report.lost, report.first.count), (30, 0, 30));
+    assert_eq!(report.connect.count, 30);
+    assert_eq!(moments, [Moment::Begin, Moment::Parked, Moment::Held]);
+}
+
+#[test]
+fn heartbeats_are_answered_and_verified() {
+    let address = serve(|mut asked| asked.answer(""));
+    let report = run(&HoldPlan { heartbeat_ms: Some(20), ..plan(address) });
+    assert_eq!(report.held, 30);
+    assert!(report.heartbeats.count >= 30, "{report:?}");
+}
+
+#[test]
+fn a_heartbeat_with_a_wrong_byte_loses_its_connection() {
+    let address = serve(|mut asked| {
+        let mut answer = right_answer("");
+        if asked.connection == 3
+            && asked.request == 1
+            && let Some(last) = answer.last_mut()
+        {
+            *last ^= 1;
+        }
+        asked.write(answer)
+    });
+    let report = run(&HoldPlan { heartbeat_ms: Some(20), ..plan(address) });
+    assert_eq!((report.held, report.lost), (29, 1));
+    assert_eq!(report.faults.count("wrong-body"), 1);
+}
+
+#[test]
+fn closed_connections_are_lost_with_their_reason() {
+    let address = serve(|mut asked| {
+        let connection = asked.connection;
+        // Number 0 never answers, 1 breaks off, 2 answers and closes, 3 says that it will close.
+        match connection {
+            0 => return false,
+            1 => asked.write(&right_answer("")[..50]),
+            3 => asked.answer("Connection: close\r\n"),
+            _ => asked.answer(""),
+        };
+        connection > 2
+    });
+    let report = run(&plan(address));
+    assert_eq!((report.held, report.lost), (26, 4), "{report:?}");
+    for fault in ["closed-unanswered", "truncated", "closed-while-parked", "close-announced"] {
+        assert_eq!(report.faults.count(fault), 1, "{fault}: {report:?}");
+    }
+}
+
+#[test]
+fn bytes_nobody_asked_for_lose_the_connection() {
+    let address = serve(|mut asked| {
+        let unasked = asked.connection % 10 == 5;
+        let answered = asked.answer("");
+        if unasked {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            asked.write("HTTP/1.1 200 OK\r\n");
+        }
+        answered
+    });
+    let report = run(&plan(address));
+    assert_eq!((report.held, report.faults.count("unsolicited")), (27, 3), "{report:?}");
+}
+
+#[test]
+fn a_server_that_ends_is_noticed_on_every_connection() {
+    // Every connection ends at once, more of them than may be active at a time.
+    let address = serve(|mut asked| {
+        asked.answer("");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        false
+    });
+    let report = run(&HoldPlan { hold_ms: 1000, ..plan(address) });
+    assert_eq!((report.held, report.lost), (0, 30));
+    assert_eq!(report.faults.count("closed-while-parked"), 30, "{report:?}");
+}
+
+#[test]
+fn silence_ends_with_the_answer_timeout_or_the_time_limit() {
+    let address = serve(|mut asked| asked.connection % 2 == 0 || asked.answer(""));
+    let mut timed_out = plan(address);
+    timed_out.aim.answer_timeout_ms = 150;
+    let report = run(&timed_out);
+    assert_eq!((report.held, report.faults.count("answer-timed-out")), (15, 15), "{report:?}");
+
+    let address = serve(|_| true);
+    let mut limited = plan(address);
+    limited.aim.time_max_ms = 100;
+    let report = run(&limited);
+    assert_eq!((report.held, report.lost, report.unfinished), (0, 0, 30), "{report:?}");
+}
+
+#[test]
+fn connections_come_from_several_sources_when_they_must() {
+    // Only the plan's check: 20,001 connections need a second source, of which IPv6 has none.
+    let v6 = "[::1]:1".parse().expect("an address");
+    let many = HoldPlan { connections: 20_001, ..plan(v6) };
+    let refused = hold(&mut transport(), &many, &mut |_| {}).err();
+    assert_eq!(refused, Some(LoadError::OneSource { asked: 20_001 }));
+}
+
+#[test]
+fn plans_that_cannot_be_carried_out_are_refused() {
+    let address = serve(|mut asked| asked.answer(""));
+    let refused = |plan: HoldPlan| hold(&mut transport(), &plan, &mut |_| {}).err();
+    let base = plan(address);
+    assert_eq!(
+        refused(HoldPlan { connections: 65, ..base.clone() }),
+        Some(LoadError::Slots { slots: 64, asked: 65 })
+    );
+    assert_eq!(
+        refused(HoldPlan { active_max: 0, ..base.clone() }),
+        Some(LoadError::Active { asked: 0 })
+    );
+    assert_eq!(refused(HoldPlan { heartbeat_ms: Some(0), ..base }), Some(LoadError::Heartbeat));
+}

@@ -1,0 +1,99 @@
+//! For tests: a server whose every answer a closure writes, and a transport to load it with.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+
+use longhold_transport::Config;
+use longhold_transport::uring::Reactor;
+
+use crate::content::Content;
+use crate::plan::Aim;
+use crate::target::{Outgoing, Target};
+
+/// One request, as a script sees it.
+pub(crate) struct Asked {
+    /// Number of the connection, in the order in which they were accepted.
+    pub(crate) connection: usize,
+    /// Number of the request on it, from 0.
+    pub(crate) request: usize,
+    /// Where the answer goes. A script that returns false ends the connection.
+    pub(crate) stream: TcpStream,
+}
+
+impl Asked {
+    /// Writes bytes; a client that has gone does not matter.
+    pub(crate) fn write(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).is_ok()
+    }
+
+    /// Writes the right answer, with a line of further fields.
+    pub(crate) fn answer(&mut self, fields: &str) -> bool {
+        self.write(right_answer(fields))
+    }
+}
+
+/// The answer that [`aim`] expects.
+pub(crate) fn right_answer(fields: &str) -> Vec<u8> {
+    let content = Content::of_target(PATH).expect("a content path");
+    let mut body = vec![0; content.length_bytes() as usize];
+    content.fill(0, &mut body);
+    let head = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {}\r\n\r\n", body.len());
+    [head.into_bytes(), body].concat()
+}
+
+/// Serves connections on threads of their own until the process ends; each request is answered by
+/// `script`, which returns false to end the connection.
+pub(crate) fn serve(script: impl Fn(Asked) -> bool + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let script = Arc::new(script);
+    thread::spawn(move || {
+        for (connection, stream) in listener.incoming().enumerate() {
+            let (script, stream) = (Arc::clone(&script), stream.expect("accepts"));
+            stream.set_nodelay(true).expect("a TCP socket");
+            thread::spawn(move || {
+                for request in 0.. {
+                    let stream = stream.try_clone().expect("descriptors");
+                    let asked = Asked { connection, request, stream };
+                    if !read_head(&stream_of(&asked)) || !script(asked) {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+fn stream_of(asked: &Asked) -> TcpStream {
+    asked.stream.try_clone().expect("descriptors")
+}
+
+/// Reads one head, byte by byte; false at the end of the stream.
+fn read_head(mut stream: &TcpStream) -> bool {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        if !matches!(stream.read(&mut byte), Ok(1)) {
+            return false;
+        }
+        head.push(byte[0]);
+    }
+    true
+}
+
+/// An aim at the scripted server's content.
+pub(crate) fn aim(address: SocketAddr) -> Aim {
+    let url = format!("http://{address}{PATH}");
+    Aim::new(Target::parse(&url).expect("a loopback URL"))
+}
+
+/// A transport for a few connections.
+pub(crate) fn transport() -> Reactor<Outgoing> {
+    Reactor::new(&Config { slots: 64, ..Config::default() }).expect("io_uring is allowed here")
+}
+
+/// The path whose content is the right answer.
+pub(crate) const PATH: &str = "/bytes/3000";
