@@ -51,11 +51,7 @@ pub fn start(config: &Admin, handles: Handles) -> Result<Control, ControlError> 
         .name("control".to_owned())
         .spawn(move || runtime.block_on(server.run(async move { ended.notified().await })))
         .map_err(|fault| ControlError::Thread(fault.kind()))?;
-    Ok(Control {
-        address,
-        end,
-        thread: Some(thread),
-    })
+    Ok(Control { address, end, thread: Some(thread) })
 }
 
 impl Control {

@@ -68,10 +68,7 @@ impl Stop {
     pub fn request(&self) -> Stage {
         let next = |code| Stage::from_code(code).next();
         let step = |code| next(code).map(|stage| stage as u8);
-        let moved = self
-            .shared
-            .stage
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, step);
+        let moved = self.shared.stage.fetch_update(Ordering::AcqRel, Ordering::Acquire, step);
         let Some(reached) = moved.ok().and_then(next) else {
             return Stage::Now;
         };
@@ -131,21 +128,16 @@ pub fn listen(stop: &Stop) -> io::Result<Listening> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let handle = signals.handle();
     let stop = stop.clone();
-    let thread = thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            for signal in signals.forever() {
-                if signal == SIGHUP {
-                    stop.hang_up();
-                } else {
-                    stop.request();
-                }
+    let thread = thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for signal in signals.forever() {
+            if signal == SIGHUP {
+                stop.hang_up();
+            } else {
+                stop.request();
             }
-        })?;
-    Ok(Listening {
-        handle,
-        thread: Some(thread),
-    })
+        }
+    })?;
+    Ok(Listening { handle, thread: Some(thread) })
 }
 
 impl Drop for Listening {
@@ -175,18 +167,9 @@ pub fn raise_open_files() -> io::Result<OpenFiles> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let before = current.unwrap_or(u64::MAX);
     if current != maximum {
-        setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: maximum,
-                maximum,
-            },
-        )?;
+        setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
     }
-    Ok(OpenFiles {
-        before,
-        now: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
-    })
+    Ok(OpenFiles { before, now: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) })
 }
 
 fn call_all(callbacks: &Mutex<Vec<Callback>>) {

@@ -17,11 +17,12 @@ use super::checked::{
 };
 use super::fault::{Cause, Fault, Faults};
 use super::knobs;
+use super::memory::STAGING_BYTES;
 use super::raw::{self, Cell, Typed};
 use super::resolve::Resolver;
 use super::source::Source;
-use super::units::{Bytes, BytesPerSecond, GIB, KIB, MIB, Millis};
-use super::{LISTENERS_MAX, SEGMENTS_MIN, names, shape, sites};
+use super::units::{Bytes, BytesPerSecond, KIB, MIB, Millis};
+use super::{LISTENERS_MAX, SEGMENTS_MAX, SEGMENTS_MIN, names, shape, sites};
 
 /// Checks a config.
 ///
@@ -34,7 +35,7 @@ pub fn check(source: &Source) -> Result<Checked, Faults> {
     let server = server(&mut resolver, &file.server);
     let listeners = listeners(&mut resolver, &file.listener);
     let store = store(&mut resolver, &file.store);
-    let limits = limits(&mut resolver, &file.limits, store.size);
+    let limits = limits(&mut resolver, &file.limits, store.segment);
     let sites = sites::sites(&mut resolver, &file.site, limits.idle_timeout);
     let admin = admin(&mut resolver, &file.admin, &listeners);
     let access_log = access_log(&mut resolver, &file.access_log);
@@ -73,7 +74,6 @@ fn server(resolver: &mut Resolver<'_>, typed: &raw::Server) -> Server {
     resolver.enter("[server]", 0);
     let cores = resolver.source.cores as u64;
     let workers = resolver.number_or(&knobs::SERVER_WORKERS, &typed.workers, cores);
-    let fill_threads = resolver.number(&knobs::SERVER_FILL_THREADS, &typed.fill_threads);
     let connections = &typed.max_connections;
     let max_connections = resolver.number(&knobs::SERVER_MAX_CONNECTIONS, connections);
     if max_connections < workers {
@@ -85,7 +85,6 @@ fn server(resolver: &mut Resolver<'_>, typed: &raw::Server) -> Server {
     let drain_timeout = resolver.number(&knobs::SERVER_DRAIN_TIMEOUT, &typed.drain_timeout);
     Server {
         workers: to_usize(workers),
-        fill_threads: to_usize(fill_threads),
         max_connections: to_u32(max_connections),
         transport,
         drain_timeout: Millis(drain_timeout),
@@ -166,19 +165,22 @@ fn store(resolver: &mut Resolver<'_>, typed: &raw::Store) -> Store {
     } else if size / segment < SEGMENTS_MIN {
         let cause = Cause::SegmentTooLarge { size: Bytes(size).to_string() };
         resolver.fault(start(&typed.segment), knob.key, cause);
+    } else if size / segment > SEGMENTS_MAX {
+        let cause = Cause::SegmentTooSmall { size: Bytes(size).to_string() };
+        resolver.fault(start(&typed.segment), knob.key, cause);
     }
-    let objects = (size / OBJECT_BYTES_USUAL).max(OBJECTS_LEAST);
+    let objects = size / OBJECT_BYTES_USUAL;
     let objects_max = resolver.number_or(&knobs::STORE_OBJECTS_MAX, &typed.objects_max, objects);
     Store { path, size: Bytes(size), segment: Bytes(segment), objects_max }
 }
 
-/// 64 MiB, or the largest power of two of which [`SEGMENTS_MIN`] fit.
+/// 64 MiB, or the largest power of two of which [`SEGMENTS_USUAL`] fit.
 fn segment_preset(size: u64) -> u64 {
-    let fitting = (size / SEGMENTS_MIN).max(MIB);
+    let fitting = (size / SEGMENTS_USUAL).max(MIB);
     (1u64 << fitting.ilog2()).min(64 * MIB)
 }
 
-fn limits(resolver: &mut Resolver<'_>, typed: &raw::Limits, store: Bytes) -> Limits {
+fn limits(resolver: &mut Resolver<'_>, typed: &raw::Limits, segment: Bytes) -> Limits {
     resolver.enter("[limits]", 0);
     let head_max = resolver.number(&knobs::LIMITS_HEAD_MAX, &typed.head_max);
     let fields_max = resolver.number(&knobs::LIMITS_FIELDS_MAX, &typed.fields_max);
@@ -189,9 +191,8 @@ fn limits(resolver: &mut Resolver<'_>, typed: &raw::Limits, store: Bytes) -> Lim
     let idle_timeout = resolver.number(&knobs::LIMITS_IDLE_TIMEOUT, &typed.idle_timeout);
     let buffers_max = resolver.number(&knobs::LIMITS_BUFFERS_MAX, &typed.buffers_max);
     let staging_max = resolver.number(&knobs::LIMITS_STAGING_MAX, &typed.staging_max);
-    let object_max = object_max(resolver, typed, store);
-    let window = &knobs::LIMITS_DOWNLOAD_WINDOW;
-    let download_window = resolver.number(window, &typed.download_window);
+    let object_max = object_max(resolver, typed, segment);
+    let download_window = download_window(resolver, typed, staging_max);
     let upload_window = resolver.number(&knobs::LIMITS_UPLOAD_WINDOW, &typed.upload_window);
     let log_queue_max = resolver.number(&knobs::LIMITS_LOG_QUEUE_MAX, &typed.log_queue_max);
     Limits {
@@ -222,14 +223,25 @@ fn target_max(resolver: &mut Resolver<'_>, typed: &raw::Limits, head_max: u64) -
     target_max
 }
 
-fn object_max(resolver: &mut Resolver<'_>, typed: &raw::Limits, store: Bytes) -> u64 {
+fn object_max(resolver: &mut Resolver<'_>, typed: &raw::Limits, segment: Bytes) -> u64 {
     let knob = &knobs::LIMITS_OBJECT_MAX;
-    let object_max = resolver.number_or(knob, &typed.object_max, GIB.min(store.0));
-    if object_max > store.0 {
-        let cause = Cause::ObjectBeyondStore { size: store.to_string() };
+    let object_max = resolver.number_or(knob, &typed.object_max, segment.0);
+    if object_max > segment.0 {
+        let cause = Cause::ObjectBeyondSegment { segment: segment.to_string() };
         resolver.fault(start(&typed.object_max), knob.key, cause);
     }
     object_max
+}
+
+fn download_window(resolver: &mut Resolver<'_>, typed: &raw::Limits, blocks: u64) -> u64 {
+    let knob = &knobs::LIMITS_DOWNLOAD_WINDOW;
+    let window = resolver.number(knob, &typed.download_window);
+    let staging = Bytes(blocks * STAGING_BYTES);
+    if window > staging.0 {
+        let at = start(&typed.download_window).or(start(&typed.staging_max));
+        resolver.fault(at, knob.key, Cause::WindowBeyondStaging { staging: staging.to_string() });
+    }
+    window
 }
 
 fn admin(
@@ -314,5 +326,6 @@ const TOKEN_BYTES_MIN: usize = 16;
 const TOKEN_BYTES_MAX: usize = 256;
 /// What the index reckons with for one object when the file does not say.
 const OBJECT_BYTES_USUAL: u64 = 8 * KIB;
-const OBJECTS_LEAST: u64 = 65_536;
+/// The store's own default: so few that one is soon full, so many that little is lost with it.
+const SEGMENTS_USUAL: u64 = 16;
 const TARGET_BYTES_USUAL: u64 = 8 * KIB;

@@ -36,8 +36,6 @@ pub struct Checked {
 pub struct Server {
     /// Worker threads, at least 1.
     pub workers: usize,
-    /// Fill threads, at least 1.
-    pub fill_threads: usize,
     /// Connections in all workers together; never fewer than workers.
     pub max_connections: u32,
     /// How sockets are driven.
@@ -110,7 +108,7 @@ pub struct Origin {
     pub first_byte_timeout: Millis,
     /// Within a body.
     pub between_bytes_timeout: Millis,
-    /// Connections at once in each fill thread.
+    /// Connections at once.
     pub connections_max: usize,
     /// Fetches that may wait for one.
     pub queue_max: usize,
@@ -208,9 +206,9 @@ pub struct Limits {
     pub buffers_max: u32,
     /// Staging blocks.
     pub staging_max: u32,
-    /// Largest stored body; never more than the store.
+    /// Largest stored body; never more than a segment.
     pub object_max: Bytes,
-    /// Bytes of one response in memory.
+    /// Bytes of one response in memory; never more than all staging blocks.
     pub download_window: Bytes,
     /// Bytes of one request body in memory.
     pub upload_window: Bytes,

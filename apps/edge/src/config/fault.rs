@@ -133,10 +133,20 @@ pub enum Cause {
         /// The size of the store.
         size: String,
     },
-    /// The largest object would be larger than the store.
-    ObjectBeyondStore {
+    /// The index of segments has no room for so many.
+    SegmentTooSmall {
         /// The size of the store.
         size: String,
+    },
+    /// The largest object would be larger than a segment.
+    ObjectBeyondSegment {
+        /// The size of a segment.
+        segment: String,
+    },
+    /// One response's window would be larger than what all windows share.
+    WindowBeyondStaging {
+        /// What all windows share.
+        staging: String,
     },
     /// A target that is larger than the head that holds it.
     TargetBeyondHead {
@@ -198,8 +208,14 @@ impl fmt::Display for Cause {
             Self::SegmentTooLarge { size } => {
                 write!(out, "fewer than {} segments fit a store of {size}", super::SEGMENTS_MIN)
             }
-            Self::ObjectBeyondStore { size } => {
-                write!(out, "an object could be larger than the store of {size}")
+            Self::SegmentTooSmall { size } => {
+                write!(out, "more than {} segments make a store of {size}", super::SEGMENTS_MAX)
+            }
+            Self::ObjectBeyondSegment { segment } => {
+                write!(out, "an object could be larger than a segment of {segment}")
+            }
+            Self::WindowBeyondStaging { staging } => {
+                write!(out, "one window is larger than all staging blocks together, {staging}")
             }
             Self::TargetBeyondHead { head } => {
                 write!(out, "a target could be larger than a head of {head}")
@@ -255,7 +271,11 @@ impl Cause {
             Self::CaUnreadable(_) => "name a PEM file that this user may read".into(),
             Self::SegmentNotWhole => "write it like \"64MiB\"".into(),
             Self::SegmentTooLarge { .. } => "remove it, or make store.size larger".into(),
-            Self::ObjectBeyondStore { .. } => "make it smaller, or store.size larger".into(),
+            Self::SegmentTooSmall { .. } => "remove it, or make store.size smaller".into(),
+            Self::ObjectBeyondSegment { .. } => "make it smaller, or store.segment larger".into(),
+            Self::WindowBeyondStaging { .. } => {
+                "make it smaller, or raise limits.staging_max".into()
+            }
             Self::TargetBeyondHead { .. } => "make it smaller, or limits.head_max larger".into(),
             Self::FewerConnectionsThanWorkers { .. } => "raise it, or lower server.workers".into(),
             Self::TlsLater => "remove tls from the listener".into(),

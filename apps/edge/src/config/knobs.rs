@@ -232,11 +232,8 @@ use Preset::{Absent, Derived, Number, Required};
 use Unit::{Choice, Count, List, Rate, Time};
 
 knobs! {
-    SERVER_WORKERS = "server.workers", Count, Derived("the number of cores"), 1, 1024,
+    SERVER_WORKERS = "server.workers", Count, Derived("the number of cores"), 1, 512,
         "Threads that serve clients, each with its own ring and its own share of the connections.";
-    SERVER_FILL_THREADS = "server.fill_threads", Count, Number(1), 1, 64,
-        "Threads that fetch from the origins. One is enough for most hosts, because a hit never \
-         meets them.";
     SERVER_MAX_CONNECTIONS = "server.max_connections", Count, Number(20_000), 64, 8_388_608,
         "Connections held at once, parked ones included, in all workers together. Memory is \
          computed from it.";
@@ -253,13 +250,13 @@ knobs! {
     STORE_SIZE = "store.size", Unit::Bytes, Number(GIB), 16 * MIB, 64 * TIB,
         "Size of the store's file, taken from the disk at the first start and never changed after.";
     STORE_SEGMENT = "store.segment", Unit::Bytes,
-        Derived("64MiB, or less so that 8 fit"), MIB, 256 * MIB,
-        "Size of one segment of the file: the unit in which old objects give way to new ones. \
-         Whole MiB, and the store must hold at least 8.";
+        Derived("64MiB, or less so that 16 fit"), MIB, 64 * MIB,
+        "Size of one segment of the file: the unit in which old objects give way to new ones, and \
+         the bound of one object. Whole MiB, and the store must hold at least 8.";
     STORE_OBJECTS_MAX = "store.objects_max", Count,
-        Derived("one for each 8KiB of store.size"), 1024, 17_179_869_184,
-        "Objects that the index has room for; each takes 16 B of memory, rounded up to a power \
-         of two.";
+        Derived("one for each 8KiB of store.size"), 1024, 12_000_000_000,
+        "Objects that the index has room for; each takes 16 B of memory and a third more, so that \
+         none is displaced.";
 
     LIMITS_HEAD_MAX = "limits.head_max", Unit::Bytes, Number(32 * KIB), KIB, 256 * KIB,
         "Size of a request's head; beyond it 431.";
@@ -280,11 +277,12 @@ knobs! {
     LIMITS_BUFFERS_MAX = "limits.buffers_max", Count, Number(1024), 16, 1_048_576,
         "Receive buffers of 16KiB in each worker. Only connections with bytes in hand hold one.";
     LIMITS_STAGING_MAX = "limits.staging_max", Count, Number(64), 4, 65_536,
-        "Staging blocks of 256KiB through which bodies reach the store; without a free one a \
-         body is served unstored.";
+        "Staging blocks of 256KiB through which bodies reach the store, and the bound of all response \
+         windows together; a response that finds none left is served unstored.";
     LIMITS_OBJECT_MAX = "limits.object_max", Unit::Bytes,
-        Derived("1GiB, or store.size if that is less"), KIB, TIB,
-        "Largest body that is stored; larger ones are streamed through.";
+        Derived("store.segment"), KIB, 64 * MIB,
+        "Largest body that is stored, if it fits one segment of the store with its head; larger ones \
+         are streamed through.";
     LIMITS_DOWNLOAD_WINDOW = "limits.download_window", Unit::Bytes, Number(MIB), 64 * KIB, 64 * MIB,
         "Bytes of one response from an origin held in memory while its slowest reader lags; then \
          the origin waits.";
@@ -317,7 +315,7 @@ knobs! {
         Number(30 * SECOND), 10, HOUR,
         "How long the origin may be silent within a body.";
     SITE_ORIGIN_CONNECTIONS_MAX = "site.origin.connections_max", Count, Number(256), 1, 65_536,
-        "Connections to the site's origin at once, in each fill thread.";
+        "Connections to the site's origin at once.";
     SITE_ORIGIN_QUEUE_MAX = "site.origin.queue_max", Count, Number(1024), 1, 1_048_576,
         "Fetches that may wait for such a connection; the next one is answered 503 with \
          Retry-After.";

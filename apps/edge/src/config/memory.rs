@@ -17,7 +17,7 @@ pub struct MemoryPlan {
     pub buffers_count: u64,
     /// Staging blocks, in all fill threads together.
     pub staging_count: u64,
-    /// Slots of the store's index, a power of two.
+    /// Slots of the store's index.
     pub index_slots: u64,
     /// Segments of the store.
     pub segments_count: u64,
@@ -56,15 +56,18 @@ impl MemoryPlan {
     #[must_use]
     pub fn of(config: &Checked) -> Self {
         let Checked { server, store, sites, limits, .. } = config;
-        let (workers, fill_threads) = (server.workers as u64, server.fill_threads as u64);
+        let workers = server.workers as u64;
         let slots_count = u64::from(server.max_connections);
         let buffers_count = workers * u64::from(limits.buffers_max);
         let staging_count = u64::from(limits.staging_max);
-        let index_slots = store.objects_max.next_power_of_two();
+        // The index is kept at most three quarters full, in whole lines.
+        let index_slots =
+            (store.objects_max + store.objects_max / 3).next_multiple_of(INDEX_LINE_SLOTS);
         let segments_count = store.size.0 / store.segment.0.max(1);
-        let pin_rows = workers + fill_threads;
-        let fetches: u64 =
-            sites.iter().map(|site| site.origin.connections_max as u64 * fill_threads).sum();
+        let verified_bytes = segments_count * store.segment.0 / VERIFIED_DIVISOR;
+        let pin_rows = workers + FILL_THREADS;
+        let fetches: u64 = sites.iter().map(|site| site.origin.connections_max as u64).sum();
+        let waiting: u64 = sites.iter().map(|site| site.origin.queue_max as u64).sum();
         let log_lines = workers * limits.log_queue_max as u64;
         let part = |name, count, each_bytes, when| Part { name, count, each_bytes, when };
         let parts = vec![
@@ -75,8 +78,10 @@ impl MemoryPlan {
             part("staging blocks", staging_count, STAGING_BYTES, When::Start),
             part("store index", index_slots, INDEX_SLOT_BYTES, When::Start),
             part("segment pins", segments_count * pin_rows, PIN_BYTES, When::Start),
-            part("response windows", fetches, limits.download_window.0, When::Load),
-            part("request windows", fetches, limits.upload_window.0, When::Load),
+            part("verified bits", verified_bytes, 1, When::Start),
+            part("response windows", staging_count, STAGING_BYTES, When::Load),
+            part("response windows, unstored", fetches, WINDOW_SMALL_BYTES, When::Load),
+            part("request windows", fetches + waiting, limits.upload_window.0, When::Load),
             part("access log queues", log_lines, LOG_LINE_BYTES, When::Load),
             part("parked polls", slots_count, POLL_BYTES, When::Kernel),
         ];
@@ -182,6 +187,11 @@ fn rounded(bytes: u64) -> String {
     format!("{}.{} {name}", tenths / 10, tenths % 10)
 }
 
+// What is reckoned here is what the crates take.
+const _: () = assert!(SLOT_BYTES as usize == size_of::<longhold_conn::Slot>());
+const _: () = assert!(BUFFER_BYTES as usize == longhold_transport::BUFFER_BYTES);
+const _: () = assert!(WINDOW_SMALL_BYTES as usize == longhold_origin::WINDOW_SMALL_BYTES);
+
 /// One slot of a connection: one cache line.
 pub const SLOT_BYTES: u64 = 64;
 /// What the reactor keeps for each slot.
@@ -196,7 +206,14 @@ pub const STAGING_BYTES: u64 = 256 * KIB;
 pub const INDEX_SLOT_BYTES: u64 = 16;
 /// One pin counter.
 pub const PIN_BYTES: u64 = 4;
-/// One waiting access log line, as far as experience goes.
+/// The window of a response that found no staging left.
+pub const WINDOW_SMALL_BYTES: u64 = 64 * KIB;
+/// Threads that fetch from the origins and write the store.
+pub const FILL_THREADS: u64 = 1;
+const INDEX_LINE_SLOTS: u64 = 4;
+/// One bit for each 4 KiB of the store.
+const VERIFIED_DIVISOR: u64 = 8 * 4 * KIB;
+/// What a queue reckons with for one waiting access log line; queues are bounded in bytes by it.
 pub const LOG_LINE_BYTES: u64 = 512;
 /// What the kernel keeps for one armed poll.
 pub const POLL_BYTES: u64 = 256;

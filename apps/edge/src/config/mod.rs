@@ -63,5 +63,7 @@ pub const HOSTS_MAX: usize = 10_000;
 pub const URLS_MAX: usize = 64;
 /// Segments that a store holds at least.
 pub const SEGMENTS_MIN: u64 = 8;
+/// Segments that a store holds at most.
+pub const SEGMENTS_MAX: u64 = 1 << 20;
 /// What is printed in place of a secret.
 pub const SECRET: &str = "(secret)";

@@ -31,7 +31,6 @@ pub(super) struct File {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Server {
     pub(super) workers: Cell,
-    pub(super) fill_threads: Cell,
     pub(super) max_connections: Cell,
     pub(super) transport: Cell,
     pub(super) drain_timeout: Cell,

@@ -22,12 +22,7 @@ fn stages_go_forward_one_step_per_request_and_stay_at_the_last() {
     let (count, callback) = counter();
     stop.on_change(callback);
     assert_eq!(stop.state(), Stage::Running);
-    let table = [
-        (Stage::Draining, 1),
-        (Stage::Now, 2),
-        (Stage::Now, 2),
-        (Stage::Now, 2),
-    ];
+    let table = [(Stage::Draining, 1), (Stage::Now, 2), (Stage::Now, 2), (Stage::Now, 2)];
     for (stage, calls) in table {
         assert_eq!(stop.request(), stage);
         assert_eq!(stop.state(), stage);
@@ -106,10 +101,7 @@ fn signals_reach_the_handle() {
         (signal_hook::consts::SIGINT, "change"),
     ] {
         signal_hook::low_level::raise(signal).unwrap();
-        assert_eq!(
-            receiver.recv_timeout(std::time::Duration::from_secs(10)),
-            Ok(word)
-        );
+        assert_eq!(receiver.recv_timeout(std::time::Duration::from_secs(10)), Ok(word));
     }
     assert_eq!(stop.state(), Stage::Now);
     drop(listening);

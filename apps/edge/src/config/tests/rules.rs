@@ -265,9 +265,9 @@ fn each_fault_says_where_what_and_what_to_do() {
           remedy: raise it, or lower server.workers",
         ),
         (
-            "[store]\nsize = \"1GiB\"\nsegment = \"256MiB\"",
+            "[store]\nsize = \"256MiB\"\nsegment = \"64MiB\"",
             "edge.toml:8:11: store.segment: \
-          fewer than 8 segments fit a store of 1GiB\n  \
+          fewer than 8 segments fit a store of 256MiB\n  \
           remedy: remove it, or make store.size larger",
         ),
         (
@@ -276,10 +276,20 @@ fn each_fault_says_where_what_and_what_to_do() {
           is not a whole number of MiB\n  remedy: write it like \"64MiB\"",
         ),
         (
-            "[limits]\nobject_max = \"2GiB\"",
+            "[limits]\nobject_max = \"64MiB\"\n[store]\nsize = \"256MiB\"",
             "edge.toml:7:14: limits.object_max: \
-          an object could be larger than the store of 1GiB\n  \
-          remedy: make it smaller, or store.size larger",
+          an object could be larger than a segment of 16MiB\n  \
+          remedy: make it smaller, or store.segment larger",
+        ),
+        (
+            "[store]\nsize = \"2TiB\"\nsegment = \"1MiB\"",
+            "edge.toml:8:11: store.segment: more than 1048576 segments make a store of 2TiB\n  \
+             remedy: remove it, or make store.size smaller",
+        ),
+        (
+            "[limits]\ndownload_window = \"2MiB\"\nstaging_max = 4",
+            "edge.toml:7:19: limits.download_window: one window is larger than all staging blocks \
+             together, 1MiB\n  remedy: make it smaller, or raise limits.staging_max",
         ),
         (
             "[limits]\nhead_max = \"4KiB\"\ntarget_max = \"5KiB\"",
@@ -433,7 +443,6 @@ proptest! {
 const FULL: &str = r#"
 [server]
 workers = 4
-fill_threads = 2
 max_connections = 100000
 transport = "uring"
 drain_timeout = "1500ms"
