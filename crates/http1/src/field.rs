@@ -18,20 +18,15 @@ pub struct FieldTable<'a> {
 }
 
 impl<'a> FieldTable<'a> {
-    pub(crate) fn new() -> Self {
-        Self { fields: [("", &[]); FIELDS_MAX], len: 0 }
-    }
-
-    /// Adds a line; false when the table is full.
-    pub(crate) fn push(&mut self, field: Field<'a>) -> bool {
-        match self.fields.get_mut(usize::from(self.len)) {
-            Some(cell) => {
-                *cell = field;
-                self.len += 1;
-                true
-            }
-            None => false,
+    /// The table of what `httparse` found. Inlined where the head is put together, so that it is
+    /// built in place: it is large.
+    #[inline(always)]
+    pub(crate) fn new(headers: &[httparse::Header<'a>]) -> Self {
+        let mut fields: [Field<'a>; FIELDS_MAX] = [("", &[]); FIELDS_MAX];
+        for (cell, header) in fields.iter_mut().zip(headers) {
+            *cell = (header.name, header.value);
         }
+        Self { fields, len: headers.len().min(FIELDS_MAX) as u8 }
     }
 
     /// The value of the first line called `name`, in any case. Looks at every line.

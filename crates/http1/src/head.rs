@@ -97,21 +97,21 @@ pub fn parse_request<'a>(
     let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
 
     let mut facts = Facts::default();
-    let mut fields = FieldTable::new();
     for header in parsed.headers.iter() {
         facts.note(header.name, header.value)?;
-        fields.push((header.name, header.value));
     }
     let host = facts.host(version)?;
     let target = target::parse(method, raw, host)?;
+    let framing = facts.framing.of_request(version)?;
+    let expect_continue = facts.expects_continue(version)?;
     Ok(Some(RequestHead {
         method,
         target,
         version,
-        fields,
-        framing: facts.framing.of_request(version)?,
+        fields: FieldTable::new(parsed.headers),
+        framing,
         wants_close: facts.connection.wants_close(version),
-        expect_continue: facts.expects_continue(version)?,
+        expect_continue,
         upgrade: facts.has_upgrade && facts.connection.upgrade && version == Version::Http11,
         head_bytes: skipped + span.bytes,
     }))

@@ -83,19 +83,18 @@ pub fn parse_response<'a>(
     let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
 
     let mut facts = Facts::default();
-    let mut fields = FieldTable::new();
     for header in parsed.headers.iter() {
         facts.note(header.name, header.value)?;
-        fields.push((header.name, header.value));
     }
+    let framing = facts.framing.of_response(version)?;
     Ok(Some(ResponseHead {
         version,
         status,
         reason,
-        fields,
+        fields: FieldTable::new(parsed.headers),
         wants_close: facts.connection.wants_close(version),
         head_bytes: span.bytes,
-        framing: facts.framing.of_response(version)?,
+        framing,
     }))
 }
 
