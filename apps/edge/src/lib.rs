@@ -1,6 +1,19 @@
-//! The edge: a caching HTTP reverse proxy.
+//! The edge: a caching HTTP reverse proxy, composed of the crates beneath it.
+//!
+//! This library is the binary's inside; others reuse the crates rather than this one. A reader
+//! starts at [`worker`]: bytes in, decisions, bytes out, on one page. [`run`] puts the threads
+//! together, [`fill`] talks to origins and writes the store, [`config`] says what can be set.
 
 pub mod admin;
+pub mod cli;
 pub mod config;
 pub mod control;
+pub mod demo;
+pub mod fill;
+pub mod inbox;
+pub mod observe;
+pub mod outgoing;
+pub mod run;
+pub mod shared;
 pub mod signals;
+pub mod worker;

@@ -1,0 +1,327 @@
+//! A response that is stored: it streams to its readers as it goes into the store.
+//!
+//! With a known length the record's place is reserved first, and what is written there leaves
+//! memory. Without one the whole body stays in memory, held by an anchor that reads nothing, until
+//! its end shows the length; a body that outgrows the window goes on unstored.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use longhold_gateway::stored::{self, VaryBase};
+use longhold_http1::RequestHead;
+use longhold_origin::{Demand, Download, DownloadReader, FetchError};
+use longhold_policy::{StoredMeta, reuse, vary};
+use longhold_store::{Draft, Extent, Pending, Refused};
+use longhold_telemetry::Counter;
+
+use super::lead::{Answer, Lead, unix_ms};
+use super::plane::{Open, Plane, attach};
+use super::{FillHead, request};
+
+/// What will be stored, and under which keys.
+struct Plan {
+    key: Vec<u8>,
+    head: Vec<u8>,
+    /// A vary base to write under the primary key once the variant is there.
+    base: Option<Vec<u8>>,
+}
+
+/// How the body gets into the store.
+enum Keeping {
+    /// Its place is reserved and filled as bytes come.
+    Extent(Pending),
+    /// It is gathered; the anchor keeps its first byte in memory.
+    Gathered { pieces: Vec<Bytes>, len: u64, _anchor: DownloadReader<Extent> },
+    /// Not any more.
+    No,
+}
+
+impl Plane {
+    /// Stores and shares a response.
+    pub(super) async fn keep(
+        self: &Rc<Self>,
+        lead: Lead,
+        request: &RequestHead<'_>,
+        answer: Answer,
+        (meta, nominated): (StoredMeta, String),
+    ) {
+        let plan = self.plan_record(&lead, request, &answer, (&meta, &nominated));
+        let Answer { mut response, fields } = answer;
+        let length = response.body.length();
+        let (body, mut keeping) = self.open_body(&plan, length).await;
+        let guard = body.guard();
+        let stored = !matches!(keeping, Keeping::No);
+        let head = FillHead {
+            status: response.status.as_u16(),
+            via_version: request::via_version(&response),
+            body_len: length,
+            declared_len: request::declared_len(&response),
+            fields,
+            stored,
+            ttl_s: stored.then(|| reuse::ttl_s(&meta, unix_ms())),
+            detail: (!stored).then_some("no-room"),
+        };
+        let mut variant = Vec::new();
+        if !nominated.is_empty() {
+            vary::write_key(nominated.split(','), &request.fields, &mut variant);
+        }
+        let open = Open {
+            head: Arc::new(head),
+            body: Arc::clone(&body),
+            nominated: Rc::from(nominated.as_str()),
+            variant: Rc::from(variant),
+        };
+        self.publish(&lead, &open);
+        if !stored && lead.job.reply.is_none() {
+            // Background work whose result nobody keeps.
+            return;
+        }
+        let outcome = loop {
+            match response.body.next().await {
+                Some(Ok(bytes)) => {
+                    self.parts.counters.add(Counter::OriginReceivedBytes, bytes.len() as u64);
+                    if self.take_piece(&body, &mut keeping, bytes).await.is_err() {
+                        break Err(FetchError::Abandoned);
+                    }
+                }
+                Some(Err(error)) => break Err(error),
+                None => break Ok(()),
+            }
+        };
+        self.conclude(lead, plan, (&body, keeping), outcome).await;
+        drop(guard);
+    }
+
+    /// Works out the record's key and head, and whether a new vary base is due.
+    fn plan_record(
+        &self,
+        lead: &Lead,
+        request: &RequestHead<'_>,
+        answer: &Answer,
+        (meta, nominated): (&StoredMeta, &str),
+    ) -> Plan {
+        let mut head = Vec::new();
+        let fields = request::borrowed(&answer.fields);
+        let via = request::via_version(&answer.response);
+        stored::encode_response(meta, &fields, Some(via), &mut head);
+        let mut key = lead.job.key.clone();
+        if nominated.is_empty() {
+            return Plan { key, head, base: None };
+        }
+        let known = self.parts.reader.lookup(&key);
+        let known = known.as_ref().and_then(|record| match stored::decode(record.head())? {
+            stored::RecordHead::Vary(base) if base.nominated == nominated => Some(base.id),
+            stored::RecordHead::Vary(_) | stored::RecordHead::Response(_) => None,
+        });
+        let id = known.unwrap_or_else(|| self.next_base_id());
+        let base = known.is_none().then(|| {
+            let mut base = Vec::new();
+            stored::encode_vary(&VaryBase { id, nominated }, &mut base);
+            base
+        });
+        longhold_gateway::key::append_variant(&mut key, id, nominated, &request.fields);
+        Plan { key, head, base }
+    }
+
+    /// Makes the body's window and its place in the store, as far as there is room for either.
+    async fn open_body(
+        &self,
+        plan: &Plan,
+        length: Option<u64>,
+    ) -> (Arc<Download<Extent>>, Keeping) {
+        let share = self.parts.budget.take(self.parts.window_bytes);
+        let share = share.unwrap_or_else(|| self.parts.budget.take_small());
+        let body = Arc::new(Download::with_share(share));
+        if let Some(length) = length {
+            body.set_length(length);
+        }
+        let fits = length.is_none_or(|length| length <= self.parts.object_bytes_max);
+        if !fits || !body.is_granted() {
+            self.parts.counters.add(Counter::StoreRefused, 1);
+            return (body, Keeping::No);
+        }
+        let keeping = match length {
+            Some(body_len) => {
+                let draft = Draft { key: &plan.key, head: &plan.head, body_len };
+                match self.begin(draft).await {
+                    Some(pending) => {
+                        body.set_extent(pending.extent());
+                        Keeping::Extent(pending)
+                    }
+                    None => Keeping::No,
+                }
+            }
+            None => match body.attach(Arc::new(|| {})) {
+                Ok(anchor) => Keeping::Gathered { pieces: Vec::new(), len: 0, _anchor: anchor },
+                Err(_) => Keeping::No,
+            },
+        };
+        (body, keeping)
+    }
+
+    /// Shares the head: with the asker always, with those that waited unless a purge came between.
+    fn publish(self: &Rc<Self>, lead: &Lead, open: &Open) {
+        // The asker first, so that a body which is not stored has its reader.
+        if let Some(reply) = &lead.job.reply {
+            attach(reply, open, false);
+        }
+        if !open.head.stored {
+            for job in self.table.borrow_mut().end(&lead.entry, lead.id) {
+                self.go_alone(job);
+            }
+            return;
+        }
+        let published = self.table.borrow_mut().publish(&lead.entry, lead.id, open.clone());
+        for job in published.unwrap_or_default() {
+            self.follow_late(open, job);
+        }
+    }
+
+    /// Gives a piece to the readers and to the store.
+    async fn take_piece(
+        &self,
+        body: &Download<Extent>,
+        keeping: &mut Keeping,
+        bytes: Bytes,
+    ) -> Result<(), ()> {
+        if let Keeping::Gathered { pieces, len, .. } = keeping {
+            let room = match body.demand() {
+                Demand::Room(room) => room,
+                Demand::Full | Demand::Abandoned => 0,
+            };
+            if room < bytes.len() as u64 || *len + bytes.len() as u64 > self.parts.object_bytes_max
+            {
+                self.give_up(body, keeping).await;
+            } else {
+                *len += bytes.len() as u64;
+                pieces.push(bytes.clone());
+            }
+        }
+        body.push(bytes.clone()).await.map_err(|_| ())?;
+        let Keeping::Extent(pending) = keeping else { return Ok(()) };
+        let mut written = self.parts.writer.append(pending, &bytes).await;
+        if written.is_ok() && body.demand() == Demand::Full {
+            written = self.parts.writer.flush(pending).await;
+        }
+        body.set_written(pending.written());
+        if written.is_err() {
+            self.parts.counters.add(Counter::StoreWriteErrors, 1);
+            self.give_up(body, keeping).await;
+        }
+        Ok(())
+    }
+
+    /// The store does not get this body after all; its readers do.
+    async fn give_up(&self, body: &Download<Extent>, keeping: &mut Keeping) {
+        if let Keeping::Extent(pending) = std::mem::replace(keeping, Keeping::No) {
+            body.end_storing();
+            self.parts.writer.abandon(pending).await;
+        }
+    }
+
+    /// The origin is done, or failed: commit or abandon, then tell the readers.
+    async fn conclude(
+        self: &Rc<Self>,
+        lead: Lead,
+        plan: Plan,
+        (body, mut keeping): (&Arc<Download<Extent>>, Keeping),
+        outcome: Result<(), FetchError>,
+    ) {
+        let current = self.is_current(&lead.entry, lead.id);
+        match outcome {
+            Ok(()) if current => {
+                if self.commit(&plan, keeping).await {
+                    self.parts.counters.add(Counter::StoreStored, 1);
+                }
+            }
+            Ok(()) | Err(_) => self.give_up(body, &mut keeping).await,
+        }
+        match outcome {
+            Ok(()) => {
+                if let Err(error) = body.finish() {
+                    self.count_error(error);
+                }
+            }
+            Err(error) => {
+                self.count_error(error);
+                body.fail(error);
+            }
+        }
+        // Nobody can wait for the head any more; later requests find the record.
+        drop(self.table.borrow_mut().end(&lead.entry, lead.id));
+    }
+
+    /// Writes what is missing and publishes the record; then its vary base.
+    async fn commit(&self, plan: &Plan, keeping: Keeping) -> bool {
+        let pending = match keeping {
+            Keeping::Extent(pending) => pending,
+            Keeping::Gathered { pieces, len, _anchor } => {
+                match self.write_gathered(plan, &pieces, len).await {
+                    Some(pending) => pending,
+                    None => return false,
+                }
+            }
+            Keeping::No => return false,
+        };
+        if self.parts.writer.commit(pending).await.is_err() {
+            self.parts.counters.add(Counter::StoreWriteErrors, 1);
+            return false;
+        }
+        let (Some(base), Some(primary)) = (&plan.base, primary_of(&plan.key)) else { return true };
+        self.put(primary, base, &[]).await
+    }
+
+    async fn write_gathered(&self, plan: &Plan, pieces: &[Bytes], len: u64) -> Option<Pending> {
+        let draft = Draft { key: &plan.key, head: &plan.head, body_len: len };
+        let mut pending = self.begin(draft).await?;
+        for piece in pieces {
+            if self.parts.writer.append(&mut pending, piece).await.is_err() {
+                self.parts.counters.add(Counter::StoreWriteErrors, 1);
+                self.parts.writer.abandon(pending).await;
+                return None;
+            }
+        }
+        Some(pending)
+    }
+
+    /// Reserves a record's place; where no segment is clean, it waits for one to be reclaimed.
+    pub(super) async fn begin(&self, draft: Draft<'_>) -> Option<Pending> {
+        let writer = &self.parts.writer;
+        let mut begun = writer.begin(draft);
+        if begun.as_ref().is_err_and(|refused| *refused == Refused::NoCleanSegment)
+            && writer.make_room().await
+        {
+            begun = writer.begin(draft);
+        }
+        if begun.is_err() {
+            self.parts.counters.add(Counter::StoreRefused, 1);
+        }
+        begun.ok()
+    }
+
+    /// Stores one whole record.
+    pub(super) async fn put(&self, key: &[u8], head: &[u8], body: &[&[u8]]) -> bool {
+        let body_len = body.iter().map(|piece| piece.len() as u64).sum();
+        let Some(mut pending) = self.begin(Draft { key, head, body_len }).await else {
+            return false;
+        };
+        for piece in body {
+            if self.parts.writer.append(&mut pending, piece).await.is_err() {
+                self.parts.counters.add(Counter::StoreWriteErrors, 1);
+                self.parts.writer.abandon(pending).await;
+                return false;
+            }
+        }
+        let committed = self.parts.writer.commit(pending).await.is_ok();
+        if !committed {
+            self.parts.counters.add(Counter::StoreWriteErrors, 1);
+        }
+        committed
+    }
+}
+
+/// The primary key within a variant's.
+fn primary_of(variant: &[u8]) -> Option<&[u8]> {
+    variant.split(|byte| *byte == 0).next()
+}

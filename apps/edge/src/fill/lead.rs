@@ -1,0 +1,299 @@
+//! One fill: look again, join or lead, fetch, and decide what the answer is worth.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use longhold_gateway::coalesce::{FillId, Joined};
+use longhold_gateway::fetch::{self, Disposition};
+use longhold_gateway::forward::Purpose;
+use longhold_gateway::lookup::{self, Verdict};
+use longhold_gateway::outcome::Fwd;
+use longhold_gateway::plan;
+use longhold_gateway::stored::{self, RecordHead, StoredHead};
+use longhold_http1::{self as http1, RequestHead};
+use longhold_origin::{Download, FetchError, OriginResponse, RequestBody};
+use longhold_policy::storable::{Exchange, NotStored};
+use longhold_policy::{freshen, vary};
+use longhold_store::Record;
+use longhold_telemetry::Counter;
+
+use super::plane::{Lookup, Open, Plane, Selected, attach};
+use super::{FillHead, FillJob, JobKind, request};
+use crate::inbox::Event;
+
+/// A fetch that leads: its entry in the table and the exchange that asked, if one did.
+pub(super) struct Lead {
+    pub(super) id: FillId,
+    /// Its key in the table.
+    pub(super) entry: Vec<u8>,
+    /// The key of the record that the request selects today.
+    pub(super) record_key: Vec<u8>,
+    pub(super) job: FillJob,
+}
+
+/// An origin's response with its fields taken out once.
+pub(super) struct Answer {
+    pub(super) response: OriginResponse,
+    pub(super) fields: Vec<(String, Vec<u8>)>,
+}
+
+impl Plane {
+    /// Does a job that fills or freshens.
+    pub(super) async fn fill(self: &Rc<Self>, job: FillJob) {
+        let bytes = Arc::clone(&job.head);
+        let limits = self.parts.limits;
+        let Ok(Some(request)) = http1::parse_request(&bytes, &limits) else {
+            return tell(&job, Event::Failed(FetchError::BadTarget));
+        };
+        let Lookup { selected, fetch_key } = self.look_up(&job, &request);
+        let (record, missed) = match selected {
+            Selected::Response(record) => (Some(record), Fwd::Miss),
+            Selected::Nothing(fwd) => (None, fwd),
+        };
+        let stored = record.as_ref().and_then(stored_head);
+        let (_, facts) = plan::plan(&request);
+        let background = matches!(job.kind, JobKind::Revalidate);
+        let validate = match lookup::judge(&facts, stored.as_ref(), missed, unix_ms()) {
+            // Another fetch has brought it since the worker looked.
+            Verdict::Serve { revalidate } if !(background && revalidate) => {
+                return tell(&job, Event::UseStored { validated: false, collapsed: false });
+            }
+            Verdict::Serve { .. } => stored.as_ref().is_some_and(StoredHead::can_validate),
+            Verdict::Fetch { validate, .. } => validate,
+            Verdict::GatewayTimeout => false,
+        };
+        let Some(lead) = self.lead(job, &request, fetch_key) else { return };
+        let validators = stored.as_ref().filter(|_| validate).map(StoredHead::validators);
+        let purpose = validators.as_ref().map_or(Purpose::Fill, Purpose::Validate);
+        let mut answer = self.fetch(&lead.job, &request, purpose, RequestBody::Empty).await;
+        if let (Some(record), Some(stored), Some(asked), Ok(confirmed)) =
+            (&record, &stored, &validators, &answer)
+            && confirmed.response.status == http::StatusCode::NOT_MODIFIED
+        {
+            if freshen::is_about(asked, &request::borrowed(&confirmed.fields)) {
+                return self.freshen(lead, (&request, confirmed), record, stored).await;
+            }
+            // RFC 9111 section 4.3.4: it confirms something else; ask again without conditions.
+            answer = self.fetch(&lead.job, &request, Purpose::Fill, RequestBody::Empty).await;
+        }
+        match answer {
+            Ok(answer) => self.dispose(lead, &request, answer, record.as_ref()).await,
+            Err(error) => self.fail(lead, error),
+        }
+    }
+
+    /// Leads the fetch of `fetch_key`, or hands the job to the one that does.
+    fn lead(
+        self: &Rc<Self>,
+        job: FillJob,
+        request: &RequestHead<'_>,
+        fetch_key: Vec<u8>,
+    ) -> Option<Lead> {
+        let record_key = fetch_key.clone();
+        let entry = match job.kind {
+            JobKind::Fill { share: true } | JobKind::Revalidate => fetch_key,
+            JobKind::Fill { share: false } | JobKind::Pass { .. } => self.lone_key(&job.key),
+        };
+        match self.join(&entry, job) {
+            Joined::Lead(id, job) => Some(Lead { id, entry, record_key, job }),
+            Joined::Waits => None,
+            Joined::Attach(open, job) => {
+                self.follow(&open, job, request);
+                None
+            }
+        }
+    }
+
+    /// Sends a request to the site's origin.
+    pub(super) async fn fetch(
+        &self,
+        job: &FillJob,
+        head: &RequestHead<'_>,
+        purpose: Purpose<'_>,
+        body: RequestBody,
+    ) -> Result<Answer, FetchError> {
+        let pool = self.parts.pools.get(job.site).ok_or(FetchError::Unreachable)?;
+        let origin_request = request::build(head, job, purpose, body)?;
+        self.parts.counters.add(Counter::OriginFetches, 1);
+        let response = pool.fetch(origin_request).await?;
+        let fields = request::fields_of(&response);
+        Ok(Answer { response, fields })
+    }
+
+    /// Stores and shares the response, or gives it to the asker alone.
+    async fn dispose(
+        self: &Rc<Self>,
+        lead: Lead,
+        request: &RequestHead<'_>,
+        answer: Answer,
+        replaced: Option<&Record>,
+    ) {
+        let fields = request::borrowed(&answer.fields);
+        let status = answer.response.status.as_u16();
+        let exchange = Exchange {
+            method: request.method,
+            request: &request.fields,
+            status,
+            response: &fields,
+            request_time_ms: answer.response.request_time_ms,
+            response_time_ms: answer.response.response_time_ms,
+        };
+        match fetch::dispose(&exchange) {
+            Disposition::Store { meta, nominated } => {
+                drop(fields);
+                self.keep(lead, request, answer, (meta, nominated)).await;
+            }
+            Disposition::Alone(reason) => {
+                drop(fields);
+                // RFC 9111 section 4.3.3: a full response ends the use of what was to be validated.
+                if replaced.is_some() && status < 500 {
+                    // Should the removal fail, the record goes on asking for validation.
+                    let _ = self.parts.writer.remove(&lead.record_key).await;
+                }
+                self.hand_over(lead, answer, reason).await;
+            }
+        }
+    }
+
+    /// The response is for the asker alone; those that waited fetch on their own.
+    async fn hand_over(self: &Rc<Self>, lead: Lead, answer: Answer, reason: NotStored) {
+        let followers = self.table.borrow_mut().end(&lead.entry, lead.id);
+        for job in followers {
+            self.go_alone(job);
+        }
+        if lead.job.reply.is_some() {
+            self.stream_alone(lead.job, answer, Some(reason.name())).await;
+        }
+    }
+
+    /// Streams a response that is not stored to the one who asked.
+    pub(super) async fn stream_alone(
+        &self,
+        job: FillJob,
+        answer: Answer,
+        detail: Option<&'static str>,
+    ) {
+        let Answer { mut response, fields } = answer;
+        let body = Arc::new(Download::new(self.parts.window_bytes));
+        let guard = body.guard();
+        let body_len = response.body.length();
+        if let Some(length) = body_len {
+            body.set_length(length);
+        }
+        let head = FillHead {
+            status: response.status.as_u16(),
+            via_version: request::via_version(&response),
+            body_len,
+            declared_len: request::declared_len(&response),
+            fields,
+            stored: false,
+            ttl_s: None,
+            detail,
+        };
+        let open = Open {
+            head: Arc::new(head),
+            body: Arc::clone(&body),
+            nominated: Rc::from(""),
+            variant: Rc::from([]),
+        };
+        if let Some(reply) = &job.reply {
+            attach(reply, &open, false);
+        }
+        loop {
+            // A client that goes away ends the origin's work at once, not at its next byte.
+            let piece = tokio::select! {
+                piece = response.body.next() => piece,
+                () = body.abandoned() => break,
+            };
+            match piece {
+                Some(Ok(bytes)) => {
+                    self.parts.counters.add(Counter::OriginReceivedBytes, bytes.len() as u64);
+                    if body.push(bytes).await.is_err() {
+                        break;
+                    }
+                }
+                Some(Err(error)) => {
+                    self.count_error(error);
+                    body.fail(error);
+                    break;
+                }
+                None => {
+                    if let Err(error) = body.finish() {
+                        self.count_error(error);
+                    }
+                    break;
+                }
+            }
+        }
+        drop(guard);
+    }
+
+    /// Joins a follower to a body that grows, where its request selects it (FL-1).
+    pub(super) fn follow(self: &Rc<Self>, open: &Open, job: FillJob, request: &RequestHead<'_>) {
+        let mut variant = Vec::new();
+        if !open.nominated.is_empty() {
+            vary::write_key(open.nominated.split(','), &request.fields, &mut variant);
+        }
+        match &job.reply {
+            Some(reply) if variant[..] == open.variant[..] => attach(reply, open, true),
+            Some(_) => self.go_alone(job),
+            None => {}
+        }
+    }
+
+    /// The same for one that waited while the head was not there yet.
+    pub(super) fn follow_late(self: &Rc<Self>, open: &Open, job: FillJob) {
+        let bytes = Arc::clone(&job.head);
+        let limits = self.parts.limits;
+        match http1::parse_request(&bytes, &limits) {
+            Ok(Some(request)) => self.follow(open, job, &request),
+            Ok(None) | Err(_) => tell(&job, Event::Failed(FetchError::BadTarget)),
+        }
+    }
+
+    /// Starts a follower's own fetch.
+    pub(super) fn go_alone(self: &Rc<Self>, job: FillJob) {
+        if job.reply.is_some() {
+            self.spawn(FillJob { kind: JobKind::Fill { share: false }, ..job });
+        }
+    }
+
+    /// Tells the asker and all who wait that there is no response.
+    pub(super) fn fail(&self, lead: Lead, error: FetchError) {
+        self.count_error(error);
+        let followers = self.table.borrow_mut().end(&lead.entry, lead.id);
+        for job in followers.iter().chain([&lead.job]) {
+            tell(job, Event::Failed(error));
+        }
+    }
+
+    /// A table key for a fetch that nobody may join, which a purge of `primary` still finds: too
+    /// short to be a variant's.
+    fn lone_key(&self, primary: &[u8]) -> Vec<u8> {
+        let id = self.next_base_id().to_le_bytes();
+        let mut key = Vec::with_capacity(primary.len() + 8);
+        key.extend_from_slice(primary);
+        key.push(0);
+        key.extend_from_slice(&id[..7]);
+        key
+    }
+}
+
+/// Leaves news for the job's exchange, if one waits.
+pub(super) fn tell(job: &FillJob, event: Event) {
+    if let Some(reply) = &job.reply {
+        reply.post(event);
+    }
+}
+
+pub(super) fn unix_ms() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |since| since.as_millis() as u64)
+}
+
+fn stored_head(record: &Record) -> Option<StoredHead<'_>> {
+    match stored::decode(record.head())? {
+        RecordHead::Response(stored) => Some(stored),
+        RecordHead::Vary(_) => None,
+    }
+}

@@ -1,0 +1,241 @@
+//! The plane itself: its loop, the table of fetches, purges, and its end.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use longhold_gateway::coalesce::{Coalescer, FillId, Joined};
+use longhold_gateway::key;
+use longhold_gateway::outcome::Fwd;
+use longhold_gateway::stored::{self, RecordHead};
+use longhold_http1::{Limits, RequestHead};
+use longhold_origin::{Download, FetchError, OriginPool, StagingBudget};
+use longhold_store::{Extent, Reader, Record, UringDevice, WriteError, Writer};
+use longhold_telemetry::{Counter, Gauge, WorkerCounters};
+use tokio::sync::Notify;
+
+use super::{FillHead, FillJob, FillQueue, JobKind, Message, ReplyTo};
+use crate::inbox::Event;
+
+/// What a fetch in progress shares once its head is there.
+#[derive(Clone)]
+pub(super) struct Open {
+    pub(super) head: Arc<FillHead>,
+    pub(super) body: Arc<Download<Extent>>,
+    /// Nominated fields, and the leader's variant key for them: what a follower must match (FL-1).
+    pub(super) nominated: Rc<str>,
+    pub(super) variant: Rc<[u8]>,
+}
+
+/// What the plane is made of.
+pub struct Parts {
+    /// One pool per site, by number.
+    pub pools: Vec<OriginPool>,
+    /// This thread's view of the store.
+    pub reader: Reader,
+    /// The store's writer.
+    pub writer: Writer<UringDevice>,
+    /// All bodies' memory.
+    pub budget: Arc<StagingBudget>,
+    /// Limits of heads, as the workers have them.
+    pub limits: Limits,
+    /// Bytes of one response in memory.
+    pub window_bytes: usize,
+    /// Largest body that is stored.
+    pub object_bytes_max: u64,
+    /// This thread's counters.
+    pub counters: WorkerCounters,
+}
+
+/// The plane; its tasks share it.
+pub struct Plane {
+    pub(super) parts: Parts,
+    pub(super) table: RefCell<Coalescer<FillJob, Open>>,
+    tasks: Cell<usize>,
+    idle: Notify,
+    base_id: Cell<u64>,
+}
+
+/// A stored record that a request selects, or the word for its absence.
+pub(super) enum Selected {
+    Response(Record),
+    Nothing(Fwd),
+}
+
+/// What a request's lookup came to.
+pub(super) struct Lookup {
+    pub(super) selected: Selected,
+    /// Under which key the fetch is entered: the variant's where one is known, else the primary.
+    pub(super) fetch_key: Vec<u8>,
+}
+
+/// Runs the plane until every port is gone, then lets fetches end and seals the store.
+///
+/// # Errors
+/// [`WriteError`] when the store could not be sealed.
+pub async fn run(parts: Parts, mut queue: FillQueue) -> Result<(), WriteError> {
+    let plane = Rc::new(Plane {
+        parts,
+        table: RefCell::new(Coalescer::new()),
+        tasks: Cell::new(0),
+        idle: Notify::new(),
+        base_id: Cell::new(unix_ns()),
+    });
+    let keeper = Rc::clone(&plane);
+    tokio_uring::spawn(async move { keeper.parts.writer.maintain().await });
+    while let Some(message) = queue.next().await {
+        plane.parts.counters.set(Gauge::FillQueue, queue_len(&queue));
+        match message {
+            Message::Job(job) => plane.spawn(job),
+            Message::Purge { key, done } => {
+                let plane = Rc::clone(&plane);
+                plane.clone().track(async move {
+                    // The asker may have gone; the purge counts all the same.
+                    let purged = plane.purge(&key).await;
+                    plane.parts.counters.add(Counter::Purges, u64::from(purged.is_ok()));
+                    let _ = done.send(purged);
+                });
+            }
+        }
+    }
+    plane.settled().await;
+    plane.parts.writer.seal().await
+}
+
+impl Plane {
+    /// Starts a job's task.
+    pub(super) fn spawn(self: &Rc<Self>, job: FillJob) {
+        let plane = Rc::clone(self);
+        self.track(async move {
+            match &job.kind {
+                JobKind::Pass { .. } => plane.pass(job).await,
+                JobKind::Fill { .. } | JobKind::Revalidate => plane.fill(job).await,
+            }
+        });
+    }
+
+    fn track(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+        let plane = Rc::clone(self);
+        self.tasks.set(self.tasks.get() + 1);
+        tokio_uring::spawn(async move {
+            let _ending = Ending(plane);
+            task.await;
+        });
+    }
+
+    /// Waits until no task runs.
+    async fn settled(&self) {
+        while self.tasks.get() > 0 {
+            self.idle.notified().await;
+        }
+    }
+
+    /// Looks the job's request up as a worker does.
+    pub(super) fn look_up(&self, job: &FillJob, request: &RequestHead<'_>) -> Lookup {
+        let mut fetch_key = job.key.clone();
+        let Some(record) = self.parts.reader.lookup(&fetch_key) else {
+            return Lookup { selected: Selected::Nothing(Fwd::UriMiss), fetch_key };
+        };
+        let selected = match stored::decode(record.head()) {
+            Some(RecordHead::Response(_)) => Selected::Response(record),
+            Some(RecordHead::Vary(base)) => {
+                key::append_variant(&mut fetch_key, base.id, base.nominated, &request.fields);
+                match self.parts.reader.lookup(&fetch_key) {
+                    Some(variant) => Selected::Response(variant),
+                    None => Selected::Nothing(Fwd::VaryMiss),
+                }
+            }
+            None => Selected::Nothing(Fwd::UriMiss),
+        };
+        Lookup { selected, fetch_key }
+    }
+
+    /// Joins the fetch of `fetch_key`, or leads it.
+    pub(super) fn join(&self, fetch_key: &[u8], job: FillJob) -> Joined<FillJob, Open> {
+        self.table.borrow_mut().join(fetch_key, job)
+    }
+
+    /// Whether the fetch may still store and share (FL-2). A fetch for one alone has no id and
+    /// stores nothing that a purge could have forbidden: it checks by `purged_since`.
+    pub(super) fn is_current(&self, fetch_key: &[u8], id: FillId) -> bool {
+        self.table.borrow().is_current(fetch_key, id)
+    }
+
+    /// Removes a primary key, and with its base all variants; durable when it returns (GW-5).
+    pub(super) async fn purge(self: &Rc<Self>, primary: &[u8]) -> Result<bool, WriteError> {
+        let waiting = self.table.borrow_mut().revoke(primary);
+        let removed = self.parts.writer.remove(primary).await;
+        for job in waiting {
+            self.spawn(job);
+        }
+        removed
+    }
+
+    /// A new id for a vary base; never used before, also not before a restart.
+    pub(super) fn next_base_id(&self) -> u64 {
+        let id = self.base_id.get().max(unix_ns()) + 1;
+        self.base_id.set(id);
+        id
+    }
+
+    /// Counts a failed fetch by its fault.
+    pub(super) fn count_error(&self, error: FetchError) {
+        self.parts.counters.add(origin_error(error), 1);
+    }
+}
+
+/// Attaches a waiting exchange to a body that grows; asks it to go alone when it came too late.
+pub(super) fn attach(reply: &ReplyTo, open: &Open, collapsed: bool) {
+    let news = reply.clone();
+    let moved = Arc::new(move || news.post(Event::BodyMoved));
+    match open.body.attach(moved) {
+        Ok(body) => reply.post(Event::Head { head: Arc::clone(&open.head), body, collapsed }),
+        Err(_) => reply.post(Event::AskAlone),
+    }
+}
+
+/// Ends a task's count, also when it panics.
+struct Ending(Rc<Plane>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.tasks.set(self.0.tasks.get() - 1);
+        self.0.idle.notify_one();
+    }
+}
+
+fn queue_len(queue: &FillQueue) -> u64 {
+    queue.waiting.load(std::sync::atomic::Ordering::Relaxed) as u64
+}
+
+fn unix_ns() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |since| since.as_nanos() as u64)
+}
+
+fn origin_error(error: FetchError) -> Counter {
+    match error {
+        FetchError::ConnectRefused => Counter::OriginErrorConnectRefused,
+        FetchError::ConnectTimeout => Counter::OriginErrorConnectTimeout,
+        FetchError::Unreachable => Counter::OriginErrorUnreachable,
+        FetchError::ConnectFault => Counter::OriginErrorConnectFault,
+        FetchError::Exhausted => Counter::OriginErrorExhausted,
+        FetchError::Dns => Counter::OriginErrorDns,
+        FetchError::TlsCertificate => Counter::OriginErrorTlsCertificate,
+        FetchError::TlsHandshake => Counter::OriginErrorTlsHandshake,
+        FetchError::FirstByteTimeout => Counter::OriginErrorFirstByteTimeout,
+        FetchError::ReadTimeout => Counter::OriginErrorReadTimeout,
+        FetchError::Reset => Counter::OriginErrorReset,
+        FetchError::NoResponse => Counter::OriginErrorNoResponse,
+        FetchError::BadResponse => Counter::OriginErrorBadResponse,
+        FetchError::HeadTooLarge => Counter::OriginErrorHeadTooLarge,
+        FetchError::Truncated => Counter::OriginErrorTruncated,
+        FetchError::PoolFull => Counter::OriginErrorPoolFull,
+        FetchError::QueueTimeout => Counter::OriginErrorQueueTimeout,
+        FetchError::UploadAborted => Counter::OriginErrorUploadAborted,
+        FetchError::Abandoned => Counter::OriginErrorAbandoned,
+        FetchError::Stopped => Counter::OriginErrorStopped,
+        FetchError::BadTarget => Counter::OriginErrorBadTarget,
+        FetchError::TunnelUnsupported => Counter::OriginErrorTunnelUnsupported,
+    }
+}

@@ -1,0 +1,61 @@
+//! From a client's head to the origin's request, and from the origin's head to ours.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use longhold_gateway::forward::{self, Client, Purpose};
+use longhold_http1::{RequestHead, TargetForm};
+use longhold_origin::{FetchError, OriginRequest, OriginResponse, RequestBody};
+
+use super::FillJob;
+
+/// Builds the origin's request; bodies are added by the caller.
+pub(super) fn build(
+    head: &RequestHead<'_>,
+    job: &FillJob,
+    purpose: Purpose<'_>,
+    body: RequestBody,
+) -> Result<OriginRequest, FetchError> {
+    let method = Method::from_bytes(head.method.as_bytes()).map_err(|_| FetchError::BadTarget)?;
+    let client = Client { peer: job.peer, scheme: job.scheme };
+    let mut fields = HeaderMap::with_capacity(head.fields.len() + 6);
+    let mut refused = false;
+    forward::fields(head, purpose, &client, &mut |name, value| {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        match (name, HeaderValue::from_bytes(value)) {
+            (Ok(name), Ok(value)) => {
+                fields.append(name, value);
+            }
+            (Err(_), _) | (_, Err(_)) => refused = true,
+        }
+    });
+    if refused {
+        return Err(FetchError::BadTarget);
+    }
+    let path_and_query = match head.target.form {
+        TargetForm::Asterisk => "*".to_owned(),
+        TargetForm::Origin | TargetForm::Absolute | TargetForm::Authority => {
+            head.target.path_and_query.to_owned()
+        }
+    };
+    Ok(OriginRequest { method, path_and_query, fields, body })
+}
+
+/// The response's fields as owned pairs, in order.
+pub(super) fn fields_of(response: &OriginResponse) -> Vec<(String, Vec<u8>)> {
+    let pairs = response.fields.iter();
+    pairs.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
+}
+
+/// The same fields, borrowed.
+pub(super) fn borrowed(fields: &[(String, Vec<u8>)]) -> Vec<(&str, &[u8])> {
+    fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect()
+}
+
+/// `1.0` or `1.1`, for `Via`.
+pub(super) fn via_version(response: &OriginResponse) -> &'static str {
+    if response.version == http::Version::HTTP_10 { "1.0" } else { "1.1" }
+}
+
+/// `Content-Length` as declared.
+pub(super) fn declared_len(response: &OriginResponse) -> Option<u64> {
+    response.fields.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}

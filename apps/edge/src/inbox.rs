@@ -1,0 +1,80 @@
+//! What other threads tell a worker: a bounded, locked list and a wake.
+//!
+//! The lock is held for a push or a swap, never across a system call.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use longhold_origin::{DownloadReader, FetchError};
+use longhold_store::Extent;
+use longhold_transport::{Token, Waker};
+
+use crate::fill::FillHead;
+
+/// Names one exchange for ever: a connection, and its place among the connection's exchanges.
+/// HTTP/1 has one exchange at a time; a protocol with streams adds its stream to the serial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ExchangeId {
+    /// The connection.
+    pub token: Token,
+    /// Counts the connection's exchanges.
+    pub serial: u32,
+}
+
+/// News of an exchange that waits.
+pub enum Event {
+    /// The origin's head is here and its body grows.
+    Head {
+        /// Shared with all that read this response.
+        head: Arc<FillHead>,
+        /// This exchange's own reader.
+        body: DownloadReader<Extent>,
+        /// Another exchange's fetch brought it.
+        collapsed: bool,
+    },
+    /// The store has what was asked for: look again.
+    UseStored {
+        /// The stored response was confirmed or replaced for this exchange: serve it without
+        /// asking again (RFC 9111 section 4.3.3).
+        validated: bool,
+        /// Another exchange's fetch brought it.
+        collapsed: bool,
+    },
+    /// The fetch that this exchange waited for cannot be shared: ask alone.
+    AskAlone,
+    /// No response.
+    Failed(FetchError),
+    /// The body has grown, ended or failed.
+    BodyMoved,
+    /// The upload has room again, or nobody wants it any more.
+    UploadMoved,
+}
+
+/// The inbox of one worker.
+pub struct Inbox {
+    events: Mutex<Vec<(ExchangeId, Event)>>,
+    waker: Waker,
+}
+
+impl Inbox {
+    /// An empty inbox that wakes its worker through `waker`.
+    pub fn new(waker: Waker) -> Self {
+        Self { events: Mutex::new(Vec::new()), waker }
+    }
+
+    /// Leaves news for `exchange` and wakes the worker. The list is bounded by the exchanges in
+    /// progress: each has at most one head or failure and one of each kind of movement in it.
+    pub fn post(&self, exchange: ExchangeId, event: Event) {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push((exchange, event));
+        self.waker.wake();
+    }
+
+    /// Wakes the worker for a change that lies elsewhere (the stop state).
+    pub fn wake(&self) {
+        self.waker.wake();
+    }
+
+    /// Takes all news into `into`, which must be empty; its capacity goes back and forth.
+    pub fn take(&self, into: &mut Vec<(ExchangeId, Event)>) {
+        std::mem::swap(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner), into);
+    }
+}

@@ -1,0 +1,233 @@
+//! The composition: from a checked config to threads that serve, and back to a sealed store.
+//!
+//! Order at start: limits, probe, listeners, store, fill plane, workers, control. Whatever can fail
+//! fails before the first client is accepted, with a message that names the cause and the remedy.
+//! Order at the end: workers drain, then the control plane, then the fill plane seals the store,
+//! then the access log is flushed.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use longhold_conn::SlotTable;
+use longhold_store::Store;
+use longhold_telemetry::access_log::{self, AccessLog};
+use longhold_telemetry::exporter::{BuildInfo, Registry};
+use longhold_transport::{BoundListener, bind_listeners, probe};
+
+use crate::config::checked::{AdminAddress, Checked, LogFormat, LogTarget};
+use crate::config::memory::{LOG_LINE_BYTES, MemoryPlan};
+use crate::control;
+use crate::fill;
+use crate::observe::Observer;
+use crate::shared::Shared;
+use crate::signals::{Stage, Stop, raise_open_files};
+
+mod fill_thread;
+mod watch;
+mod worker_thread;
+
+use fill_thread::FillThread;
+use worker_thread::{WorkerParts, WorkerThread};
+
+/// What stands once the edge serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// Where clients connect, in the order of the config; kernel-chosen ports are filled in.
+    pub listeners: Vec<SocketAddr>,
+    /// Where the admin API listens, if over TCP.
+    pub admin: Option<SocketAddr>,
+}
+
+/// Serves until `stop` ends it; calls `on_started` once everything answers.
+///
+/// # Errors
+/// What kept the edge from starting, or ended it other than by `stop`.
+pub fn serve(
+    config: &Checked,
+    stop: Stop,
+    on_started: impl FnOnce(&Started),
+) -> anyhow::Result<()> {
+    let plan = MemoryPlan::of(config);
+    let open_files = raise_open_files().context("cannot raise the limit of open files")?;
+    let support = probe::probe()?;
+    let bound = bind_all(config)?;
+    let addresses: Vec<SocketAddr> =
+        bound.iter().filter_map(|group| group.first()).map(BoundListener::address).collect();
+    let (store, report) = Store::open(&store_config(config, &plan))?;
+    watch::log_start(config, &plan, (open_files, support), &report);
+
+    let workers = config.server.workers;
+    let build = BuildInfo { version: env!("CARGO_PKG_VERSION"), commit: "unknown" };
+    let (registry, mut counters) = Registry::new(workers + 2, &build);
+    let own_counters = counters.pop().ok_or_else(|| anyhow!("no counters for the process"))?;
+    let fill_counters = counters.pop().ok_or_else(|| anyhow!("no counters for the fill plane"))?;
+    let (log, queues) = start_log(config)?;
+    if let Some(log) = &log {
+        let log = Arc::clone(log);
+        stop.on_hangup(Arc::new(move || {
+            if let Some(log) = &*lock(&log) {
+                log.reopen();
+            }
+        }));
+    }
+
+    let (port, queue) = fill::queue(FILL_QUEUE_MAX);
+    let fills = FillThread::start(config, &store, (queue, fill_counters))?;
+    let shared = Arc::new(Shared::of(config));
+    let slots_per_worker = u32::try_from(plan.slots_count.div_ceil(workers as u64))?;
+    let (ended, endings) = mpsc::channel();
+    let mut threads = Vec::with_capacity(workers);
+    let mut tables = Vec::with_capacity(workers);
+    let queues = queues.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+    let listeners = by_worker(bound, workers);
+    for (index, ((counters, log), listeners)) in
+        counters.into_iter().zip(queues).zip(listeners).enumerate()
+    {
+        let slots = Arc::new(SlotTable::new(slots_per_worker));
+        tables.push(Arc::clone(&slots));
+        let parts = WorkerParts {
+            index,
+            listeners,
+            slots,
+            store: store.clone(),
+            shared: Arc::clone(&shared),
+            fills: port.clone(),
+            counters,
+            log,
+            stop: stop.clone(),
+            buffers: config.limits.buffers_max,
+        };
+        threads.push(WorkerThread::start(parts, ended.clone())?);
+    }
+    for thread in &threads {
+        thread.ready()?;
+    }
+
+    let observer = Observer::new(config, &plan, (registry, own_counters), (&store, tables));
+    let handles = observer.handles(&stop, &port, &shared);
+    let control = control::start(&config.admin, handles)?;
+    let admin = match control.address() {
+        AdminAddress::Tcp(address) => Some(*address),
+        AdminAddress::Unix(_) => None,
+    };
+    observer.set_ready();
+    on_started(&Started { listeners: addresses, admin });
+
+    let outcome = wait(&endings, threads, (&stop, config.server.drain_timeout.0));
+    drop(control);
+    drop((port, observer));
+    let sealed = fills.join();
+    if let Some(log) = log.and_then(|log| lock(&log).take()) {
+        log.shutdown(LOG_FLUSH_MAX).context("the access log could not be flushed")?;
+    }
+    outcome.and(sealed)
+}
+
+/// Waits until all workers have ended. A worker that ends by itself takes the rest with it: half an
+/// edge would refuse half of its clients in silence.
+fn wait(
+    endings: &mpsc::Receiver<()>,
+    threads: Vec<WorkerThread>,
+    (stop, drain_ms): (&Stop, u64),
+) -> anyhow::Result<()> {
+    let drain_watch = watch::cut_after(stop, Duration::from_millis(drain_ms))?;
+    let mut left = threads.len();
+    let mut failed = false;
+    while left > 0 {
+        endings.recv().context("a worker went away without a word")?;
+        left -= 1;
+        if stop.state() == Stage::Running {
+            failed = true;
+            stop.request();
+            stop.request();
+        }
+    }
+    let mut outcome = Ok(());
+    for thread in threads {
+        outcome = outcome.and(thread.join());
+    }
+    drain_watch.end();
+    if failed && outcome.is_ok() {
+        bail!("a worker ended by itself");
+    }
+    outcome
+}
+
+/// Binds every listener of the config, once per worker.
+fn bind_all(config: &Checked) -> anyhow::Result<Vec<Vec<BoundListener>>> {
+    let bind = |address| bind_listeners(address, config.server.workers);
+    let groups: Result<Vec<_>, _> =
+        config.listeners.iter().map(|listener| bind(listener.address)).collect();
+    Ok(groups?)
+}
+
+/// Turns listeners by address into listeners by worker.
+fn by_worker(groups: Vec<Vec<BoundListener>>, workers: usize) -> Vec<Vec<BoundListener>> {
+    let mut shares: Vec<Vec<BoundListener>> = (0..workers).map(|_| Vec::new()).collect();
+    for group in groups {
+        for (share, listener) in shares.iter_mut().zip(group) {
+            share.push(listener);
+        }
+    }
+    shares
+}
+
+fn store_config(config: &Checked, plan: &MemoryPlan) -> longhold_store::Config {
+    longhold_store::Config {
+        segment_bytes: config.store.segment.0,
+        pin_rows: plan.pin_rows as usize,
+        object_bytes_max: config.limits.object_max.0,
+        index_slots: plan.index_slots,
+        ..longhold_store::Config::new(&config.store.path, config.store.size.0)
+    }
+}
+
+/// Starts the access log, if there is one, with a queue for each worker.
+fn start_log(config: &Checked) -> anyhow::Result<(Option<SharedLog>, Vec<access_log::Queue>)> {
+    let sink = match &config.access_log.target {
+        LogTarget::Off => return Ok((None, Vec::new())),
+        LogTarget::Stdout => access_log::Sink::Stdout,
+        LogTarget::Stderr => access_log::Sink::Stderr,
+        LogTarget::File(path) => access_log::Sink::File(path.clone()),
+    };
+    let format = match config.access_log.format {
+        LogFormat::Json => access_log::Format::Json,
+        LogFormat::Text => access_log::Format::Text,
+    };
+    let settings = access_log::Config {
+        format,
+        sink,
+        queues_count: config.server.workers,
+        queue_bytes: config.limits.log_queue_max * LOG_LINE_BYTES as usize,
+    };
+    let (log, queues) = AccessLog::start(&settings)?;
+    Ok((Some(Arc::new(Mutex::new(Some(log)))), queues))
+}
+
+/// The access log, between its end and whoever asks it to reopen its file.
+type SharedLog = Arc<Mutex<Option<AccessLog>>>;
+
+fn lock(log: &SharedLog) -> MutexGuard<'_, Option<AccessLog>> {
+    log.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Joins a thread; its panic becomes an error.
+fn join<T>(thread: JoinHandle<anyhow::Result<T>>, name: &str) -> anyhow::Result<T> {
+    thread.join().map_err(|_| anyhow!("the {name} thread panicked; this is a bug"))?
+}
+
+fn spawn<T: Send + 'static>(
+    name: String,
+    body: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<JoinHandle<anyhow::Result<T>>> {
+    thread::Builder::new().name(name).spawn(body).context("the system refused a thread")
+}
+
+/// Messages that wait for the fill plane at most; beyond it requests are answered 503.
+const FILL_QUEUE_MAX: usize = 4096;
+
+/// How long the end may wait for whoever reads the access log.
+const LOG_FLUSH_MAX: Duration = Duration::from_secs(5);

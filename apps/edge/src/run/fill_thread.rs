@@ -1,0 +1,97 @@
+//! The fill plane's thread: its runtime, its pools, its writer.
+
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use anyhow::{Context as _, anyhow};
+use longhold_origin::{OriginConfig, OriginPool, OriginUrl, Scheme, StagingBudget};
+use longhold_store::{Store, UringDevice, Writer};
+use longhold_telemetry::WorkerCounters;
+
+use crate::config::checked::{self, Checked};
+use crate::config::memory::STAGING_BYTES;
+use crate::fill::FillQueue;
+use crate::fill::plane::{self, Parts};
+use crate::shared::Shared;
+
+/// The running fill plane.
+pub(super) struct FillThread {
+    thread: JoinHandle<anyhow::Result<()>>,
+}
+
+impl FillThread {
+    /// Starts the thread; when it returns, the plane takes jobs.
+    pub(super) fn start(
+        config: &Checked,
+        store: &Store,
+        (queue, counters): (FillQueue, WorkerCounters),
+    ) -> anyhow::Result<Self> {
+        let origins: Vec<OriginConfig> = config.sites.iter().map(origin_config).collect();
+        let limits = Shared::of(config).limits;
+        let window_bytes = config.limits.download_window.0 as usize;
+        let object_bytes_max = config.limits.object_max.0;
+        let blocks = config.limits.staging_max as usize;
+        let row = config.server.workers;
+        let store = store.clone();
+        let (ready, readiness) = mpsc::channel();
+        let thread = super::spawn("fill".to_owned(), move || {
+            tokio_uring::start(async move {
+                let made = (|| -> anyhow::Result<Parts> {
+                    let pools: Result<Vec<OriginPool>, _> =
+                        origins.into_iter().map(OriginPool::new).collect();
+                    let device = UringDevice::with_pool(&store, blocks, STAGING_BYTES as usize)?;
+                    Ok(Parts {
+                        pools: pools.context("an origin cannot be used")?,
+                        reader: store.reader(row),
+                        writer: Writer::new(&store, device)?,
+                        budget: StagingBudget::new(blocks * STAGING_BYTES as usize),
+                        limits,
+                        window_bytes,
+                        object_bytes_max,
+                        counters,
+                    })
+                })();
+                match made {
+                    Ok(parts) => {
+                        // Whoever waits for it is gone only when the start has failed elsewhere.
+                        let _ = ready.send(Ok(()));
+                        plane::run(parts, queue).await.context("the store could not be sealed")
+                    }
+                    Err(fault) => {
+                        let _ = ready.send(Err(fault));
+                        Ok(())
+                    }
+                }
+            })
+        })?;
+        readiness.recv().map_err(|_| anyhow!("the fill thread ended before it was ready"))??;
+        Ok(Self { thread })
+    }
+
+    /// Waits until the plane has let its fetches end and sealed the store. All ports must be gone.
+    pub(super) fn join(self) -> anyhow::Result<()> {
+        super::join(self.thread, "fill")
+    }
+}
+
+fn origin_config(site: &checked::Site) -> OriginConfig {
+    let origin = &site.origin;
+    let urls = origin.urls.iter().map(|url| OriginUrl {
+        scheme: match url.scheme {
+            checked::Scheme::Http => Scheme::Http,
+            checked::Scheme::Https => Scheme::Https,
+        },
+        host: url.host.clone(),
+        port: url.port,
+    });
+    OriginConfig {
+        urls: urls.collect(),
+        ca_file: origin.ca.clone(),
+        connect_timeout_ms: origin.connect_timeout.0,
+        first_byte_timeout_ms: origin.first_byte_timeout.0,
+        between_bytes_timeout_ms: origin.between_bytes_timeout.0,
+        connections_max: origin.connections_max,
+        queue_max: origin.queue_max,
+        idle_timeout_ms: origin.idle_timeout.0,
+    }
+}

@@ -1,0 +1,72 @@
+//! What all workers read and nobody changes while the edge runs.
+
+use longhold_conn::deadline::Timeouts;
+use longhold_gateway::site::{HostPattern, SiteTable};
+use longhold_http1::Limits;
+
+use crate::config::checked::{self, Checked};
+
+/// Sites, limits and timeouts in the form in which a worker wants them.
+#[derive(Debug)]
+pub struct Shared {
+    /// Hosts to site numbers.
+    pub sites: SiteTable,
+    /// `http` or `https`: how clients reach the listeners.
+    pub scheme: &'static str,
+    /// Of heads and chunks.
+    pub limits: Limits,
+    /// Of connections.
+    pub timeouts: Timeouts,
+    /// How long a connection may rest after a request for a site, by the site's number, ms.
+    pub idle_ms: Vec<u64>,
+    /// Most body bytes handed to one send.
+    pub send_window_bytes: u64,
+    /// Most request body bytes in memory per upload.
+    pub upload_window_bytes: usize,
+    /// Most body bytes read only to be thrown away before a connection is closed instead.
+    pub drain_bytes_max: u64,
+}
+
+impl Shared {
+    /// What a config means to the workers.
+    pub fn of(config: &Checked) -> Self {
+        let limits = &config.limits;
+        let sites = config.sites.iter().map(|site| site.hosts.iter().map(pattern));
+        Self {
+            sites: SiteTable::new(sites),
+            scheme: "http",
+            limits: Limits {
+                head_bytes_max: limits.head_max.0 as usize,
+                fields_max: limits.fields_max,
+                target_bytes_max: limits.target_max.0 as usize,
+                ..Limits::default()
+            },
+            timeouts: Timeouts {
+                idle_ms: limits.idle_timeout.0,
+                head_ms: limits.head_timeout.0,
+                flow_grace_ms: limits.body_grace.0,
+                flow_rate_min: limits.body_rate_min.0,
+                ..Timeouts::default()
+            },
+            idle_ms: config.sites.iter().map(|site| site.idle_timeout.0).collect(),
+            send_window_bytes: SEND_WINDOW_BYTES,
+            upload_window_bytes: limits.upload_window.0 as usize,
+            drain_bytes_max: DRAIN_BYTES_MAX,
+        }
+    }
+}
+
+fn pattern(host: &checked::HostPattern) -> HostPattern {
+    match host {
+        checked::HostPattern::Any => HostPattern::Any,
+        checked::HostPattern::Below(suffix) => HostPattern::Suffix(suffix.clone()),
+        checked::HostPattern::Exact(name) => HostPattern::Exact(name.clone()),
+    }
+}
+
+/// One send takes at most this much of a body: large enough that its cost is the copy, small
+/// enough that a worker's other connections do not wait for longer than one.
+const SEND_WINDOW_BYTES: u64 = 1024 * 1024;
+
+/// As much of an unwanted request body is read as a new connection would cost; then it is closed.
+const DRAIN_BYTES_MAX: u64 = 256 * 1024;

@@ -1,0 +1,295 @@
+//! The worker: completions → conn → gateway → store, fill plane, transport. Start reading here.
+//!
+//! One thread, one plain loop, no lock that another holds across a system call, no file, no name
+//! lookup. It is generic over the transport, so tests drive this very code with a simulated one.
+//!
+//! ```text
+//!            ┌ Accepted ─► slot ─► park
+//! wait() ──► ├ Readable ─► borrow a buffer ─► receive
+//!            ├ Received ─► conn ─► Request ─► gateway ─► store ──► deliver ─► send
+//!            │                                    └────► fill plane ─► (event) ─► send
+//!            ├ Sent ─────► rest of the body, or the end of the exchange ─► next head, or park
+//!            ├ Closed ───► slot is free
+//!            └ Woken ────► events of the fill plane, stop
+//! ```
+//!
+//! # Invariants
+//! - **ED-1** A parked connection holds nothing but its slot: no buffer, no [`active::Active`].
+//! - **ED-2** A completion of an older generation gives its buffer or payload back and changes
+//!   nothing else.
+//! - **ED-3** An event of the fill plane reaches only the exchange that asked.
+//! - **ED-4** Every connection that is not free has a deadline in the wheel or an operation whose
+//!   completion sets one.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use longhold_conn::{CloseReason, SlotTable, State, Wheel};
+use longhold_store::Reader;
+use longhold_telemetry::access_log::Queue;
+use longhold_telemetry::{Counter, Gauge, WorkerCounters};
+use longhold_transport::{Buffer, Completion, IoFault, Now, Token, Transport, TransportError};
+
+use crate::fill::FillPort;
+use crate::inbox::{Event, ExchangeId, Inbox};
+use crate::outgoing::Outgoing;
+use crate::shared::Shared;
+use crate::signals::{Stage, Stop};
+
+mod active;
+mod close;
+mod deadlines;
+mod events;
+mod exchange;
+mod input;
+mod output;
+
+use active::Actives;
+
+/// What a worker is made of besides its transport.
+pub struct Setup {
+    /// One slot for each number that the transport gives out.
+    pub slots: Arc<SlotTable>,
+    /// This thread's view of the store.
+    pub store: Reader,
+    /// Sites, limits and timeouts.
+    pub shared: Arc<Shared>,
+    /// The way to the fill plane.
+    pub fills: FillPort,
+    /// The way back.
+    pub inbox: Arc<Inbox>,
+    /// This thread's counters.
+    pub counters: WorkerCounters,
+    /// This thread's access log queue, if there is a log.
+    pub log: Option<Queue>,
+    /// Whether and how to stop.
+    pub stop: Stop,
+}
+
+/// One front thread's state.
+pub struct Worker<T: Transport<Payload = Outgoing>> {
+    io: T,
+    slots: Arc<SlotTable>,
+    store: Reader,
+    shared: Arc<Shared>,
+    fills: FillPort,
+    inbox: Arc<Inbox>,
+    counters: WorkerCounters,
+    log: Option<Queue>,
+    stop: Stop,
+    actives: Actives,
+    wheel: Wheel,
+    /// Woken connections for which there was no buffer, oldest first; at most one per slot.
+    starved: VecDeque<Token>,
+    now: Now,
+    draining: bool,
+    open_count: u32,
+    scratch: Scratch,
+}
+
+/// Memory that is used within one step and kept only for its capacity.
+#[derive(Default)]
+struct Scratch {
+    key: Vec<u8>,
+    head: Vec<u8>,
+    expired: Vec<u32>,
+    events: Vec<(ExchangeId, Event)>,
+}
+
+impl<T: Transport<Payload = Outgoing>> Worker<T> {
+    /// A worker over `io`, which may already listen.
+    pub fn new(io: T, setup: Setup) -> Self {
+        let now = io.now();
+        Self {
+            io,
+            slots: setup.slots,
+            store: setup.store,
+            shared: setup.shared,
+            fills: setup.fills,
+            inbox: setup.inbox,
+            counters: setup.counters,
+            log: setup.log,
+            stop: setup.stop,
+            actives: Actives::default(),
+            wheel: Wheel::new(now.monotonic_us / 1000),
+            starved: VecDeque::new(),
+            now,
+            draining: false,
+            open_count: 0,
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Works until the stop is complete: all connections closed after a first signal, or at once
+    /// after a second.
+    ///
+    /// # Errors
+    /// [`TransportError`] when the transport cannot go on at all.
+    pub fn run(&mut self) -> Result<(), TransportError> {
+        let mut completions = Vec::with_capacity(COMPLETIONS_CAPACITY);
+        loop {
+            match self.stop.state() {
+                Stage::Running => {}
+                Stage::Draining => self.drain(),
+                Stage::Now => return Ok(()),
+            }
+            if self.draining && self.open_count == 0 {
+                return Ok(());
+            }
+            self.turn(&mut completions)?;
+        }
+    }
+
+    /// One turn of the loop.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn turn(
+        &mut self,
+        completions: &mut Vec<Completion<Outgoing>>,
+    ) -> Result<(), TransportError> {
+        let until_us = self.wheel.next_deadline_ms().map(|ms| ms * 1000);
+        self.io.wait(until_us, completions)?;
+        self.now = self.io.now();
+        for completion in completions.drain(..) {
+            self.dispatch(completion);
+        }
+        self.expire();
+        self.feed_starved();
+        Ok(())
+    }
+
+    fn dispatch(&mut self, completion: Completion<Outgoing>) {
+        match completion {
+            Completion::Accepted { listener, slot, peer } => {
+                let Some(cell) = self.slots.get(slot) else { return };
+                // The transport gives a number out again only after `Closed`, which frees its slot.
+                if cell.open(peer, listener.0, self.now_ms()).is_err() {
+                    return;
+                }
+                let token = Token { slot, generation: cell.generation() };
+                self.open_count += 1;
+                self.counters.add(Counter::ConnectionsAccepted, 1);
+                self.counters.raise(Gauge::ConnectionsActive, 1);
+                self.wheel.schedule(&self.slots, slot, self.idle_deadline_ms(slot));
+                self.park(token);
+            }
+            Completion::AcceptFailed { listener: _, error } => {
+                self.counters.add(close::refused_counter(error), 1);
+            }
+            Completion::Readable { token } => self.wake(token),
+            Completion::Received { token, buffer, result } => {
+                self.on_received(token, buffer, result);
+            }
+            Completion::Sent { token, payload, result } => self.on_sent(token, payload, result),
+            Completion::ShutDown { token } => self.on_shut_down(token),
+            Completion::Closed { token } => self.on_closed(token),
+            Completion::Woken => self.take_events(),
+            // The edge's front opens no connections and cancels no parks by themselves.
+            Completion::Connected { .. } | Completion::Unparked { .. } => {}
+        }
+    }
+
+    /// A parked connection speaks: it becomes active as soon as there is a buffer.
+    fn wake(&mut self, token: Token) {
+        let Some(slot) = self.slots.get(token.slot) else { return };
+        let current = slot.generation() == token.generation;
+        // Closing from outside may have come first; then the close goes on and this wake is void.
+        if !current || slot.move_state(State::Parked, State::Active).is_err() {
+            return;
+        }
+        self.counters.lower(Gauge::ConnectionsParked, 1);
+        self.counters.raise(Gauge::ConnectionsActive, 1);
+        match self.io.buffer() {
+            Some(buffer) => self.activate(token, buffer),
+            None => {
+                self.counters.add(Counter::BuffersExhausted, 1);
+                self.starved.push_back(token);
+            }
+        }
+    }
+
+    fn activate(&mut self, token: Token, buffer: Buffer) {
+        let index = self.actives.open(token);
+        if let Some(slot) = self.slots.get(token.slot) {
+            slot.set_active(Some(index));
+            slot.touch(self.now_ms());
+        }
+        if let Some(active) = self.actives.get_mut(index) {
+            active.receiving = true;
+        }
+        self.io.receive(token, buffer);
+    }
+
+    /// Gives buffers that came back to connections that waited for one.
+    fn feed_starved(&mut self) {
+        while let Some(token) = self.starved.front().copied() {
+            if !self.is_live(token) {
+                self.starved.pop_front();
+                continue;
+            }
+            let Some(buffer) = self.io.buffer() else { return };
+            self.starved.pop_front();
+            self.activate(token, buffer);
+        }
+    }
+
+    /// Rests the connection: everything lent goes back (ED-1).
+    fn park(&mut self, token: Token) {
+        let Some(slot) = self.slots.get(token.slot) else { return };
+        if let Some(index) = slot.active() {
+            slot.set_active(None);
+            if let Some(buffer) = self.actives.close(index).and_then(|rest| rest.input) {
+                self.io.recycle(buffer);
+            }
+        }
+        if self.draining {
+            self.close(token, CloseReason::Drained);
+            return;
+        }
+        slot.touch(self.now_ms());
+        if slot.move_state(State::Active, State::Parked).is_ok() {
+            self.counters.lower(Gauge::ConnectionsActive, 1);
+            self.counters.raise(Gauge::ConnectionsParked, 1);
+            self.io.park(token);
+        } else {
+            // Somebody outside asked for the close while the connection was active.
+            self.close(token, CloseReason::Overload);
+        }
+    }
+
+    /// The slot is of this generation and not on its way out.
+    fn is_live(&self, token: Token) -> bool {
+        self.slots.get(token.slot).is_some_and(|slot| {
+            slot.generation() == token.generation
+                && matches!(slot.state(), State::Active | State::Parked)
+        })
+    }
+
+    /// The active record of a live connection (ED-2).
+    fn active_of(&self, token: Token) -> Option<u32> {
+        self.is_live(token).then(|| self.slots.get(token.slot)?.active()).flatten()
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.now.monotonic_us / 1000
+    }
+
+    fn drop_buffer(&mut self, buffer: Option<Buffer>) {
+        if let Some(buffer) = buffer {
+            self.io.recycle(buffer);
+        }
+    }
+
+    /// The transport, for tests that play its other side.
+    pub fn transport(&mut self) -> &mut T {
+        &mut self.io
+    }
+}
+
+/// Whether a fault is the peer's going away rather than ours.
+fn is_peer_fault(fault: IoFault) -> bool {
+    matches!(fault, IoFault::Reset | IoFault::BrokenPipe | IoFault::TimedOut)
+}
+
+const COMPLETIONS_CAPACITY: usize = 1024;

@@ -1,0 +1,171 @@
+//! What a connection borrows while bytes move, and the slab that lends it.
+
+use std::sync::Arc;
+
+use longhold_conn::Downstream;
+use longhold_conn::deadline::Flow;
+use longhold_gateway::outcome::Outcome;
+use longhold_origin::{DownloadReader, Upload};
+use longhold_store::{Extent, Record};
+use longhold_transport::{Buffer, Token};
+
+use super::exchange::Held;
+use crate::outgoing::Outgoing;
+
+/// One active connection.
+pub(super) struct Active {
+    pub(super) token: Token,
+    pub(super) conn: Downstream,
+    /// Received bytes not yet consumed; `None` while a receive is in flight or nothing is there.
+    pub(super) input: Option<Buffer>,
+    pub(super) receiving: bool,
+    pub(super) sending: bool,
+    /// A response that waits for the interim response in flight.
+    pub(super) queued: Option<Outgoing>,
+    pub(super) phase: Phase,
+    pub(super) body: Body,
+    /// Set from the moment an exchange waits for the fill plane until it ends.
+    pub(super) held: Option<Box<Held>>,
+    pub(super) upload: Option<Arc<Upload>>,
+    /// Counts the exchanges of this connection since it woke.
+    pub(super) serial: u32,
+    pub(super) outcome: Outcome,
+    /// Since when a head is incomplete, ms.
+    pub(super) head_since_ms: Option<u64>,
+    /// The request's body, while it is due.
+    pub(super) rx_flow: Option<Flow>,
+    /// The send in flight.
+    pub(super) tx_flow: Flow,
+    /// Since when the connection lingers, ms.
+    pub(super) linger_since_ms: u64,
+    /// Body bytes read only to be thrown away.
+    pub(super) drained_bytes: u64,
+    pub(super) draft: Draft,
+}
+
+/// Where the exchange stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// No exchange; a head is awaited, or an undrained body.
+    Reading,
+    /// The fill plane has been asked.
+    AwaitsFill,
+    /// The response is on its way.
+    Responding,
+    /// Our half is closed; the peer's rest is read and thrown away, so that it reads our answer.
+    Lingering,
+}
+
+/// Where the rest of the body comes from.
+pub(super) enum Body {
+    /// Nothing more to send.
+    Done,
+    /// `at..end` of a stored response.
+    Stored { record: Record, at: u64, end: u64 },
+    /// A growing body of the fill plane; framed in chunks when its length is not known.
+    Growing { reader: DownloadReader<Extent>, chunked: bool },
+}
+
+/// What the access log and the counters need of a request until its exchange ends.
+#[derive(Default)]
+pub(super) struct Draft {
+    text: Vec<u8>,
+    ends: [u32; DRAFT_PARTS],
+    pub(super) is_open: bool,
+    pub(super) is_http10: bool,
+    pub(super) started_us: u64,
+    pub(super) received_bytes: u64,
+    pub(super) sent_bytes: u64,
+}
+
+impl Draft {
+    /// Starts the draft of a request; `parts` are method, target, host, referer, user agent.
+    pub(super) fn open(&mut self, parts: [&[u8]; DRAFT_PARTS], started_us: u64) {
+        self.text.clear();
+        for (part, end) in parts.into_iter().zip(&mut self.ends) {
+            self.text.extend_from_slice(part);
+            *end = self.text.len() as u32;
+        }
+        self.is_open = true;
+        self.started_us = started_us;
+        self.received_bytes = 0;
+        self.sent_bytes = 0;
+    }
+
+    pub(super) fn part(&self, part: usize) -> &[u8] {
+        let start = part.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
+        &self.text[start..self.ends[part] as usize]
+    }
+}
+
+/// Method, target, host, referer, user agent.
+pub(super) const DRAFT_PARTS: usize = 5;
+
+/// All active connections of a worker; places are reused, so that a warm worker allocates nothing.
+#[derive(Default)]
+pub(super) struct Actives {
+    places: Vec<Option<Active>>,
+    free: Vec<u32>,
+    /// Drafts of places not in use, kept for their capacity.
+    drafts: Vec<Draft>,
+}
+
+impl Actives {
+    /// Lends a place to a connection that woke. Bounded by the worker's slots.
+    pub(super) fn open(&mut self, token: Token) -> u32 {
+        let active = Active {
+            token,
+            conn: Downstream::new(),
+            input: None,
+            receiving: false,
+            sending: false,
+            queued: None,
+            phase: Phase::Reading,
+            body: Body::Done,
+            held: None,
+            upload: None,
+            serial: 0,
+            outcome: Outcome::local(0),
+            head_since_ms: None,
+            rx_flow: None,
+            tx_flow: Flow::default(),
+            linger_since_ms: 0,
+            drained_bytes: 0,
+            draft: self.drafts.pop().unwrap_or_default(),
+        };
+        match self.free.pop() {
+            Some(index) => {
+                self.places[index as usize] = Some(active);
+                index
+            }
+            None => {
+                self.places.push(Some(active));
+                (self.places.len() - 1) as u32
+            }
+        }
+    }
+
+    /// Takes the place back; the caller gives buffers back to the pool.
+    pub(super) fn close(&mut self, index: u32) -> Option<Active> {
+        let mut active = self.places.get_mut(index as usize)?.take()?;
+        self.free.push(index);
+        let mut draft = std::mem::take(&mut active.draft);
+        draft.is_open = false;
+        self.drafts.push(draft);
+        Some(active)
+    }
+
+    pub(super) fn get(&self, index: u32) -> Option<&Active> {
+        self.places.get(index as usize)?.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Active> {
+        self.places.get_mut(index as usize)?.as_mut()
+    }
+
+    /// Places in use, by index.
+    pub(super) fn indices(&self) -> impl Iterator<Item = u32> + '_ {
+        let used = self.places.iter().enumerate().filter(|(_, place)| place.is_some());
+        used.map(|(index, _)| index as u32)
+    }
+}

@@ -1,0 +1,290 @@
+//! News from the fill plane, brought to the exchange that waits for it (ED-3).
+
+use std::sync::Arc;
+
+use longhold_conn::{BodyLength, CloseReason};
+use longhold_gateway::outcome::{CacheOutcome, Outcome};
+use longhold_gateway::reject::Persistence;
+use longhold_gateway::relay::{self, Relay};
+use longhold_http1::{self as http1, RequestHead};
+use longhold_origin::{DownloadReader, FetchError, Next};
+use longhold_policy::reuse;
+use longhold_policy::validate::{self, Precondition, Validators};
+use longhold_store::{Extent, Record};
+use longhold_telemetry::Counter;
+use longhold_transport::Transport;
+
+use super::Worker;
+use super::active::{Body, Phase};
+use super::exchange::{Found, Held, stored_head};
+use crate::fill::{FillHead, JobKind};
+use crate::inbox::{Event, ExchangeId};
+use crate::outgoing::{Outgoing, Piece};
+
+impl<T: Transport<Payload = Outgoing>> Worker<T> {
+    /// Takes everything out of the inbox.
+    pub(super) fn take_events(&mut self) {
+        let mut events = std::mem::take(&mut self.scratch.events);
+        self.inbox.take(&mut events);
+        for (exchange, event) in events.drain(..) {
+            self.on_event(exchange, event);
+        }
+        self.scratch.events = events;
+    }
+
+    fn on_event(&mut self, exchange: ExchangeId, event: Event) {
+        let Some(index) = self.active_of(exchange.token) else { return };
+        let Some(active) = self.actives.get_mut(index) else { return };
+        if active.serial != exchange.serial {
+            return;
+        }
+        let awaits = active.phase == Phase::AwaitsFill;
+        match event {
+            Event::BodyMoved => self.pump(index),
+            Event::UploadMoved => self.on_upload_moved(index),
+            Event::Head { head, body, collapsed } if awaits => {
+                self.on_head(index, &head, body, collapsed);
+            }
+            Event::UseStored { validated, collapsed } if awaits => {
+                self.on_use_stored(index, validated, collapsed);
+            }
+            Event::AskAlone if awaits => self.ask_alone(index),
+            Event::Failed(error) if awaits => self.on_failed(index, error),
+            // The exchange answered by itself in the meantime.
+            Event::Head { .. } | Event::UseStored { .. } | Event::AskAlone | Event::Failed(_) => {}
+        }
+    }
+
+    fn on_upload_moved(&mut self, index: u32) {
+        let Some(active) = self.actives.get_mut(index) else { return };
+        if active.upload.as_ref().is_some_and(|upload| upload.is_abandoned()) {
+            // Nobody wants the rest: it is read and thrown away, within the bound.
+            active.upload = None;
+        }
+        self.advance(index);
+    }
+
+    /// The origin answered.
+    fn on_head(
+        &mut self,
+        index: u32,
+        head: &Arc<FillHead>,
+        body: DownloadReader<Extent>,
+        collapsed: bool,
+    ) {
+        let Some(held) = self.take_held(index) else { return };
+        let can_be_spared = matches!(head.status, 500 | 502 | 503 | 504);
+        if can_be_spared && self.serve_stale(index, &held) {
+            return;
+        }
+        let limits = self.shared.limits;
+        let bytes = Arc::clone(&held.head);
+        let Ok(Some(request)) = http1::parse_request(&bytes, &limits) else {
+            return self.answer(index, 500, "the request was lost inside the edge", None);
+        };
+        let outcome = Outcome {
+            status: head.status,
+            cache: Some(CacheOutcome::Fwd(held.fwd)),
+            stored: head.stored && !collapsed,
+            collapsed,
+        };
+        self.relay(index, head, (&request, held), body, outcome);
+    }
+
+    fn relay(
+        &mut self,
+        index: u32,
+        head: &FillHead,
+        (request, held): (&RequestHead<'_>, Box<Held>),
+        mut body: DownloadReader<Extent>,
+        mut outcome: Outcome,
+    ) {
+        // The client's conditions stayed here while the cache was filled (RFC 9111 section 4.3.1).
+        let known = validators(head);
+        let withheld = !held.passes && held.facts.is_conditional;
+        if withheld
+            && validate::evaluate(request.method, &request.fields, &known, head.status)
+                == Precondition::NotModified
+        {
+            outcome.status = 304;
+        }
+        let length = length_of(outcome.status, held.facts.is_head, head);
+        let mut first = Next::Pending;
+        if !held.facts.is_head && !matches!(length, BodyLength::None | BodyLength::Known(0)) {
+            // What is already there goes out with the head.
+            first = body.next(self.shared.send_window_bytes as usize);
+        }
+        let piece = match first {
+            Next::Bytes(bytes) => Piece::Staged(bytes),
+            Next::Extent { extent, range } => match self.store.extent(&extent, range) {
+                Some(slice) => Piece::Stored(slice),
+                None => return self.fail(index, held, FetchError::Truncated),
+            },
+            Next::Failed(error) => return self.fail(index, held, error),
+            Next::Pending | Next::End => Piece::None,
+        };
+        let Some(active) = self.actives.get_mut(index) else { return };
+        let plan = active.conn.start_response(outcome.status, length);
+        active.outcome = outcome;
+        let fields: Vec<(&str, &[u8])> =
+            head.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+        let mut out = std::mem::take(&mut self.scratch.head);
+        out.clear();
+        let relay = Relay {
+            status: outcome.status,
+            fields: &fields,
+            via_version: head.via_version,
+            framing: plan.framing,
+            outcome,
+            ttl_s: head.ttl_s,
+            detail: head.detail,
+            persistence: Persistence { close: plan.close, keep_alive: plan.keep_alive_field },
+            now_ms: self.now.unix_ms,
+        };
+        relay::write_head(&mut out, &relay);
+        active.body = if plan.send_body && length != BodyLength::Known(0) {
+            let chunked = plan.framing == http1::BodyFraming::Chunked;
+            Body::Growing { reader: body, chunked }
+        } else {
+            Body::Done
+        };
+        self.send_head(index, &out, piece);
+        self.scratch.head = out;
+    }
+
+    /// The store has it now.
+    fn on_use_stored(&mut self, index: u32, validated: bool, collapsed: bool) {
+        let Some(held) = self.take_held(index) else { return };
+        let limits = self.shared.limits;
+        let head = Arc::clone(&held.head);
+        let Ok(Some(request)) = http1::parse_request(&head, &limits) else {
+            return self.answer(index, 500, "the request was lost inside the edge", None);
+        };
+        let mut key = held.key.clone();
+        if let Found::Response(record) = self.find(&mut key, &request.fields) {
+            let fresh = validated || self.is_fresh(&record, &held);
+            let cache = if held.asked > 0 && (validated || collapsed) {
+                CacheOutcome::Fwd(held.fwd)
+            } else {
+                CacheOutcome::Hit
+            };
+            let outcome = Outcome { status: 0, cache: Some(cache), stored: false, collapsed };
+            let facts = held.facts;
+            if fresh
+                && self.deliver(index, record, request.method, (&request.fields, &facts), outcome)
+            {
+                return;
+            }
+        }
+        // Gone again (reclaimed, displaced, purged) between the news and the look.
+        self.ask_again(index, held);
+    }
+
+    fn is_fresh(&self, record: &Record, held: &Held) -> bool {
+        let Some(stored) = stored_head(record) else { return false };
+        match reuse::decide(&held.facts.directives, &stored.meta, self.now.unix_ms) {
+            reuse::Decision::Fresh
+            | reuse::Decision::StaleAllowed
+            | reuse::Decision::StaleWhileRevalidate => true,
+            reuse::Decision::Validate(_)
+            | reuse::Decision::Forward(_)
+            | reuse::Decision::GatewayTimeout => false,
+        }
+    }
+
+    fn ask_alone(&mut self, index: u32) {
+        if let Some(held) = self.take_held(index) {
+            self.ask_again(index, held);
+        }
+    }
+
+    /// Asks once more, now for itself alone; the tries of one exchange are bounded.
+    fn ask_again(&mut self, index: u32, held: Box<Held>) {
+        if held.asked < ASKED_MAX {
+            self.ask(index, held, JobKind::Fill { share: false });
+        } else {
+            self.answer(index, 503, "the cache changed too often under this request", Some(1));
+        }
+    }
+
+    /// No response from the origin: a stale one where the rules allow it, or the error.
+    fn on_failed(&mut self, index: u32, error: FetchError) {
+        if let Some(held) = self.take_held(index) {
+            self.fail(index, held, error);
+        }
+    }
+
+    fn fail(&mut self, index: u32, held: Box<Held>, error: FetchError) {
+        if self.serve_stale(index, &held) {
+            return;
+        }
+        let cause = error.to_string();
+        let retry_after_s = (error.status() == 503).then_some(1);
+        self.answer(index, error.status(), &cause, retry_after_s);
+        if let Some(active) = self.actives.get_mut(index) {
+            active.outcome.cache = Some(CacheOutcome::Fwd(held.fwd));
+        }
+    }
+
+    /// Serves a stale stored response after a failure (RFC 5861 section 4, RFC 9111 section 4.2.4).
+    fn serve_stale(&mut self, index: u32, held: &Held) -> bool {
+        if held.passes {
+            return false;
+        }
+        let limits = self.shared.limits;
+        let Ok(Some(request)) = http1::parse_request(&held.head, &limits) else { return false };
+        let mut key = held.key.clone();
+        let Found::Response(record) = self.find(&mut key, &request.fields) else { return false };
+        let directives = &held.facts.directives;
+        let now_ms = self.now.unix_ms;
+        let may_serve = stored_head(&record)
+            .is_some_and(|stored| reuse::may_serve_on_error(directives, &stored.meta, now_ms));
+        if !may_serve {
+            return false;
+        }
+        let outcome = Outcome {
+            status: 0,
+            cache: Some(CacheOutcome::Fwd(held.fwd)),
+            stored: false,
+            collapsed: false,
+        };
+        let facts = held.facts;
+        let served =
+            self.deliver(index, record, request.method, (&request.fields, &facts), outcome);
+        if served {
+            self.counters.add(Counter::RequestsStaleIfError, 1);
+        }
+        served
+    }
+
+    fn take_held(&mut self, index: u32) -> Option<Box<Held>> {
+        let active = self.actives.get_mut(index)?;
+        let token = active.token;
+        let held = active.held.take();
+        if held.is_none() {
+            self.close(token, CloseReason::IoFault);
+        }
+        held
+    }
+}
+
+fn validators(head: &FillHead) -> Validators<'_> {
+    let value = |name: &str| {
+        let found = head.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_slice())
+    };
+    Validators { etag: value("etag"), last_modified: value("last-modified"), date_s: None }
+}
+
+/// The length of a relayed body, as the head will tell it.
+fn length_of(status: u16, is_head: bool, head: &FillHead) -> BodyLength {
+    let length = if is_head { head.declared_len } else { head.body_len };
+    match (status, length) {
+        (304, _) => BodyLength::None,
+        (_, Some(length)) => BodyLength::Known(length),
+        (_, None) => BodyLength::Unknown,
+    }
+}
+
+/// Asking: once with others, and a few times alone.
+const ASKED_MAX: u8 = 4;

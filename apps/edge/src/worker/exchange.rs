@@ -1,0 +1,400 @@
+//! From a request's head to what answers it: the store, the fill plane, or the edge itself.
+
+use std::sync::Arc;
+
+use longhold_conn::BodyLength;
+use longhold_gateway::deliver::{self, Delivery, Shape};
+use longhold_gateway::lookup::{self, Verdict};
+use longhold_gateway::outcome::{CacheOutcome, Fwd, Outcome};
+use longhold_gateway::plan::{self, Facts, Plan};
+use longhold_gateway::reject::{self, Answer, Persistence};
+use longhold_gateway::stored::{self, RecordHead, StoredHead};
+use longhold_gateway::{Field, key};
+use longhold_http1::{BodyFraming, RequestHead, Version};
+use longhold_origin::Upload;
+use longhold_store::Record;
+use longhold_telemetry::Counter;
+use longhold_transport::Transport;
+
+use super::Worker;
+use super::active::{Body, Phase};
+use crate::fill::{FillJob, JobKind, ReplyTo};
+use crate::inbox::{Event, ExchangeId};
+use crate::outgoing::{Outgoing, Piece};
+
+/// What an exchange keeps while it waits for the fill plane.
+pub(super) struct Held {
+    /// Primary key; empty when the request has none.
+    pub(super) key: Vec<u8>,
+    /// The request's head, to be parsed again when the answer is here.
+    pub(super) head: Arc<[u8]>,
+    pub(super) facts: Facts,
+    pub(super) fwd: Fwd,
+    pub(super) site: usize,
+    /// It is forwarded as it is: nothing stored answers it.
+    pub(super) passes: bool,
+    /// How often the fill plane has been asked for this exchange.
+    pub(super) asked: u8,
+}
+
+/// What a lookup found.
+pub(super) enum Found {
+    /// A response; its record head decodes.
+    Response(Record),
+    /// Nothing, and RFC 9211's word for it.
+    Nothing(Fwd),
+}
+
+impl<T: Transport<Payload = Outgoing>> Worker<T> {
+    /// A whole head has arrived. `raw` starts with it.
+    pub(super) fn on_request(&mut self, index: u32, head: &RequestHead<'_>, raw: &[u8]) {
+        self.open_exchange(index, head);
+        let (plan, facts) = plan::plan(head);
+        if let Plan::Reject(status) = plan {
+            return self.answer(index, status, "this method is not offered here", None);
+        }
+        if plan == Plan::AnswerOptions {
+            return self.answer(index, 204, "", None);
+        }
+        let Some(site) = self.shared.sites.find(head.target.authority) else {
+            return self.answer(index, 421, "no site is configured for this host", None);
+        };
+        match plan {
+            Plan::Lookup => self.look_up(index, head, (facts, site), raw),
+            Plan::Pass(fwd) => self.pass(index, head, (facts, site, fwd), raw),
+            Plan::AnswerOptions | Plan::Reject(_) => {}
+        }
+    }
+
+    fn open_exchange(&mut self, index: u32, head: &RequestHead<'_>) {
+        let started_us = self.now.monotonic_us;
+        let logged = self.log.is_some();
+        let Some(active) = self.actives.get_mut(index) else { return };
+        if let Some(slot) = self.slots.get(active.token.slot) {
+            active.serial = slot.add_request();
+        }
+        active.outcome = Outcome::local(0);
+        active.draft.is_http10 = head.version == Version::Http10;
+        let mut parts: [&[u8]; 5] = [&[]; 5];
+        if logged {
+            parts = [
+                head.method.as_bytes(),
+                head.target.raw.as_bytes(),
+                head.target.authority.as_bytes(),
+                field(&head.fields, "referer"),
+                field(&head.fields, "user-agent"),
+            ];
+        }
+        active.draft.open(parts, started_us);
+        active.draft.received_bytes = head.head_bytes as u64;
+    }
+
+    fn look_up(
+        &mut self,
+        index: u32,
+        head: &RequestHead<'_>,
+        (facts, site): (Facts, usize),
+        raw: &[u8],
+    ) {
+        let mut key = std::mem::take(&mut self.scratch.key);
+        let now_ms = self.now.unix_ms;
+        let verdict = if key::write_primary(&mut key, self.shared.scheme, &head.target).is_ok() {
+            let found = self.find(&mut key, &head.fields);
+            let stored = match &found {
+                Found::Response(record) => stored_head(record),
+                Found::Nothing(_) => None,
+            };
+            let missed = match &found {
+                Found::Response(_) => Fwd::Miss,
+                Found::Nothing(fwd) => *fwd,
+            };
+            match (lookup::judge(&facts, stored.as_ref(), missed, now_ms), found) {
+                (Verdict::Serve { revalidate }, Found::Response(record)) => {
+                    if self.deliver(index, record, head.method, (&head.fields, &facts), hit()) {
+                        if revalidate {
+                            self.counters.add(Counter::RequestsStaleWhileRevalidate, 1);
+                            self.revalidate(index, &key, (head, raw), site);
+                        }
+                        self.scratch.key = key;
+                        return;
+                    }
+                    // The record failed its checks: it is no answer.
+                    Verdict::Fetch { fwd: Fwd::Miss, validate: false, share: true }
+                }
+                (verdict, _) => verdict,
+            }
+        } else {
+            key.clear();
+            Verdict::Fetch { fwd: Fwd::Bypass, validate: false, share: false }
+        };
+        match verdict {
+            Verdict::GatewayTimeout => {
+                let cause = "only-if-cached: nothing suitable is stored";
+                self.answer(index, 504, cause, None);
+            }
+            Verdict::Fetch { fwd, validate, share } => {
+                // A part or a head alone cannot fill the cache: it passes through as asked.
+                let passes = facts.is_head || (facts.is_ranged && !validate) || key.is_empty();
+                let held = Held {
+                    key: key.clone(),
+                    head: Arc::from(raw.get(..head.head_bytes).unwrap_or(raw)),
+                    facts,
+                    fwd,
+                    site,
+                    passes,
+                    asked: 0,
+                };
+                let kind = if passes {
+                    JobKind::Pass { upload: None, length: None }
+                } else {
+                    JobKind::Fill { share }
+                };
+                self.ask(index, Box::new(held), kind);
+            }
+            Verdict::Serve { .. } => {}
+        }
+        self.scratch.key = key;
+    }
+
+    /// Looks `key` (the primary key) up, and the variant that the request selects. Leaves `key` as
+    /// it was.
+    pub(super) fn find(&mut self, key: &mut Vec<u8>, request: &[Field<'_>]) -> Found {
+        let Some(record) = self.store.lookup(key) else {
+            self.counters.add(Counter::StoreMisses, 1);
+            return Found::Nothing(Fwd::UriMiss);
+        };
+        let primary_len = key.len();
+        let found = match stored::decode(record.head()) {
+            Some(RecordHead::Response(_)) => Found::Response(record),
+            Some(RecordHead::Vary(base)) => {
+                key::append_variant(key, base.id, base.nominated, request);
+                match self.store.lookup(key) {
+                    Some(variant) => Found::Response(variant),
+                    None => Found::Nothing(Fwd::VaryMiss),
+                }
+            }
+            None => Found::Nothing(Fwd::UriMiss),
+        };
+        key.truncate(primary_len);
+        let counter = match &found {
+            Found::Response(_) => Counter::StoreHits,
+            Found::Nothing(_) => Counter::StoreMisses,
+        };
+        self.counters.add(counter, 1);
+        found
+    }
+
+    /// Sends a stored response in the form that the request asks for. False, with nothing sent,
+    /// when the record does not hold what it promises.
+    pub(super) fn deliver(
+        &mut self,
+        index: u32,
+        record: Record,
+        method: &str,
+        (request, facts): (&[Field<'_>], &Facts),
+        outcome: Outcome,
+    ) -> bool {
+        let Some(RecordHead::Response(stored)) = stored::decode(record.head()) else {
+            return false;
+        };
+        let body_len = record.body_len();
+        let shape = if facts.is_conditional || facts.is_ranged {
+            deliver::shape(method, request, &stored, body_len)
+        } else {
+            Shape::Whole
+        };
+        let status = shape.status(stored.meta.status);
+        let body = shape.body(body_len);
+        let window_end = body.end.min(body.start + self.shared.send_window_bytes);
+        let sends_body = !facts.is_head && !body.is_empty();
+        let piece = if sends_body {
+            match record.body(body.start..window_end) {
+                Ok(slice) => Piece::Stored(slice),
+                Err(_) => {
+                    self.counters.add(Counter::StoreReadErrors, 1);
+                    return false;
+                }
+            }
+        } else {
+            Piece::None
+        };
+        let Some(active) = self.actives.get_mut(index) else { return true };
+        let length = if shape == Shape::NotModified {
+            BodyLength::None
+        } else {
+            BodyLength::Known(body.end - body.start)
+        };
+        let plan = active.conn.start_response(status, length);
+        active.outcome = Outcome { status, ..outcome };
+        let mut head = std::mem::take(&mut self.scratch.head);
+        head.clear();
+        let delivery = Delivery {
+            stored: &stored,
+            body_len,
+            shape: &shape,
+            outcome: active.outcome,
+            persistence: Persistence { close: plan.close, keep_alive: plan.keep_alive_field },
+            now_ms: self.now.unix_ms,
+        };
+        deliver::write_head(&mut head, &delivery);
+        active.body = if sends_body && window_end < body.end {
+            Body::Stored { record, at: window_end, end: body.end }
+        } else {
+            Body::Done
+        };
+        self.send_head(index, &head, piece);
+        self.scratch.head = head;
+        true
+    }
+
+    /// Forwards a request as it is, body and all.
+    fn pass(
+        &mut self,
+        index: u32,
+        head: &RequestHead<'_>,
+        (facts, site, fwd): (Facts, usize, Fwd),
+        raw: &[u8],
+    ) {
+        let mut primary = Vec::new();
+        // Without a key nothing is invalidated, and nothing could have been stored.
+        let _ = key::write_primary(&mut primary, self.shared.scheme, &head.target);
+        let held = Held {
+            key: primary,
+            head: Arc::from(raw.get(..head.head_bytes).unwrap_or(raw)),
+            facts,
+            fwd,
+            site,
+            passes: true,
+            asked: 0,
+        };
+        let length = match head.framing {
+            BodyFraming::None => Some(0),
+            BodyFraming::Length(length) => Some(length),
+            BodyFraming::Chunked | BodyFraming::UntilClose => None,
+        };
+        let upload = plan::has_content(head.framing).then(|| {
+            let reply = self.reply_to(index);
+            let moved = Arc::new(move || {
+                if let Some(reply) = &reply {
+                    reply.post(Event::UploadMoved);
+                }
+            });
+            Arc::new(Upload::new(self.shared.upload_window_bytes, moved))
+        });
+        if let Some(active) = self.actives.get_mut(index) {
+            active.upload = upload.clone();
+        }
+        self.ask(index, Box::new(held), JobKind::Pass { upload, length });
+        // RFC 9110 section 10.1.1: the body is wanted, so say so at once.
+        let expects = self.actives.get_mut(index).is_some_and(|active| active.conn.interim());
+        if expects {
+            self.send(index, Outgoing::new(None, Piece::None).with_suffix(CONTINUE));
+        }
+    }
+
+    /// Asks the fill plane; over its bound the client is told when to come back.
+    pub(super) fn ask(&mut self, index: u32, mut held: Box<Held>, kind: JobKind) {
+        let Some(reply) = self.reply_to(index) else { return };
+        let Some(active) = self.actives.get_mut(index) else { return };
+        let Some(slot) = self.slots.get(active.token.slot) else { return };
+        held.asked += 1;
+        let job = FillJob {
+            kind,
+            key: held.key.clone(),
+            head: Arc::clone(&held.head),
+            site: held.site,
+            peer: slot.peer(),
+            scheme: self.shared.scheme,
+            reply: Some(reply),
+        };
+        active.held = Some(held);
+        active.phase = Phase::AwaitsFill;
+        if self.fills.submit(job).is_err() {
+            self.counters.add(Counter::FillRefused, 1);
+            let cause = "the edge has too many fetches waiting; try again later";
+            self.answer(index, 503, cause, Some(1));
+        }
+    }
+
+    /// One background fetch for a response that was served stale (RFC 5861 section 3). When the
+    /// fill plane is full it is left out: a later request asks again.
+    fn revalidate(
+        &mut self,
+        index: u32,
+        key: &[u8],
+        (head, raw): (&RequestHead<'_>, &[u8]),
+        site: usize,
+    ) {
+        let Some(active) = self.actives.get(index) else { return };
+        let Some(slot) = self.slots.get(active.token.slot) else { return };
+        let job = FillJob {
+            kind: JobKind::Revalidate,
+            key: Vec::from(key),
+            head: Arc::from(raw.get(..head.head_bytes).unwrap_or(raw)),
+            site,
+            peer: slot.peer(),
+            scheme: self.shared.scheme,
+            reply: None,
+        };
+        if self.fills.submit(job).is_err() {
+            self.counters.add(Counter::FillRefused, 1);
+        }
+    }
+
+    /// Answers by the edge itself and ends the exchange's interest in the fill plane.
+    pub(super) fn answer(
+        &mut self,
+        index: u32,
+        status: u16,
+        cause: &str,
+        retry_after_s: Option<u32>,
+    ) {
+        let Some(active) = self.actives.get_mut(index) else { return };
+        if let Some(upload) = active.upload.take() {
+            upload.abort();
+        }
+        active.held = None;
+        active.body = Body::Done;
+        active.outcome = Outcome::local(status);
+        let answer = Answer { status, cause, retry_after_s };
+        let length = match status {
+            204 => BodyLength::None,
+            _ => BodyLength::Known(reject::body_len(&answer)),
+        };
+        let plan = active.conn.start_response(status, length);
+        let persistence = Persistence { close: plan.close, keep_alive: plan.keep_alive_field };
+        let mut head = std::mem::take(&mut self.scratch.head);
+        head.clear();
+        reject::write(&mut head, &answer, persistence, plan.send_body, self.now.unix_ms);
+        self.send_head(index, &head, Piece::None);
+        self.scratch.head = head;
+    }
+
+    fn reply_to(&self, index: u32) -> Option<ReplyTo> {
+        let active = self.actives.get(index)?;
+        let exchange = ExchangeId { token: active.token, serial: active.serial };
+        Some(ReplyTo { inbox: Arc::clone(&self.inbox), exchange })
+    }
+}
+
+/// The outcome of a plain hit; its status comes with the shape.
+pub(super) fn hit() -> Outcome {
+    Outcome { status: 0, cache: Some(CacheOutcome::Hit), stored: false, collapsed: false }
+}
+
+/// The response of a record head.
+pub(super) fn stored_head(record: &Record) -> Option<StoredHead<'_>> {
+    match stored::decode(record.head())? {
+        RecordHead::Response(stored) => Some(stored),
+        RecordHead::Vary(_) => None,
+    }
+}
+
+fn field<'a>(fields: &[Field<'a>], name: &str) -> &'a [u8] {
+    fields
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        .map_or(&[], |(_, value)| value)
+}
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

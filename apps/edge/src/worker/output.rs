@@ -1,0 +1,282 @@
+//! Bytes that leave: heads, windows of stored bodies, growing bodies, and the end of an exchange.
+
+use longhold_conn::deadline::Flow;
+use longhold_conn::{After, CloseReason};
+use longhold_gateway::outcome::{CacheOutcome, Fwd};
+use longhold_origin::Next;
+use longhold_telemetry::access_log::Record as LogRecord;
+use longhold_telemetry::{Counter, Histogram};
+use longhold_transport::{Buffer, IoFault, Token, Transport};
+
+use super::active::{Active, Body, Phase};
+use super::{Worker, is_peer_fault};
+use crate::outgoing::{Outgoing, Piece};
+
+/// The next thing to send, or why there is nothing.
+enum Pumped {
+    Send(Outgoing),
+    /// The body's producer will tell when there is more.
+    Wait,
+    /// All is sent.
+    Finished,
+    /// The body cannot be completed: the connection must not look as if it were.
+    Broken(CloseReason),
+}
+
+impl<T: Transport<Payload = Outgoing>> Worker<T> {
+    /// Sends the head of a response together with the first piece of its body.
+    pub(super) fn send_head(&mut self, index: u32, head: &[u8], piece: Piece) {
+        let mut buffer = self
+            .io
+            .buffer()
+            .filter(|buffer| buffer.spare_len() >= head.len())
+            .unwrap_or_else(|| Buffer::with_capacity(head.len()));
+        buffer.extend_from_slice(head);
+        let outgoing = Outgoing::new(Some(buffer), piece);
+        if let Some(active) = self.actives.get_mut(index) {
+            active.phase = Phase::Responding;
+            if let Body::Growing { chunked: true, .. } = active.body {
+                return self.send(index, outgoing.as_chunk());
+            }
+        }
+        self.send(index, outgoing);
+    }
+
+    /// Hands `outgoing` to the transport, or queues it behind the interim response in flight.
+    pub(super) fn send(&mut self, index: u32, outgoing: Outgoing) {
+        let now_ms = self.now_ms();
+        let Some(active) = self.actives.get_mut(index) else { return };
+        if active.sending {
+            active.queued = Some(outgoing);
+            return;
+        }
+        active.sending = true;
+        active.tx_flow = Flow::start(now_ms);
+        self.io.send(active.token, outgoing);
+    }
+
+    pub(super) fn on_sent(
+        &mut self,
+        token: Token,
+        payload: Outgoing,
+        result: Result<usize, IoFault>,
+    ) {
+        let Some(index) = self.active_of(token) else {
+            self.drop_buffer(payload.into_buffer());
+            return;
+        };
+        let now_ms = self.now_ms();
+        let Some(active) = self.actives.get_mut(index) else { return };
+        active.sending = false;
+        match result {
+            Ok(sent) => {
+                active.tx_flow.advance(sent as u64, now_ms);
+                active.draft.sent_bytes += sent as u64;
+                self.counters.add(Counter::DownstreamSentBytes, sent as u64);
+                if payload.remaining_bytes() > 0 {
+                    active.sending = true;
+                    self.io.send(token, payload);
+                    self.schedule(index);
+                    return;
+                }
+                self.drop_buffer(payload.into_buffer());
+                self.pump(index);
+            }
+            Err(fault) => {
+                self.drop_buffer(payload.into_buffer());
+                let reason = match fault {
+                    IoFault::BadMemory => CloseReason::StoreFault,
+                    _ if is_peer_fault(fault) => CloseReason::PeerReset,
+                    _ => CloseReason::IoFault,
+                };
+                self.close(token, reason);
+            }
+        }
+    }
+
+    /// Sends what comes next, if anything can be sent now.
+    pub(super) fn pump(&mut self, index: u32) {
+        let Some(active) = self.actives.get_mut(index) else { return };
+        if active.sending {
+            return;
+        }
+        let token = active.token;
+        if let Some(outgoing) = active.queued.take() {
+            return self.send(index, outgoing);
+        }
+        match active.phase {
+            Phase::Reading | Phase::AwaitsFill | Phase::Lingering => return,
+            Phase::Responding => {}
+        }
+        match self.next_piece(index) {
+            Pumped::Send(outgoing) => {
+                self.send(index, outgoing);
+                self.schedule(index);
+            }
+            Pumped::Wait => self.schedule(index),
+            Pumped::Finished => self.finish(index),
+            Pumped::Broken(reason) => self.close(token, reason),
+        }
+    }
+
+    fn next_piece(&mut self, index: u32) -> Pumped {
+        let window_bytes = self.shared.send_window_bytes;
+        let Some(active) = self.actives.get_mut(index) else { return Pumped::Wait };
+        match &mut active.body {
+            Body::Done => Pumped::Finished,
+            Body::Stored { record, at, end } => {
+                let window_end = (*end).min(*at + window_bytes);
+                let Ok(slice) = record.body(*at..window_end) else {
+                    self.counters.add(Counter::StoreReadErrors, 1);
+                    return Pumped::Broken(CloseReason::StoreFault);
+                };
+                *at = window_end;
+                if *at == *end {
+                    active.body = Body::Done;
+                }
+                Pumped::Send(Outgoing::new(None, Piece::Stored(slice)))
+            }
+            Body::Growing { reader, chunked } => {
+                let chunked = *chunked;
+                let piece = match reader.next(window_bytes as usize) {
+                    Next::Bytes(bytes) => Piece::Staged(bytes),
+                    Next::Extent { extent, range } => match self.store.extent(&extent, range) {
+                        Some(slice) => Piece::Stored(slice),
+                        None => return Pumped::Broken(CloseReason::StoreFault),
+                    },
+                    Next::Pending => return Pumped::Wait,
+                    Next::Failed(_) => return Pumped::Broken(CloseReason::OriginFailed),
+                    Next::End => {
+                        active.body = Body::Done;
+                        if chunked {
+                            let end = Outgoing::new(None, Piece::None).with_suffix(LAST_CHUNK);
+                            return Pumped::Send(end);
+                        }
+                        return Pumped::Finished;
+                    }
+                };
+                let outgoing = Outgoing::new(None, piece);
+                Pumped::Send(if chunked { outgoing.as_chunk() } else { outgoing })
+            }
+        }
+    }
+
+    /// The response is sent to its last byte: log it, then on to the next head, or away.
+    fn finish(&mut self, index: u32) {
+        let Some(active) = self.actives.get_mut(index) else { return };
+        let token = active.token;
+        let after = active.conn.end_response();
+        active.phase = Phase::Reading;
+        active.held = None;
+        active.drained_bytes = 0;
+        if let Some(upload) = active.upload.take() {
+            upload.abort();
+        }
+        self.close_draft(
+            index,
+            match after {
+                After::Close | After::Linger => Some(CloseReason::ResponseEnded),
+                After::NextRequest | After::DrainBody => None,
+            },
+        );
+        match after {
+            After::NextRequest | After::DrainBody => self.advance(index),
+            After::Close => self.close(token, CloseReason::ResponseEnded),
+            After::Linger => self.linger(index),
+        }
+    }
+
+    /// Closes our half and reads on for a while, so that a peer that still sends gets to read the
+    /// answer before a reset wipes it out (RFC 9112 section 9.6).
+    fn linger(&mut self, index: u32) {
+        let now_ms = self.now_ms();
+        let Some(active) = self.actives.get_mut(index) else { return };
+        active.phase = Phase::Lingering;
+        active.linger_since_ms = now_ms;
+        let token = active.token;
+        self.io.shutdown(token);
+        self.schedule(index);
+    }
+
+    pub(super) fn on_shut_down(&mut self, token: Token) {
+        if let Some(index) = self.active_of(token) {
+            self.advance(index);
+        }
+    }
+
+    /// Counts the exchange and writes its log line; `close` says why the connection ends with it.
+    pub(super) fn close_draft(&mut self, index: u32, close: Option<CloseReason>) {
+        let unix_ms = self.now.unix_ms;
+        let now_us = self.now.monotonic_us;
+        let Some(active) = self.actives.get_mut(index) else { return };
+        if !active.draft.is_open {
+            return;
+        }
+        active.draft.is_open = false;
+        let duration_us = now_us.saturating_sub(active.draft.started_us);
+        let outcome = active.outcome;
+        if outcome.status > 0 {
+            self.counters.add(Counter::of_response(outcome.status), 1);
+        }
+        if let Some(cache) = outcome.cache {
+            self.counters.add(cache_counter(cache), 1);
+            let histogram = match cache {
+                CacheOutcome::Hit => Histogram::RequestHit,
+                CacheOutcome::Fwd(_) => Histogram::RequestMiss,
+            };
+            self.counters.observe(histogram, duration_us);
+        }
+        if outcome.collapsed {
+            self.counters.add(Counter::RequestsCoalesced, 1);
+        }
+        let Some(log) = &mut self.log else { return };
+        let Some(slot) = self.slots.get(active.token.slot) else { return };
+        let record = log_record(active, slot.peer(), (unix_ms, duration_us), close);
+        if !log.push(&record) {
+            self.counters.add(Counter::AccessLogDropped, 1);
+        }
+    }
+}
+
+fn log_record(
+    active: &Active,
+    peer: std::net::SocketAddr,
+    (unix_ms, duration_us): (u64, u64),
+    close: Option<CloseReason>,
+) -> LogRecord<'_> {
+    let draft = &active.draft;
+    LogRecord {
+        unix_ms,
+        peer,
+        method: draft.part(0),
+        target: draft.part(1),
+        host: draft.part(2),
+        protocol: if draft.is_http10 { "HTTP/1.0" } else { "HTTP/1.1" },
+        status: active.outcome.status,
+        received_bytes: draft.received_bytes,
+        sent_bytes: draft.sent_bytes,
+        duration_us,
+        cache: active.outcome.word(),
+        close: close.map_or("", CloseReason::name),
+        referer: draft.part(3),
+        user_agent: draft.part(4),
+    }
+}
+
+fn cache_counter(cache: CacheOutcome) -> Counter {
+    match cache {
+        CacheOutcome::Hit => Counter::RequestsHit,
+        CacheOutcome::Fwd(fwd) => match fwd {
+            Fwd::Bypass => Counter::RequestsBypass,
+            Fwd::Method => Counter::RequestsMethod,
+            Fwd::UriMiss => Counter::RequestsUriMiss,
+            Fwd::VaryMiss => Counter::RequestsVaryMiss,
+            Fwd::Miss => Counter::RequestsMiss,
+            Fwd::Request => Counter::RequestsRequest,
+            Fwd::Stale => Counter::RequestsStale,
+            Fwd::Partial => Counter::RequestsPartial,
+        },
+    }
+}
+
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";

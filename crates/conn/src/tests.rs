@@ -1,1 +1,0 @@
-//! Behaviour of the connection's parts, one file each.

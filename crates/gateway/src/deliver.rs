@@ -1,0 +1,168 @@
+//! A stored response becomes a response: whole, a part, 304, 412 or 416.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use longhold_http1::emit::HeadWriter;
+use longhold_policy::range::{self, RangeChoice};
+use longhold_policy::status::{self, CacheOutcome};
+use longhold_policy::validate::{self, Precondition};
+use longhold_policy::{date, reuse};
+
+use crate::outcome::Outcome;
+use crate::reject::{Persistence, write_persistence};
+use crate::stored::{StoredHead, field_lines};
+use crate::{CACHE_NAME, Field};
+
+/// Which form of a stored response answers a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// All of it, with its own status.
+    Whole,
+    /// 206 with one part (RFC 9110 section 15.3.7).
+    Part(Range<u64>),
+    /// 304 (RFC 9110 section 15.4.5).
+    NotModified,
+    /// 412 (RFC 9110 section 15.5.13).
+    PreconditionFailed,
+    /// 416 (RFC 9110 section 15.5.17).
+    Unsatisfiable,
+}
+
+impl Shape {
+    /// The status sent, where `stored` is the stored response's.
+    pub fn status(&self, stored: u16) -> u16 {
+        match self {
+            Self::Whole => stored,
+            Self::Part(_) => 206,
+            Self::NotModified => 304,
+            Self::PreconditionFailed => 412,
+            Self::Unsatisfiable => 416,
+        }
+    }
+
+    /// Which bytes of the body are sent to a GET, of `body_len` in all.
+    pub fn body(&self, body_len: u64) -> Range<u64> {
+        match self {
+            Self::Whole => 0..body_len,
+            Self::Part(part) => part.clone(),
+            Self::NotModified | Self::PreconditionFailed | Self::Unsatisfiable => 0..0,
+        }
+    }
+}
+
+/// Chooses the shape by conditions first, then range (RFC 9110 section 13.2.2).
+pub fn shape(method: &str, request: &[Field<'_>], stored: &StoredHead<'_>, body_len: u64) -> Shape {
+    let validators = stored.validators();
+    match validate::evaluate(method, request, &validators, stored.meta.status) {
+        Precondition::NotModified => return Shape::NotModified,
+        Precondition::Failed => return Shape::PreconditionFailed,
+        Precondition::None | Precondition::Pass => {}
+    }
+    if stored.meta.status != 200 {
+        return Shape::Whole;
+    }
+    match range::select(request, method, body_len, &validators) {
+        RangeChoice::Whole | RangeChoice::Multiple => Shape::Whole,
+        RangeChoice::Single(part) => Shape::Part(part),
+        RangeChoice::Unsatisfiable => Shape::Unsatisfiable,
+    }
+}
+
+/// What a stored response's head says beyond its fields.
+#[derive(Clone, Debug)]
+pub struct Delivery<'a> {
+    /// The stored response.
+    pub stored: &'a StoredHead<'a>,
+    /// Bytes of its whole body.
+    pub body_len: u64,
+    /// The chosen form.
+    pub shape: &'a Shape,
+    /// For `Cache-Status`.
+    pub outcome: Outcome,
+    /// How the connection goes on.
+    pub persistence: Persistence,
+    /// Unix time, ms.
+    pub now_ms: u64,
+}
+
+/// Writes the whole head into `out`. Allocates only when `out` must grow.
+pub fn write_head(out: &mut Vec<u8>, delivery: &Delivery<'_>) {
+    let stored = delivery.stored;
+    let age_s = reuse::age_s(&stored.meta, delivery.now_ms);
+    let mut head = HeadWriter::response(out, delivery.shape.status(stored.meta.status));
+    match delivery.shape {
+        Shape::Whole => {
+            head.raw_lines(stored.lines);
+            head.field_u64("Content-Length", delivery.body_len);
+        }
+        Shape::Part(part) => {
+            head.raw_lines(stored.lines);
+            head.field("Content-Range", &content_range(Some(part), delivery.body_len));
+            head.field_u64("Content-Length", part.end.saturating_sub(part.start));
+        }
+        Shape::NotModified => {
+            // RFC 9110 section 15.4.5: metadata of the content stays at home.
+            for (name, value) in field_lines(stored.lines) {
+                if !is_content_field(name) {
+                    head.field(name, value);
+                }
+            }
+        }
+        Shape::PreconditionFailed => {
+            head.field("Date", &date::format(delivery.now_ms / 1000));
+            head.field_u64("Content-Length", 0);
+        }
+        Shape::Unsatisfiable => {
+            head.field("Date", &date::format(delivery.now_ms / 1000));
+            head.field("Content-Range", &content_range(None, delivery.body_len));
+            head.field_u64("Content-Length", 0);
+        }
+    }
+    // RFC 9111 section 5.1: a response from the store says its age.
+    head.field_u64("Age", u64::from(age_s));
+    let ttl_s = i64::from(stored.meta.lifetime_s) - i64::from(age_s);
+    write_cache_status(&mut head, &delivery.outcome, Some(ttl_s), None);
+    write_persistence(&mut head, delivery.persistence);
+    head.finish();
+}
+
+/// Writes our member of `Cache-Status` on a line of its own, after those of caches before us
+/// (RFC 9211 section 2).
+pub(crate) fn write_cache_status(
+    head: &mut HeadWriter<'_>,
+    outcome: &Outcome,
+    ttl_s: Option<i64>,
+    detail: Option<&str>,
+) {
+    let Some(cache) = outcome.cache else { return };
+    let shown_ttl = match cache {
+        CacheOutcome::Hit => ttl_s,
+        CacheOutcome::Fwd(_) => ttl_s.filter(|_| outcome.stored),
+    };
+    head.line_with("Cache-Status", |value| {
+        let parameters = status::Parameters {
+            ttl_s: shown_ttl,
+            stored: outcome.stored,
+            collapsed: outcome.collapsed,
+            detail,
+        };
+        status::write(value, CACHE_NAME, cache, &parameters);
+    });
+}
+
+fn content_range(part: Option<&Range<u64>>, body_len: u64) -> Vec<u8> {
+    let text = match part {
+        Some(part) => {
+            alloc::format!("bytes {}-{}/{body_len}", part.start, part.end.saturating_sub(1))
+        }
+        None => alloc::format!("bytes */{body_len}"),
+    };
+    text.into_bytes()
+}
+
+fn is_content_field(name: &str) -> bool {
+    ["content-type", "content-encoding", "content-language", "content-range", "last-modified"]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
+}

@@ -1,0 +1,41 @@
+//! The origin has answered: store and share the response, or hand it to the one who asked.
+
+use alloc::string::String;
+
+use longhold_policy::StoredMeta;
+use longhold_policy::storable::{self, Exchange, NotStored};
+use longhold_policy::vary::{self, Vary};
+
+/// What becomes of an origin's response to a fill.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// Store it, and share it with followers whose request selects it.
+    Store {
+        /// For the record's head.
+        meta: StoredMeta,
+        /// Nominated field names, lower case, comma separated; empty when it does not vary.
+        nominated: String,
+    },
+    /// For the asker alone.
+    Alone(NotStored),
+}
+
+/// Decides by RFC 9111 section 3. `Vary: *` never matches a later request, so it is not stored.
+pub fn dispose(exchange: &Exchange<'_>) -> Disposition {
+    let meta = match storable::evaluate(exchange) {
+        Ok(meta) => meta,
+        Err(reason) => return Disposition::Alone(reason),
+    };
+    let mut nominated = String::new();
+    match vary::of(exchange.response) {
+        Vary::None => {}
+        Vary::Star => return Disposition::Alone(NotStored::VaryStar),
+        Vary::Fields => vary::nominated(exchange.response, &mut |name| {
+            if !nominated.is_empty() {
+                nominated.push(',');
+            }
+            nominated.push_str(name);
+        }),
+    }
+    Disposition::Store { meta, nominated }
+}

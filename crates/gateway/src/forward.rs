@@ -1,0 +1,140 @@
+//! The request that goes to the origin: fields copied, hop-by-hop removed, our own added.
+//!
+//! `X-Forwarded-For` and `Forwarded` of the client are replaced, not extended: nobody in front of
+//! this edge is trusted to name an address yet, and a forged chain is worse than a short one.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write;
+use core::net::{IpAddr, SocketAddr};
+
+use longhold_http1::{RequestHead, Version};
+use longhold_policy::{fields, validate};
+
+use crate::{CACHE_NAME, Field, plan};
+
+/// Why a request goes to the origin; decides which of the client's fields go along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose<'a> {
+    /// As the client asked: ranges and conditions go along, nothing is stored.
+    Pass,
+    /// To fill the cache: the whole response is wanted, so the client's range and conditions stay
+    /// here (RFC 9111 section 4.3.1).
+    Fill,
+    /// To validate a stored response with its own validators.
+    Validate(&'a validate::Validators<'a>),
+}
+
+/// Who asked, and where.
+#[derive(Clone, Copy, Debug)]
+pub struct Client<'a> {
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// `http` or `https`: how the client reached the edge.
+    pub scheme: &'a str,
+}
+
+/// Hands the origin request's fields to `emit`, in the order in which they should go out. `Host`
+/// comes first. No framing field is among them (GW-3): the origin client writes those.
+pub fn fields(
+    head: &RequestHead<'_>,
+    purpose: Purpose<'_>,
+    client: &Client<'_>,
+    emit: &mut dyn FnMut(&str, &[u8]),
+) {
+    emit("Host", head.target.authority.as_bytes());
+    let received: &[Field<'_>] = &head.fields;
+    for (name, value) in received {
+        if is_kept(name, received, purpose) {
+            emit(name, value);
+        }
+    }
+    if head.method == "OPTIONS"
+        && let Some(hops) = plan::max_forwards(received)
+    {
+        emit("Max-Forwards", number(hops.saturating_sub(1)).as_bytes());
+    }
+    if let Purpose::Validate(validators) = purpose {
+        validate::conditional_fields(validators, emit);
+    }
+    emit_own(head, client, emit);
+}
+
+/// Whether a client's field goes along.
+fn is_kept(name: &str, received: &[Field<'_>], purpose: Purpose<'_>) -> bool {
+    let is = |known: &str| name.eq_ignore_ascii_case(known);
+    let replaced = OURS.iter().any(|known| is(known));
+    let held_back = match purpose {
+        Purpose::Pass => false,
+        Purpose::Fill | Purpose::Validate(_) => CONDITIONS.iter().any(|known| is(known)),
+    };
+    !replaced
+        && !held_back
+        && !fields::is_hop_by_hop(name)
+        && !fields::is_connection_option(received, name)
+}
+
+fn emit_own(head: &RequestHead<'_>, client: &Client<'_>, emit: &mut dyn FnMut(&str, &[u8])) {
+    let mut via = String::from(match head.version {
+        Version::Http10 => "1.0 ",
+        Version::Http11 => "1.1 ",
+    });
+    via.push_str(CACHE_NAME);
+    emit("Via", via.as_bytes());
+
+    let mut address = String::new();
+    let ip = client.peer.ip().to_canonical();
+    // Writing to a String cannot fail.
+    let _ = write!(address, "{ip}");
+    emit("X-Forwarded-For", address.as_bytes());
+    emit("X-Forwarded-Proto", client.scheme.as_bytes());
+
+    let mut forwarded = String::from("for=");
+    match ip {
+        IpAddr::V4(_) => forwarded.push_str(&address),
+        // RFC 7239 section 6: an IPv6 address is bracketed and quoted.
+        IpAddr::V6(_) => {
+            let _ = write!(forwarded, "\"[{address}]\"");
+        }
+    }
+    if !head.target.authority.is_empty() {
+        let _ = write!(forwarded, ";host=\"{}\"", head.target.authority);
+    }
+    let _ = write!(forwarded, ";proto={}", client.scheme);
+    emit("Forwarded", forwarded.as_bytes());
+}
+
+fn number(value: u64) -> String {
+    let mut text = String::new();
+    let _ = write!(text, "{value}");
+    text
+}
+
+/// The request's fields as owned pairs, for a client that wants them all at once.
+pub fn collect(
+    head: &RequestHead<'_>,
+    purpose: Purpose<'_>,
+    client: &Client<'_>,
+) -> Vec<(String, Vec<u8>)> {
+    let mut collected = Vec::new();
+    fields(head, purpose, client, &mut |name, value| {
+        collected.push((String::from(name), Vec::from(value)));
+    });
+    collected
+}
+
+/// Fields that the edge writes itself. `Expect` is answered by the edge (RFC 9110 section 10.1.1).
+const OURS: [&str; 8] = [
+    "host",
+    "content-length",
+    "expect",
+    "max-forwards",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "forwarded",
+    "transfer-encoding",
+];
+
+/// Conditions and ranges (RFC 9110 sections 13.1 and 14.2).
+const CONDITIONS: [&str; 6] =
+    ["range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"];

@@ -1,0 +1,82 @@
+//! What goes to the origin, and what stays here (GW-2, GW-3).
+
+use super::parse;
+use crate::forward::{Client, Purpose, collect};
+
+const CLIENT: &str = "192.0.2.7:4711";
+
+fn forwarded(request: &str, purpose: Purpose<'_>, peer: &str) -> Vec<(String, String)> {
+    let head = parse(request.as_bytes());
+    let client = Client { peer: peer.parse().expect("an address"), scheme: "http" };
+    collect(&head, purpose, &client)
+        .into_iter()
+        .map(|(name, value)| (name.to_ascii_lowercase(), String::from_utf8(value).expect("text")))
+        .collect()
+}
+
+fn value<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    let mut found = fields.iter().filter(|(known, _)| known == name);
+    let value = found.next().map(|(_, value)| value.as_str());
+    assert!(found.next().is_none(), "{name} is there twice");
+    value
+}
+
+#[test]
+fn hop_by_hop_fields_and_those_named_by_connection_stay() {
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: x-private, keep-alive\r\n\
+        X-Private: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\nUpgrade: h2c\r\nProxy-Connection: x\r\n\
+        X-Public: 2\r\n\r\n";
+    let fields = forwarded(request, Purpose::Pass, CLIENT);
+    for name in ["connection", "x-private", "keep-alive", "te", "upgrade", "proxy-connection"] {
+        assert_eq!(value(&fields, name), None, "{name}");
+    }
+    assert_eq!(value(&fields, "x-public"), Some("2"));
+}
+
+#[test]
+fn framing_is_never_copied() {
+    let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
+    let fields = forwarded(request, Purpose::Pass, CLIENT);
+    for name in ["content-length", "transfer-encoding", "expect"] {
+        assert_eq!(value(&fields, name), None, "{name}");
+    }
+}
+
+#[test]
+fn conditions_and_ranges_stay_when_the_cache_is_filled() {
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nRange: bytes=0-1\r\nIf-Range: \"x\"\r\n\
+        If-None-Match: \"x\"\r\nIf-Modified-Since: x\r\n\r\n";
+    let names = ["range", "if-range", "if-none-match", "if-modified-since"];
+    let filled = forwarded(request, Purpose::Fill, CLIENT);
+    let passed = forwarded(request, Purpose::Pass, CLIENT);
+    for name in names {
+        assert_eq!(value(&filled, name), None, "{name}");
+        assert!(value(&passed, name).is_some(), "{name}");
+    }
+}
+
+#[test]
+fn the_chain_is_ours_whatever_the_client_claims() {
+    let request = "GET / HTTP/1.1\r\nHost: a.example\r\nX-Forwarded-For: 10.0.0.1\r\n\
+        Forwarded: for=10.0.0.1\r\nVia: 1.0 before\r\n\r\n";
+    let fields = forwarded(request, Purpose::Pass, CLIENT);
+    assert_eq!(value(&fields, "x-forwarded-for"), Some("192.0.2.7"));
+    assert_eq!(value(&fields, "forwarded"), Some("for=192.0.2.7;host=\"a.example\";proto=http"),);
+    let vias: Vec<&str> =
+        fields.iter().filter(|(name, _)| name == "via").map(|(_, value)| value.as_str()).collect();
+    assert_eq!(vias, ["1.0 before", "1.1 longhold"]);
+}
+
+#[test]
+fn an_ipv6_client_is_quoted_in_forwarded() {
+    let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let fields = forwarded(request, Purpose::Pass, "[2001:db8::1]:9");
+    assert_eq!(value(&fields, "x-forwarded-for"), Some("2001:db8::1"));
+    assert_eq!(value(&fields, "forwarded"), Some("for=\"[2001:db8::1]\";host=\"a\";proto=http"),);
+}
+
+#[test]
+fn max_forwards_counts_down_for_options() {
+    let request = "OPTIONS /x HTTP/1.1\r\nHost: a\r\nMax-Forwards: 5\r\n\r\n";
+    assert_eq!(value(&forwarded(request, Purpose::Pass, CLIENT), "max-forwards"), Some("4"));
+}

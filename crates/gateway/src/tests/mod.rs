@@ -1,0 +1,18 @@
+//! Tests of the gateway, by topic; each names the invariant that it holds.
+
+mod coalesce;
+mod deliver;
+mod forward;
+mod key;
+mod site;
+mod stored;
+
+use longhold_http1::{Limits, RequestHead, parse_request};
+
+/// Parses a whole request head or fails the test.
+fn parse(bytes: &[u8]) -> RequestHead<'_> {
+    match parse_request(bytes, &Limits::default()) {
+        Ok(Some(head)) => head,
+        other => panic!("not a head: {other:?}"),
+    }
+}
