@@ -53,7 +53,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         hold_ms: least_ms,
         heartbeat_ms: arguments.heartbeat.map(millis),
     };
-    let mut watch = Watch::new(arguments.shared.server_pid)?;
+    let mut watch = Watch::new(&arguments.shared.server_pid)?;
     let mut transport = transport(arguments.connections.max(1))?;
     let report = hold(&mut transport, &plan, &mut |moment| watch.observe(moment))?;
     let outcome = Outcome {

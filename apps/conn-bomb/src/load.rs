@@ -25,9 +25,9 @@ pub(crate) struct Shared {
     /// How long the whole load may take.
     #[arg(long, default_value = "10m", value_parser = duration)]
     time_max: Duration,
-    /// Process id of the server: its CPU time and memory are read from /proc around the load.
-    #[arg(long)]
-    pub(crate) server_pid: Option<u32>,
+    /// Process ids of the server: CPU time and memory are read from /proc around the load.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) server_pid: Vec<u32>,
     /// Print the result as one JSON object.
     #[arg(long)]
     pub(crate) json: bool,

@@ -61,7 +61,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         warmup_requests: arguments.warmup,
         end,
     };
-    let mut watch = Watch::new(arguments.shared.server_pid)?;
+    let mut watch = Watch::new(&arguments.shared.server_pid)?;
     let mut transport = transport(arguments.connections.max(1))?;
     let report = rate(&mut transport, &plan, &mut |moment| watch.observe(moment))?;
     let server = watch.between(Moment::WarmedUp, Moment::Counted);

@@ -5,7 +5,7 @@ use longhold_loadgen::plan::Moment;
 use longhold_loadgen::sampler::{CpuUse, KernelSample, Memory, ProcessSample, Sampler, SlabGrowth};
 use serde::Serialize;
 
-/// Samples a server process, and the kernel, whenever a load reaches a moment.
+/// Samples a server's processes, and the kernel, whenever a load reaches a moment.
 pub(crate) struct Watch {
     sampler: Option<Sampler>,
     samples: Vec<(Moment, ProcessSample, KernelSample)>,
@@ -31,14 +31,14 @@ pub(crate) struct ServerUse {
 }
 
 impl Watch {
-    /// A watch on `pid`; without one, nothing is sampled.
+    /// A watch on these processes; without any, nothing is sampled.
     ///
     /// # Errors
-    /// The process cannot be read: better known before the load than after it.
-    pub(crate) fn new(pid: Option<u32>) -> anyhow::Result<Self> {
-        let sampler = pid.map(Sampler::new);
-        if let (Some(sampler), Some(pid)) = (&sampler, pid) {
-            sampler.process().with_context(|| format!("cannot read process {pid}"))?;
+    /// A process cannot be read: better known before the load than after it.
+    pub(crate) fn new(pids: &[u32]) -> anyhow::Result<Self> {
+        let sampler = (!pids.is_empty()).then(|| Sampler::new(pids));
+        if let Some(sampler) = &sampler {
+            sampler.processes().with_context(|| format!("cannot read processes {pids:?}"))?;
         }
         Ok(Self { sampler, samples: Vec::new() })
     }
@@ -46,7 +46,7 @@ impl Watch {
     /// Takes a sample. A server that is gone has none, and then no use either.
     pub(crate) fn observe(&mut self, moment: Moment) {
         if let Some(sampler) = &self.sampler
-            && let Ok(process) = sampler.process()
+            && let Ok(process) = sampler.processes()
         {
             self.samples.push((moment, process, sampler.kernel()));
         }

@@ -16,15 +16,15 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-/// Reads one process, and what the kernel holds for all of them.
+/// Reads a server's processes, and what the kernel holds for all of them.
 #[derive(Clone, Debug)]
 pub struct Sampler {
-    process: PathBuf,
+    processes: Vec<PathBuf>,
     system: PathBuf,
 }
 
-/// One reading of a process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// One reading of a server: the sum over its processes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ProcessSample {
     /// Threads.
     pub threads: usize,
@@ -103,33 +103,22 @@ pub struct SlabGrowth {
 }
 
 impl Sampler {
-    /// A sampler of the process `pid`.
-    pub fn new(pid: u32) -> Self {
-        Self { process: PathBuf::from(format!("/proc/{pid}")), system: PathBuf::from("/proc") }
+    /// A sampler of a server that consists of these processes.
+    pub fn new(pids: &[u32]) -> Self {
+        let folder = |pid| PathBuf::from(format!("/proc/{pid}"));
+        Self { processes: pids.iter().map(folder).collect(), system: PathBuf::from("/proc") }
     }
 
-    /// Reads the process now.
+    /// Reads all processes now.
     ///
     /// # Errors
-    /// The process is gone or belongs to another user.
-    pub fn process(&self) -> io::Result<ProcessSample> {
-        let (user_ticks, system_ticks) = parse_stat(&self.read("stat")?)?;
-        let memory = parse_smaps(&self.read("smaps_rollup")?);
-        let (mut threads, mut run_ns) = (0, BTreeMap::new());
-        for entry in fs::read_dir(self.process.join("task"))? {
-            let entry = entry?;
-            threads += 1;
-            let Some(thread) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            // A thread may end between the listing and the reading.
-            if let Ok(text) = fs::read_to_string(entry.path().join("schedstat"))
-                && let Some(ns) = first_number(&text)
-            {
-                run_ns.insert(thread, ns);
-            }
+    /// A process is gone or belongs to another user.
+    pub fn processes(&self) -> io::Result<ProcessSample> {
+        let mut sum = ProcessSample::default();
+        for folder in &self.processes {
+            sum.add(folder)?;
         }
-        Ok(ProcessSample { threads, memory, user_ticks, system_ticks, run_ns })
+        Ok(sum)
     }
 
     /// Reads the kernel's counts now. What is not readable stays zero.
@@ -143,9 +132,39 @@ impl Sampler {
         sample.slab_caches = parse_slabinfo(&read("slabinfo"));
         sample
     }
+}
 
-    fn read(&self, name: &str) -> io::Result<String> {
-        read_proc(&self.process, name)
+impl ProcessSample {
+    /// Adds a reading of the process behind `folder`.
+    fn add(&mut self, folder: &Path) -> io::Result<()> {
+        let (user_ticks, system_ticks) = parse_stat(&read_proc(folder, "stat")?)?;
+        self.user_ticks += user_ticks;
+        self.system_ticks += system_ticks;
+        self.memory.add(&read_proc(folder, "smaps_rollup")?);
+        for entry in fs::read_dir(folder.join("task"))? {
+            let entry = entry?;
+            self.threads += 1;
+            let Some(thread) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            // A thread may end between the listing and the reading.
+            if let Ok(text) = fs::read_to_string(entry.path().join("schedstat"))
+                && let Some(ns) = first_number(&text)
+            {
+                self.run_ns.insert(thread, ns);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Memory {
+    fn add(&mut self, smaps: &str) {
+        let field = |name| kib_field(smaps, name);
+        self.resident_bytes += field("Rss:");
+        self.proportional_bytes += field("Pss:");
+        self.private_bytes += field("Private_Clean:") + field("Private_Dirty:");
+        self.anonymous_bytes += field("Anonymous:");
     }
 }
 
@@ -210,15 +229,6 @@ fn parse_stat(text: &str) -> io::Result<(u64, u64)> {
     match (fields.next(), fields.next()) {
         (Some(Ok(user)), Some(Ok(system))) => Ok((user, system)),
         _ => Err(malformed()),
-    }
-}
-
-fn parse_smaps(text: &str) -> Memory {
-    Memory {
-        resident_bytes: kib_field(text, "Rss:"),
-        proportional_bytes: kib_field(text, "Pss:"),
-        private_bytes: kib_field(text, "Private_Clean:") + kib_field(text, "Private_Dirty:"),
-        anonymous_bytes: kib_field(text, "Anonymous:"),
     }
 }
 

@@ -27,7 +27,8 @@ impl Process {
     }
 
     fn sampler(&self) -> Sampler {
-        Sampler { process: self.folder.path().to_owned(), system: self.folder.path().to_owned() }
+        let folder = self.folder.path().to_owned();
+        Sampler { processes: vec![folder.clone()], system: folder }
     }
 }
 
@@ -36,11 +37,11 @@ fn total_is_schedstats_and_shares_are_stats() {
     let process = Process::new();
     process.write("stat", &stat(100, 100));
     process.write("task/7/schedstat", "1000000000 5 6\n");
-    let before = process.sampler().process().expect("a sample");
+    let before = process.sampler().processes().expect("a sample");
     process.write("stat", &stat(101, 103));
     process.write("task/7/schedstat", "1044000000 5 6\n");
     process.write("task/8/schedstat", "4000000 5 6\n");
-    let after = process.sampler().process().expect("a sample");
+    let after = process.sampler().processes().expect("a sample");
     let used = CpuUse::between(&before, &after);
     assert_eq!(used.source, "schedstat");
     assert_eq!((used.total_us, used.user_us, used.system_us), (48_000.0, 12_000.0, 36_000.0));
@@ -52,11 +53,11 @@ fn stat_alone_counts_when_a_thread_ended() {
     let process = Process::new();
     process.write("stat", &stat(0, 0));
     process.write("task/7/schedstat", "1000 5 6\n");
-    let before = process.sampler().process().expect("a sample");
+    let before = process.sampler().processes().expect("a sample");
     fs::remove_dir_all(process.folder.path().join("task/7")).expect("removed");
     process.write("stat", &stat(1, 2));
     process.write("task/8/schedstat", "1 5 6\n");
-    let used = CpuUse::between(&before, &process.sampler().process().expect("a sample"));
+    let used = CpuUse::between(&before, &process.sampler().processes().expect("a sample"));
     assert_eq!((used.source, used.total_us), ("stat", 30_000.0));
 }
 
@@ -76,7 +77,21 @@ fn memory_is_in_bytes_and_by_whole_names() {
         private_bytes: 152 * 1024,
         anonymous_bytes: 112 * 1024,
     };
-    assert_eq!(process.sampler().process().expect("a sample").memory, expected);
+    assert_eq!(process.sampler().processes().expect("a sample").memory, expected);
+}
+
+#[test]
+fn processes_of_one_server_are_added() {
+    let (one, other) = (Process::new(), Process::new());
+    one.write("stat", &stat(1, 2));
+    one.write("task/7/schedstat", "10 5 6\n");
+    other.write("stat", &stat(10, 20));
+    other.write("task/8/schedstat", "20 5 6\n");
+    let mut sampler = one.sampler();
+    sampler.processes.push(other.folder.path().to_owned());
+    let sum = sampler.processes().expect("a sample");
+    assert_eq!((sum.threads, sum.user_ticks, sum.system_ticks), (2, 11, 22));
+    assert_eq!((sum.memory.anonymous_bytes, sum.run_ns.len()), (8 * 1024, 2));
 }
 
 #[test]
@@ -111,7 +126,7 @@ fn slab_growth_is_sorted_by_bytes() {
 
 #[test]
 fn this_process_can_be_read() {
-    let sample = Sampler::new(std::process::id()).process().expect("a sample");
+    let sample = Sampler::new(&[std::process::id()]).processes().expect("a sample");
     assert!(sample.threads >= 1 && sample.memory.anonymous_bytes > 0);
     assert!(parse_stat("nonsense").is_err());
 }
