@@ -16,6 +16,8 @@ pub(crate) type Done = Completion<Pieces>;
 pub(crate) trait Rig {
     type Transport: Transport<Payload = Pieces>;
     type Peer: Peer;
+    /// More than a connection holds while nobody reads.
+    const BLOCKING_BYTES: usize;
 
     fn new(config: &Config) -> Self;
     fn transport(&mut self) -> &mut Self::Transport;

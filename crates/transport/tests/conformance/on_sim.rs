@@ -62,6 +62,7 @@ macro_rules! rig {
         impl Rig for $rig {
             type Transport = SimTransport<Pieces>;
             type Peer = SimPeer;
+            const BLOCKING_BYTES: usize = 4 * WINDOW_BYTES;
 
             fn new(config: &Config) -> Self {
                 Self(Sim::new(config, $profile))
@@ -95,8 +96,10 @@ macro_rules! rig {
     };
 }
 
-rig!(Smooth, Profile { window_bytes: 1 << 20, ..Profile::default() });
-rig!(Rough, Profile { window_bytes: 1 << 20, short_bytes_max: 5_000, ..Profile::ROUGH });
+rig!(Smooth, Profile { window_bytes: WINDOW_BYTES, ..Profile::default() });
+rig!(Rough, Profile { window_bytes: WINDOW_BYTES, short_bytes_max: 5_000, ..Profile::ROUGH });
 
 crate::suite::conformance!(smooth, super::Smooth);
 crate::suite::conformance!(rough, super::Rough);
+
+const WINDOW_BYTES: usize = 64 << 10;

@@ -76,6 +76,7 @@ macro_rules! rig {
         impl Rig for $rig {
             type Transport = Reactor<Pieces>;
             type Peer = Stream;
+            const BLOCKING_BYTES: usize = 16 << 20;
 
             fn new(config: &Config) -> Self {
                 Self(Kernel::new(&Config { slots_per_shard: $slots_per_shard, ..*config }))

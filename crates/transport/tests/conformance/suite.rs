@@ -174,7 +174,7 @@ pub(crate) fn empty_payload_comes_back_at_once<R: Rig>() {
 pub(crate) fn slow_reader_gets_every_byte_in_short_sends<R: Rig>() {
     let mut driver = Driver::<R>::with_slots(8);
     let (token, mut peer) = driver.pair();
-    let mut payload = Pieces::pattern(LARGE_BYTES);
+    let mut payload = Pieces::pattern(R::BLOCKING_BYTES);
     let mut arrived = Vec::new();
     let mut send_count = 0;
     driver.edge().send(token, payload);
@@ -192,9 +192,9 @@ pub(crate) fn slow_reader_gets_every_byte_in_short_sends<R: Rig>() {
         arrived.extend(peer.read().unwrap());
     }
     assert!(send_count > 1, "a payload larger than any socket buffer needs several sends");
-    let rest = driver.read_exact(&mut peer, LARGE_BYTES - arrived.len());
+    let rest = driver.read_exact(&mut peer, R::BLOCKING_BYTES - arrived.len());
     arrived.extend(rest);
-    assert!(arrived == pattern(LARGE_BYTES), "bytes were lost or mixed up");
+    assert!(arrived == pattern(R::BLOCKING_BYTES), "bytes were lost or mixed up");
 }
 
 pub(crate) fn receive_and_send_run_side_by_side<R: Rig>() {
@@ -211,7 +211,11 @@ pub(crate) fn receive_and_send_run_side_by_side<R: Rig>() {
     while !(is_readable && has_received) {
         match driver.next() {
             Completion::Readable { .. } => is_readable = true,
-            Completion::Received { result, .. } => has_received = result.is_ok(),
+            Completion::Received { result, .. } => {
+                has_received = result.is_ok();
+                // The receive may have taken everything that the park could have told.
+                peer.write(b"again");
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -293,9 +297,9 @@ pub(crate) fn cancelled_send_gives_the_payload_back<R: Rig>() {
             }
         }
     }
-    let rest = driver.read_exact(&mut peer, BLOCKING_BYTES - arrived.len());
+    let rest = driver.read_exact(&mut peer, R::BLOCKING_BYTES - arrived.len());
     arrived.extend(rest);
-    assert!(arrived == pattern(BLOCKING_BYTES), "a cancelled send loses or repeats nothing");
+    assert!(arrived == pattern(R::BLOCKING_BYTES), "a cancelled send loses or repeats nothing");
 }
 
 pub(crate) fn cancel_without_ops_does_nothing<R: Rig>() {
@@ -326,7 +330,7 @@ pub(crate) fn close_gives_buffer_and_payload_back_first<R: Rig>() {
     let drops = Arc::new(AtomicUsize::new(0));
     let buffer = driver.buffer();
     driver.edge().receive(token, buffer);
-    block_send_with(&mut driver, token, Pieces::pattern(BLOCKING_BYTES).counting(&drops));
+    block_send_with(&mut driver, token, Pieces::pattern(R::BLOCKING_BYTES).counting(&drops));
     driver.edge().close(token);
     let mut has_received = false;
     let mut has_sent = false;
@@ -611,7 +615,7 @@ pub(crate) fn full_buffer_is_exhausted<R: Rig>() {
 
 /// Sends more than the connection takes, so that a send is in flight; returns the bytes.
 fn block_send<R: Rig>(driver: &mut Driver<R>, token: Token) -> usize {
-    block_send_with(driver, token, Pieces::pattern(BLOCKING_BYTES))
+    block_send_with(driver, token, Pieces::pattern(R::BLOCKING_BYTES))
 }
 
 fn block_send_with<R: Rig>(driver: &mut Driver<R>, token: Token, mut payload: Pieces) -> usize {
@@ -665,8 +669,3 @@ fn assert_refused<R: Rig>(driver: &mut Driver<R>, token: Token) {
     }
     driver.assert_quiet();
 }
-
-/// More than a loopback connection takes in one send.
-const LARGE_BYTES: usize = 24 << 20;
-/// More than a loopback connection holds when nobody reads.
-const BLOCKING_BYTES: usize = 16 << 20;
