@@ -185,3 +185,63 @@ fn data_is_handed_out_in_place() {
     assert_eq!(decoder.decode(&input[8..], &LIMITS), Ok((7, ChunkEvent::End)));
     assert_eq!(decoder.decode(b"next", &LIMITS), Ok((0, ChunkEvent::End)));
 }
+
+/// Every state × every class of byte, as a table to be read.
+#[test]
+fn product_of_states_and_bytes() {
+    let states: &[(&str, &[u8])] = &[
+        ("Size, no digit", b""),
+        ("Size", b"1"),
+        ("SizeSpace", b"1 "),
+        ("Extension", b"1;a"),
+        ("SizeLf", b"1\r"),
+        ("Data", b"1\r\n"),
+        ("DataCr", b"1\r\nx"),
+        ("DataLf", b"1\r\nx\r"),
+        ("TrailerStart", b"0\r\n"),
+        ("TrailerName", b"0\r\nA"),
+        ("TrailerValue", b"0\r\nA:"),
+        ("TrailerLf", b"0\r\nA:\r"),
+        ("EndLf", b"0\r\n\r"),
+        ("Done", b"0\r\n\r\n"),
+        ("Failed", b"x"),
+    ];
+    let bytes = [
+        ("CR", b'\r'),
+        ("LF", b'\n'),
+        ("digit", b'5'),
+        ("letter", b'x'),
+        (";", b';'),
+        (":", b':'),
+        ("space", b' '),
+        ("control", 0),
+        ("above 0x7F", 0xFF),
+    ];
+    let mut table = String::new();
+    for (state, prefix) in states {
+        table.push_str(&format!("{state}\n"));
+        for (class, byte) in bytes {
+            table.push_str(&format!("  {class:<11}{}\n", step(prefix, byte)));
+        }
+    }
+    insta::assert_snapshot!(table);
+}
+
+/// What `byte` does behind `prefix`.
+fn step(prefix: &[u8], byte: u8) -> String {
+    let mut decoder = Chunked::new();
+    let mut rest = prefix;
+    while let Ok((consumed, ChunkEvent::Data(_))) = decoder.decode(rest, &LIMITS) {
+        rest = &rest[consumed..];
+    }
+    let input = [byte];
+    let outcome = decoder.decode(&input, &LIMITS);
+    let shown = format!("{decoder:?}");
+    let state = shown.split("state: ").nth(1).unwrap().trim_end_matches([' ', '}']);
+    match outcome {
+        Ok((1, ChunkEvent::Data(_))) => format!("data, {state}"),
+        Ok((1, _)) => String::from(state),
+        Ok((used, _)) => format!("{state}, {used} used"),
+        Err(reject) => format!("refused: {reject:?}"),
+    }
+}

@@ -15,6 +15,10 @@ fn plain_requests_are_read() {
         b"M!#$%&'*+-.^_`|~ / HTTP/1.1\r\nHost: a\r\n\r\n",
         "M!#$%&'*+-.^_`|~ origin [a] / 1.1 none fields=1",
     );
+    check(
+        b"THE-LONGEST-METHOD-OF-32-LETTERS / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "THE-LONGEST-METHOD-OF-32-LETTERS origin [a] / 1.1 none fields=1",
+    );
     check(b"GET //a//b HTTP/1.1\r\nHost: a\r\n\r\n", "GET origin [a] //a//b 1.1 none fields=1");
     check(
         b"GET /\"<>[\\]^`{|} HTTP/1.1\r\nHost: a\r\n\r\n",
