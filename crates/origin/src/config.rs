@@ -138,11 +138,7 @@ impl FromStr for OriginUrl {
             None => scheme.default_port(),
             Some(digits) => parse_port(digits)?,
         };
-        Ok(Self {
-            scheme,
-            host: host.to_ascii_lowercase(),
-            port,
-        })
+        Ok(Self { scheme, host: host.to_ascii_lowercase(), port })
     }
 }
 
@@ -171,19 +167,14 @@ struct Bracketed<'a>(&'a str);
 
 impl fmt::Display for Bracketed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.contains(':') {
-            write!(f, "[{}]", self.0)
-        } else {
-            f.write_str(self.0)
-        }
+        if self.0.contains(':') { write!(f, "[{}]", self.0) } else { f.write_str(self.0) }
     }
 }
 
 fn split_authority(authority: &str) -> Result<(&str, Option<&str>), UrlError> {
     if let Some(rest) = authority.strip_prefix('[') {
         let (host, rest) = rest.split_once(']').ok_or(UrlError::Host)?;
-        host.parse::<std::net::Ipv6Addr>()
-            .map_err(|_| UrlError::Host)?;
+        host.parse::<std::net::Ipv6Addr>().map_err(|_| UrlError::Host)?;
         return match rest.strip_prefix(':') {
             Some(port) => Ok((host, Some(port))),
             None if rest.is_empty() => Ok((host, None)),
@@ -205,11 +196,7 @@ fn parse_port(digits: &str) -> Result<u16, UrlError> {
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(UrlError::Port);
     }
-    digits
-        .parse()
-        .ok()
-        .filter(|port| *port != 0)
-        .ok_or(UrlError::Port)
+    digits.parse().ok().filter(|port| *port != 0).ok_or(UrlError::Port)
 }
 
 /// Connections of one pool at most, whatever the configuration says.

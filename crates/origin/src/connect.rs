@@ -53,15 +53,11 @@ impl Endpoint {
     ) -> Result<Self, ConfigError> {
         let security = match (url.scheme, config) {
             (Scheme::Http, _) | (Scheme::Https, None) => None,
-            (Scheme::Https, Some(config)) => Some(Security {
-                config: Arc::clone(config),
-                name: tls::server_name(&url.host)?,
-            }),
+            (Scheme::Https, Some(config)) => {
+                Some(Security { config: Arc::clone(config), name: tls::server_name(&url.host)? })
+            }
         };
-        Ok(Self {
-            resolver: Resolver::new(&url.host, url.port),
-            security,
-        })
+        Ok(Self { resolver: Resolver::new(&url.host, url.port), security })
     }
 
     /// A new connection, within `limit`.
@@ -133,10 +129,7 @@ fn connect_error(fault: &io::Error) -> FetchError {
     if matches!(fault.raw_os_error(), Some(ENFILE | EMFILE)) {
         return FetchError::Exhausted;
     }
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the kinds are the standard library's"
-    )]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the kinds are the standard library's")]
     match fault.kind() {
         io::ErrorKind::ConnectionRefused => FetchError::ConnectRefused,
         io::ErrorKind::TimedOut => FetchError::ConnectTimeout,
@@ -151,23 +144,14 @@ fn connect_error(fault: &io::Error) -> FetchError {
 async fn shake_hands(stream: Stream) -> Result<Connection, FetchError> {
     let (wire, state) = Wire::new(stream);
     let mut builder = http1::Builder::new();
-    builder
-        .max_headers(FIELDS_MAX)
-        .max_header_size(HEAD_BYTES_MAX)
-        .max_buf_size(BUFFER_BYTES_MAX);
-    let (sender, connection) = builder
-        .handshake(TokioIo::new(wire))
-        .await
-        .map_err(|_| FetchError::ConnectFault)?;
+    builder.max_headers(FIELDS_MAX).max_header_size(HEAD_BYTES_MAX).max_buf_size(BUFFER_BYTES_MAX);
+    let (sender, connection) =
+        builder.handshake(TokioIo::new(wire)).await.map_err(|_| FetchError::ConnectFault)?;
     // Its errors reach the exchange through the sender and the body.
     let driver = Task::spawn(async move {
         let _ = connection.await;
     });
-    Ok(Connection {
-        sender,
-        wire: state,
-        _driver: driver,
-    })
+    Ok(Connection { sender, wire: state, _driver: driver })
 }
 
 /// Fields of a response head at most.

@@ -97,12 +97,7 @@ impl OriginPool {
                 let error = head_error(refused.error(), pace, silent);
                 let is_stale =
                     silent && matches!(error, FetchError::Reset | FetchError::NoResponse);
-                return Err(Failure {
-                    error,
-                    unsent,
-                    is_stale,
-                    lease,
-                });
+                return Err(Failure { error, unsent, is_stale, lease });
             }
             None => return Err(Failure::plain(FetchError::FirstByteTimeout, lease)),
         };
@@ -114,14 +109,8 @@ impl OriginPool {
         let reused = lease.reused;
         let limit = Duration::from_millis(config.between_bytes_timeout_ms);
         let pace = pace.clone();
-        let mut body = OriginBody {
-            incoming,
-            lease: Some(lease),
-            pace,
-            limit,
-            verdict,
-            ended: None,
-        };
+        let mut body =
+            OriginBody { incoming, lease: Some(lease), pace, limit, verdict, ended: None };
         if body.incoming.is_end_stream() {
             body.complete().await;
         }
@@ -199,9 +188,7 @@ impl OriginBody {
     /// The lease, if the exchange left nothing behind; else it is closed.
     fn reusable_lease(&mut self) -> Option<Lease> {
         let clean = self.verdict == Verdict::Reusable && self.pace.is_complete();
-        self.lease
-            .take()
-            .filter(|lease| clean && !lease.connection.wire.is_broken())
+        self.lease.take().filter(|lease| clean && !lease.connection.wire.is_broken())
     }
 }
 
@@ -238,12 +225,7 @@ struct Failure {
 
 impl Failure {
     fn plain(error: FetchError, lease: Lease) -> Self {
-        Self {
-            error,
-            unsent: None,
-            is_stale: false,
-            lease,
-        }
+        Self { error, unsent: None, is_stale: false, lease }
     }
 }
 
@@ -324,8 +306,6 @@ fn io_kind(error: &hyper::Error) -> Option<io::ErrorKind> {
 
 /// Milliseconds since the epoch; 0 for a clock that stands before it.
 fn unix_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

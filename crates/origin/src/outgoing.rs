@@ -45,12 +45,7 @@ impl OutgoingBody {
     /// No body.
     pub(crate) fn empty(pace: &Pace) -> Self {
         pace.0.set(Phase::Complete(Instant::now()));
-        Self {
-            upload: None,
-            length: Some(0),
-            sent_bytes: 0,
-            pace: pace.clone(),
-        }
+        Self { upload: None, length: Some(0), sent_bytes: 0, pace: pace.clone() }
     }
 
     /// A body from `upload`.
@@ -58,12 +53,7 @@ impl OutgoingBody {
         if length == Some(0) {
             pace.0.set(Phase::Complete(Instant::now()));
         }
-        Self {
-            upload: Some(upload),
-            length,
-            sent_bytes: 0,
-            pace: pace.clone(),
-        }
+        Self { upload: Some(upload), length, sent_bytes: 0, pace: pace.clone() }
     }
 
     fn is_at_length(&self) -> bool {

@@ -103,9 +103,7 @@ impl OriginPool {
     pub fn new(config: OriginConfig) -> Result<Self, ConfigError> {
         config.check()?;
         let secure = config.urls.iter().any(|url| url.scheme == Scheme::Https);
-        let tls = secure
-            .then(|| tls::client_config(config.ca_file.as_deref()))
-            .transpose()?;
+        let tls = secure.then(|| tls::client_config(config.ca_file.as_deref())).transpose()?;
         let endpoints = config
             .urls
             .iter()
@@ -121,9 +119,7 @@ impl OriginPool {
             counters: Counters::default(),
             config,
         };
-        Ok(Self {
-            shared: Rc::new(shared),
-        })
+        Ok(Self { shared: Rc::new(shared) })
     }
 
     /// The figures now.
@@ -132,12 +128,7 @@ impl OriginPool {
         let shared = &self.shared;
         let counters = &shared.counters;
         OriginStats {
-            idle: shared
-                .idle
-                .borrow()
-                .iter()
-                .filter(|idle| idle.connection.is_usable())
-                .count(),
+            idle: shared.idle.borrow().iter().filter(|idle| idle.connection.is_usable()).count(),
             in_use: shared.in_use(),
             queued: shared.queued.get(),
             opened: counters.opened.get(),
@@ -172,12 +163,7 @@ impl Shared {
             return Err(FetchError::PoolFull);
         }
         let _place = QueuePlace::take(&self.queued);
-        match timeout(
-            self.connect_limit(),
-            Arc::clone(&self.turns).acquire_owned(),
-        )
-        .await
-        {
+        match timeout(self.connect_limit(), Arc::clone(&self.turns).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(Turn(permit)),
             Ok(Err(_closed)) => Err(FetchError::Stopped),
             Err(_elapsed) => {
@@ -200,11 +186,7 @@ impl Shared {
         let mut error = FetchError::ConnectFault;
         for offset in 0..count_all {
             let endpoint = (first + offset) % count_all;
-            let pooled = if fresh {
-                None
-            } else {
-                self.take_idle(endpoint)
-            };
+            let pooled = if fresh { None } else { self.take_idle(endpoint) };
             let reused = pooled.is_some();
             let connection = match pooled {
                 Some(connection) => Ok(connection),
@@ -213,13 +195,7 @@ impl Shared {
             match connection {
                 Ok(connection) => {
                     let pool = Rc::clone(self);
-                    return Ok(Lease {
-                        connection,
-                        reused,
-                        endpoint,
-                        pool,
-                        turn,
-                    });
+                    return Ok(Lease { connection, reused, endpoint, pool, turn });
                 }
                 Err(failed) => error = failed,
             }
@@ -234,11 +210,7 @@ impl Shared {
         };
         let opened = target.connect(self.connect_limit()).await;
         let counters = &self.counters;
-        count(if opened.is_ok() {
-            &counters.opened
-        } else {
-            &counters.connect_failed
-        });
+        count(if opened.is_ok() { &counters.opened } else { &counters.connect_failed });
         opened
     }
 
@@ -262,11 +234,7 @@ impl Shared {
         if self.config.idle_timeout_ms == 0 {
             return;
         }
-        self.idle.borrow_mut().push_back(Idle {
-            connection,
-            endpoint,
-            since: Instant::now(),
-        });
+        self.idle.borrow_mut().push_back(Idle { connection, endpoint, since: Instant::now() });
         let mut reaper = self.reaper.borrow_mut();
         if reaper.is_none() {
             *reaper = Some(Task::spawn(reap(Rc::downgrade(self))));
@@ -312,13 +280,7 @@ impl Lease {
 
     /// As [`give_back`](Self::give_back), for where nobody can wait.
     pub(crate) fn put_back(self) {
-        let Self {
-            connection,
-            endpoint,
-            pool,
-            turn,
-            ..
-        } = self;
+        let Self { connection, endpoint, pool, turn, .. } = self;
         if connection.is_usable() {
             pool.put_idle(connection, endpoint);
         }

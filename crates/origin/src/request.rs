@@ -99,10 +99,7 @@ enum Framing {
 
 fn frame(message: &mut Request<OutgoingBody>, framing: Framing) {
     // RFC 9110 section 8.6: methods that anticipate content say that there is none.
-    let anticipates = matches!(
-        *message.method(),
-        Method::POST | Method::PUT | Method::PATCH
-    );
+    let anticipates = matches!(*message.method(), Method::POST | Method::PUT | Method::PATCH);
     let fields = message.headers_mut();
     fields.remove(CONTENT_LENGTH);
     fields.remove(TRANSFER_ENCODING);
@@ -155,15 +152,8 @@ pub(crate) fn judge(
     let encoded = fields.contains_key(TRANSFER_ENCODING);
     // RFC 9112 section 6.1: a server must not frame a 204 at all; many send a length of zero.
     if status == StatusCode::NO_CONTENT {
-        let zero = fields
-            .get_all(CONTENT_LENGTH)
-            .iter()
-            .all(|length| length == "0");
-        return Ok(if zero && !encoded {
-            Verdict::Reusable
-        } else {
-            Verdict::CloseAfter
-        });
+        let zero = fields.get_all(CONTENT_LENGTH).iter().all(|length| length == "0");
+        return Ok(if zero && !encoded { Verdict::Reusable } else { Verdict::CloseAfter });
     }
     if !encoded {
         return Ok(Verdict::Reusable);
@@ -171,9 +161,7 @@ pub(crate) fn judge(
     // RFC 9112 section 6.1: HTTP/1.0 has no transfer codings. Section 6.3 item 3: both at once
     // ought to be handled as an error. Section 7: we announced no coding but chunked (no TE).
     let mut codings = fields.get_all(TRANSFER_ENCODING).iter();
-    let chunked = codings
-        .next()
-        .is_some_and(|c| c.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    let chunked = codings.next().is_some_and(|c| c.as_bytes().eq_ignore_ascii_case(b"chunked"));
     let alone = codings.next().is_none() && !fields.contains_key(CONTENT_LENGTH);
     if chunked && alone && version == Version::HTTP_11 {
         Ok(Verdict::Reusable)

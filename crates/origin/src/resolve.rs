@@ -37,11 +37,7 @@ impl Resolver {
             Ok(address) => Host::Address(address),
             Err(_) => Host::Name(host.to_owned()),
         };
-        Self {
-            host,
-            port,
-            cache: Mutex::new(None),
-        }
+        Self { host, port, cache: Mutex::new(None) }
     }
 
     /// At least one address and at most [`ADDRESSES_MAX`], in the resolver's order.
@@ -62,10 +58,7 @@ impl Resolver {
                 }
             }
             if !addresses.is_empty() {
-                *cache = Some(Answer {
-                    addresses: addresses.clone(),
-                    since: Instant::now(),
-                });
+                *cache = Some(Answer { addresses: addresses.clone(), since: Instant::now() });
                 return Ok(addresses);
             }
         }

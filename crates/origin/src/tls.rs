@@ -36,9 +36,7 @@ pub(crate) fn server_name(host: &str) -> Result<ServerName<'static>, ConfigError
 
 /// Whose fault a failed handshake is.
 pub(crate) fn handshake_error(error: &io::Error) -> FetchError {
-    let cause = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match cause {
         Some(rustls::Error::InvalidCertificate(_)) => FetchError::TlsCertificate,
         Some(_) | None => FetchError::TlsHandshake,
@@ -48,10 +46,7 @@ pub(crate) fn handshake_error(error: &io::Error) -> FetchError {
 fn roots_from(path: &Path) -> Result<RootCertStore, ConfigError> {
     let failed = |error: pem::Error| {
         if let pem::Error::Io(error) = error {
-            return ConfigError::CaFileUnreadable {
-                path: path.to_owned(),
-                kind: error.kind(),
-            };
+            return ConfigError::CaFileUnreadable { path: path.to_owned(), kind: error.kind() };
         }
         ConfigError::CaFileMalformed(path.to_owned())
     };

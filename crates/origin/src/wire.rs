@@ -40,13 +40,7 @@ pub(crate) struct WireState {
 impl Wire {
     pub(crate) fn new(stream: Stream) -> (Self, Rc<WireState>) {
         let state = Rc::new(WireState::default());
-        (
-            Self {
-                stream,
-                state: Rc::clone(&state),
-            },
-            state,
-        )
+        (Self { stream, state: Rc::clone(&state) }, state)
     }
 
     /// A write's outcome, with a closed peer turned into bytes that went nowhere.
@@ -89,9 +83,7 @@ impl AsyncRead for Wire {
             Stream::Tls(session) => Pin::new(session).poll_read(context, buffer),
         };
         let came = (buffer.filled().len() - before) as u64;
-        self.state
-            .received_bytes
-            .set(self.state.received_bytes.get() + came);
+        self.state.received_bytes.set(self.state.received_bytes.get() + came);
         // The failed write may have taken the reset with it, and the system says "end" now. A body
         // that is framed by the close must not take that for its end (RFC 9112 section 8).
         let ended = came == 0 && buffer.remaining() > 0 && matches!(read, Poll::Ready(Ok(())));
@@ -161,8 +153,5 @@ impl AsyncWrite for Wire {
 }
 
 fn is_closed_peer(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
-    )
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }

@@ -61,35 +61,22 @@ impl StagingBudget {
     /// Reserves a window of `bytes`, or refuses when that much is not left.
     #[must_use]
     pub fn take(self: &Arc<Self>, bytes: usize) -> Option<StagingShare> {
-        let taken = self
-            .taken_bytes
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
-                taken
-                    .checked_add(bytes)
-                    .filter(|sum| *sum <= self.bytes_max)
-            });
+        let taken = self.taken_bytes.try_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+            taken.checked_add(bytes).filter(|sum| *sum <= self.bytes_max)
+        });
         if taken.is_err() {
             self.refused_count.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         self.granted_count.fetch_add(1, Ordering::Relaxed);
-        Some(StagingShare {
-            budget: Arc::clone(self),
-            bytes,
-            small: false,
-        })
+        Some(StagingShare { budget: Arc::clone(self), bytes, small: false })
     }
 
     /// The window of [`WINDOW_SMALL_BYTES`] for a fetch that was refused; never refused itself.
     #[must_use]
     pub fn take_small(self: &Arc<Self>) -> StagingShare {
-        self.overdrawn_bytes
-            .fetch_add(WINDOW_SMALL_BYTES, Ordering::Relaxed);
-        StagingShare {
-            budget: Arc::clone(self),
-            bytes: WINDOW_SMALL_BYTES,
-            small: true,
-        }
+        self.overdrawn_bytes.fetch_add(WINDOW_SMALL_BYTES, Ordering::Relaxed);
+        StagingShare { budget: Arc::clone(self), bytes: WINDOW_SMALL_BYTES, small: true }
     }
 
     /// The figures now.
@@ -121,11 +108,7 @@ impl StagingShare {
 
 impl Drop for StagingShare {
     fn drop(&mut self) {
-        let cell = if self.small {
-            &self.budget.overdrawn_bytes
-        } else {
-            &self.budget.taken_bytes
-        };
+        let cell = if self.small { &self.budget.overdrawn_bytes } else { &self.budget.taken_bytes };
         cell.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }

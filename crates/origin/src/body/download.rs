@@ -157,10 +157,7 @@ impl<E: Clone + Send + 'static> Download<E> {
     #[must_use]
     pub fn with_share(share: StagingShare) -> Self {
         let window_bytes = share.window_bytes();
-        Self {
-            share: Some(share),
-            ..Self::new(window_bytes)
-        }
+        Self { share: Some(share), ..Self::new(window_bytes) }
     }
 
     /// Whether the window came from the budget in full, so that the body may be stored.
@@ -295,9 +292,7 @@ impl<E: Clone + Send + 'static> Download<E> {
     pub fn finish(&self) -> Result<(), FetchError> {
         let (wakes, result) = {
             let mut state = lock(&self.state);
-            let short = state
-                .promised_bytes
-                .is_some_and(|length| state.pieces.end() < length);
+            let short = state.promised_bytes.is_some_and(|length| state.pieces.end() < length);
             let wakes = state.end(if short {
                 Ending::Failed(FetchError::Truncated)
             } else {
@@ -323,9 +318,7 @@ impl<E: Clone + Send + 'static> Download<E> {
     /// cancelled task, a stopping runtime), the readers are told [`FetchError::Stopped`].
     #[must_use]
     pub fn guard(self: &Arc<Self>) -> DownloadGuard<E> {
-        DownloadGuard {
-            download: Arc::clone(self),
-        }
+        DownloadGuard { download: Arc::clone(self) }
     }
 
     // The readers' side.
@@ -352,11 +345,7 @@ impl<E: Clone + Send + 'static> Download<E> {
         state.readers.insert(id, Reader { wake, waits: false });
         *state.positions.entry(0).or_insert(0) += 1;
         drop(state);
-        Ok(DownloadReader {
-            download: Arc::clone(self),
-            id,
-            position: 0,
-        })
+        Ok(DownloadReader { download: Arc::clone(self), id, position: 0 })
     }
 
     /// Readers that are attached now.
@@ -430,10 +419,7 @@ impl<E> Drop for DownloadReader<E> {
             state.abandon_if_unwanted();
             state.release();
             // The wake may own its worker's queue: it is dropped outside the lock.
-            (
-                state.abandoned || state.tells_producer(self.download.window_bytes),
-                reader,
-            )
+            (state.abandoned || state.tells_producer(self.download.window_bytes), reader)
         };
         if tell_producer {
             self.download.producer.notify_waiters();
@@ -502,11 +488,7 @@ impl<E> State<E> {
         if self.abandoned {
             return Demand::Abandoned;
         }
-        let floor = if self.storing {
-            self.written
-        } else {
-            self.slowest()
-        };
+        let floor = if self.storing { self.written } else { self.slowest() };
         match window_bytes.saturating_sub(self.pieces.end().saturating_sub(floor)) {
             0 => Demand::Full,
             room => Demand::Room(room),
@@ -515,18 +497,12 @@ impl<E> State<E> {
 
     /// Where the slowest reader stands; before there is one, the start of what is in memory.
     fn slowest(&self) -> u64 {
-        self.positions
-            .first_key_value()
-            .map_or(self.pieces.start(), |(position, _)| *position)
+        self.positions.first_key_value().map_or(self.pieces.start(), |(position, _)| *position)
     }
 
     /// Drops from memory what the store holds or every reader has passed.
     fn release(&mut self) {
-        let floor = if self.storing {
-            self.written
-        } else {
-            self.slowest()
-        };
+        let floor = if self.storing { self.written } else { self.slowest() };
         self.pieces.release_below(floor);
     }
 
@@ -560,14 +536,11 @@ impl<E: Clone> State<E> {
         let start = self.pieces.start();
         if position < start {
             // OR-8: what left memory below a reader is in the extent.
-            let end = start
-                .min(self.written)
-                .min(position.saturating_add(max_bytes as u64));
+            let end = start.min(self.written).min(position.saturating_add(max_bytes as u64));
             return match &self.extent {
-                Some(extent) if position < end => Next::Extent {
-                    extent: extent.clone(),
-                    range: position..end,
-                },
+                Some(extent) if position < end => {
+                    Next::Extent { extent: extent.clone(), range: position..end }
+                }
                 Some(_) | None => Next::Failed(FetchError::Truncated),
             };
         }
@@ -594,9 +567,7 @@ impl<E> std::fmt::Debug for Download<E> {
 
 impl<E> std::fmt::Debug for DownloadReader<E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DownloadReader")
-            .field("position", &self.position)
-            .finish_non_exhaustive()
+        f.debug_struct("DownloadReader").field("position", &self.position).finish_non_exhaustive()
     }
 }
 

@@ -35,9 +35,7 @@ struct Piece {
 impl Pieces {
     /// Offset of the first byte that is still held; `end()` when nothing is.
     pub(super) fn start(&self) -> u64 {
-        self.sealed
-            .front()
-            .map_or(self.tail_start(), |piece| piece.start)
+        self.sealed.front().map_or(self.tail_start(), |piece| piece.start)
     }
 
     /// Offset behind the last byte that was ever pushed.
@@ -90,20 +88,12 @@ impl Pieces {
         if let Some(piece) = self.sealed.pop_front() {
             return Some(piece.bytes);
         }
-        if self.tail.is_empty() {
-            None
-        } else {
-            Some(std::mem::take(&mut self.tail).freeze())
-        }
+        if self.tail.is_empty() { None } else { Some(std::mem::take(&mut self.tail).freeze()) }
     }
 
     /// Drops the pieces that lie wholly below `floor`.
     pub(super) fn release_below(&mut self, floor: u64) {
-        while self
-            .sealed
-            .front()
-            .is_some_and(|piece| piece.end() <= floor)
-        {
+        while self.sealed.front().is_some_and(|piece| piece.end() <= floor) {
             self.sealed.pop_front();
         }
         if self.sealed.is_empty() && floor >= self.end {

@@ -61,11 +61,7 @@ impl Upload {
     /// consumer went away before the end.
     #[must_use]
     pub fn new(window_bytes: usize, wake: Wake) -> Self {
-        Self {
-            window_bytes: window_bytes.max(1) as u64,
-            wake,
-            state: Mutex::new(State::default()),
-        }
+        Self { window_bytes: window_bytes.max(1) as u64, wake, state: Mutex::new(State::default()) }
     }
 
     /// Appends a piece of the body.
@@ -208,9 +204,7 @@ impl State {
 
 impl std::fmt::Debug for Upload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Upload")
-            .field("held_bytes", &self.held_bytes())
-            .finish_non_exhaustive()
+        f.debug_struct("Upload").field("held_bytes", &self.held_bytes()).finish_non_exhaustive()
     }
 }
 

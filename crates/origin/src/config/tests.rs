@@ -6,30 +6,12 @@ use crate::error::{ConfigError, UrlError};
 #[test]
 fn urls_are_scheme_host_and_port() {
     let rows = [
-        (
-            "http://example.com",
-            Ok((Scheme::Http, "example.com", 80, "http://example.com")),
-        ),
-        (
-            "HTTP://Example.COM/",
-            Ok((Scheme::Http, "example.com", 80, "http://example.com")),
-        ),
-        (
-            "https://a-b_c.d",
-            Ok((Scheme::Https, "a-b_c.d", 443, "https://a-b_c.d")),
-        ),
-        (
-            "http://127.0.0.1:9000",
-            Ok((Scheme::Http, "127.0.0.1", 9000, "http://127.0.0.1:9000")),
-        ),
-        (
-            "https://[::1]",
-            Ok((Scheme::Https, "::1", 443, "https://[::1]")),
-        ),
-        (
-            "https://[::1]:80",
-            Ok((Scheme::Https, "::1", 80, "https://[::1]:80")),
-        ),
+        ("http://example.com", Ok((Scheme::Http, "example.com", 80, "http://example.com"))),
+        ("HTTP://Example.COM/", Ok((Scheme::Http, "example.com", 80, "http://example.com"))),
+        ("https://a-b_c.d", Ok((Scheme::Https, "a-b_c.d", 443, "https://a-b_c.d"))),
+        ("http://127.0.0.1:9000", Ok((Scheme::Http, "127.0.0.1", 9000, "http://127.0.0.1:9000"))),
+        ("https://[::1]", Ok((Scheme::Https, "::1", 443, "https://[::1]"))),
+        ("https://[::1]:80", Ok((Scheme::Https, "::1", 80, "https://[::1]:80"))),
         ("example.com", Err(UrlError::Scheme)),
         ("ftp://example.com", Err(UrlError::Scheme)),
         ("http://", Err(UrlError::Host)),
@@ -69,18 +51,9 @@ fn bounds_are_checked() {
     check(|c| c.urls.clear(), Err(ConfigError::NoUrls));
     check(|c| c.connections_max = 0, Err(ConfigError::ConnectionsMax));
     check(|c| c.connections_max = CONNECTIONS_MAX, Ok(()));
-    check(
-        |c| c.connections_max = CONNECTIONS_MAX + 1,
-        Err(ConfigError::ConnectionsMax),
-    );
-    check(
-        |c| c.connect_timeout_ms = 0,
-        Err(ConfigError::ZeroTimeout("connect_timeout_ms")),
-    );
-    check(
-        |c| c.first_byte_timeout_ms = 0,
-        Err(ConfigError::ZeroTimeout("first_byte_timeout_ms")),
-    );
+    check(|c| c.connections_max = CONNECTIONS_MAX + 1, Err(ConfigError::ConnectionsMax));
+    check(|c| c.connect_timeout_ms = 0, Err(ConfigError::ZeroTimeout("connect_timeout_ms")));
+    check(|c| c.first_byte_timeout_ms = 0, Err(ConfigError::ZeroTimeout("first_byte_timeout_ms")));
     check(
         |c| c.between_bytes_timeout_ms = 0,
         Err(ConfigError::ZeroTimeout("between_bytes_timeout_ms")),

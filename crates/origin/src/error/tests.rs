@@ -11,9 +11,6 @@ fn every_failure_has_its_own_word_and_a_status() {
     let texts: HashSet<_> = FetchError::ALL.iter().map(ToString::to_string).collect();
     assert_eq!(texts.len(), FetchError::ALL.len());
     for error in FetchError::ALL {
-        assert!(
-            matches!(error.status(), 400 | 501 | 502 | 503 | 504),
-            "{error:?}"
-        );
+        assert!(matches!(error.status(), 400 | 501 | 502 | 503 | 504), "{error:?}");
     }
 }

@@ -14,11 +14,7 @@ use crate::error::FetchError;
 fn stream(length: Option<u64>) -> (OutgoingBody, Arc<Upload>, Pace) {
     let upload = Arc::new(Upload::new(1000, Arc::new(|| {})));
     let pace = Pace::new();
-    (
-        OutgoingBody::stream(Arc::clone(&upload), length, &pace),
-        upload,
-        pace,
-    )
+    (OutgoingBody::stream(Arc::clone(&upload), length, &pace), upload, pace)
 }
 
 fn poll(body: &mut OutgoingBody) -> Poll<Option<Result<Bytes, FetchError>>> {
@@ -37,16 +33,10 @@ fn a_body_is_complete_at_its_promised_length() {
     assert_eq!(body.size_hint().exact(), Some(5));
     upload.push(Bytes::from_static(b"12345")).unwrap();
     assert!(!body.is_end_stream());
-    assert_eq!(
-        poll(&mut body),
-        Poll::Ready(Some(Ok(Bytes::from_static(b"12345"))))
-    );
+    assert_eq!(poll(&mut body), Poll::Ready(Some(Ok(Bytes::from_static(b"12345")))));
     assert!(body.is_end_stream() && pace.is_complete());
     drop(body);
-    assert!(
-        !upload.is_abandoned(),
-        "hyper asks for no end behind the last byte"
-    );
+    assert!(!upload.is_abandoned(), "hyper asks for no end behind the last byte");
 }
 
 #[test]
@@ -90,17 +80,10 @@ fn the_clients_time_is_not_the_origins() {
     pace.start();
     assert!(poll(&mut body).is_pending());
     let before = tokio::time::Instant::now();
-    assert!(
-        pace.quiet_since(begun) >= before,
-        "OR-5: the client owes the next piece"
-    );
+    assert!(pace.quiet_since(begun) >= before, "OR-5: the client owes the next piece");
     upload.push(Bytes::from_static(b"1")).unwrap();
     assert!(poll(&mut body).is_ready());
     assert!(pace.quiet_since(begun) <= tokio::time::Instant::now());
     let stands = pace.quiet_since(begun);
-    assert_eq!(
-        pace.quiet_since(begun),
-        stands,
-        "the origin owes: its time runs"
-    );
+    assert_eq!(pace.quiet_since(begun), stands, "the origin owes: its time runs");
 }

@@ -14,19 +14,11 @@ fn request(method: Method, target: &str, body: RequestBody) -> OriginRequest {
     // Whatever the caller left in, the body decides.
     fields.insert(CONTENT_LENGTH, HeaderValue::from_static("77"));
     fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("gzip"));
-    OriginRequest {
-        method,
-        path_and_query: target.to_owned(),
-        fields,
-        body,
-    }
+    OriginRequest { method, path_and_query: target.to_owned(), fields, body }
 }
 
 fn stream(length: Option<u64>) -> RequestBody {
-    RequestBody::Stream {
-        body: Arc::new(Upload::new(1, Arc::new(|| {}))),
-        length,
-    }
+    RequestBody::Stream { body: Arc::new(Upload::new(1, Arc::new(|| {}))), length }
 }
 
 #[test]
@@ -46,32 +38,19 @@ fn the_body_decides_the_framing() {
     for (method, body, length, coding) in rows {
         let checked = request(method.clone(), "/", body).check().ok().unwrap();
         let fields = checked.message.headers();
-        let field = |name| {
-            fields
-                .get(name)
-                .map(|value: &HeaderValue| value.to_str().unwrap())
-        };
-        assert_eq!(
-            (field(CONTENT_LENGTH), field(TRANSFER_ENCODING)),
-            (length, coding),
-            "{method}"
-        );
+        let field = |name| fields.get(name).map(|value: &HeaderValue| value.to_str().unwrap());
+        assert_eq!((field(CONTENT_LENGTH), field(TRANSFER_ENCODING)), (length, coding), "{method}");
     }
 }
 
 #[test]
 fn targets_are_origin_form() {
     for target in ["/", "/a?b=c&d", "/%20", "//x", "/?", "*", "/a;b=c:d@e"] {
-        let checked = request(Method::GET, target, RequestBody::Empty)
-            .check()
-            .ok()
-            .unwrap();
+        let checked = request(Method::GET, target, RequestBody::Empty).check().ok().unwrap();
         assert_eq!(checked.message.uri().to_string(), target);
     }
     for target in ["", "a", "http://x/", "/a#b", "/a b", "/\r\n", "?a", "**"] {
-        let refused = request(Method::GET, target, RequestBody::Empty)
-            .check()
-            .err();
+        let refused = request(Method::GET, target, RequestBody::Empty).check().err();
         assert_eq!(refused, Some(FetchError::BadTarget), "{target:?}");
     }
 }
@@ -79,10 +58,7 @@ fn targets_are_origin_form() {
 #[test]
 fn a_refused_request_abandons_its_upload() {
     let upload = Arc::new(Upload::new(1, Arc::new(|| {})));
-    let body = RequestBody::Stream {
-        body: Arc::clone(&upload),
-        length: None,
-    };
+    let body = RequestBody::Stream { body: Arc::clone(&upload), length: None };
     let refused = request(Method::CONNECT, "/", body).check().err();
     assert_eq!(refused, Some(FetchError::TunnelUnsupported));
     assert!(upload.is_abandoned());
@@ -90,42 +66,23 @@ fn a_refused_request_abandons_its_upload() {
 
 #[test]
 fn heads_that_contradict_themselves_are_refused() {
-    const OK: Result<Verdict, FetchError> = Ok(Verdict::Reusable);
-    const CLOSE: Result<Verdict, FetchError> = Ok(Verdict::CloseAfter);
-    const BAD: Result<Verdict, FetchError> = Err(FetchError::BadResponse);
+    type Judged = Result<Verdict, FetchError>;
+    const OK: Judged = Ok(Verdict::Reusable);
+    const CLOSE: Judged = Ok(Verdict::CloseAfter);
+    const BAD: Judged = Err(FetchError::BadResponse);
     let (old, new) = (Version::HTTP_10, Version::HTTP_11);
-    let rows: &[(u16, Version, &[(&str, &str)], Result<Verdict, FetchError>)] = &[
+    type Row = (u16, Version, &'static [(&'static str, &'static str)], Judged);
+    let rows: &[Row] = &[
         (200, new, &[], OK),
         (200, new, &[("content-length", "5")], OK),
         (200, new, &[("transfer-encoding", "chunked")], OK),
         (200, new, &[("transfer-encoding", "Chunked")], OK),
         (200, old, &[("transfer-encoding", "chunked")], BAD),
-        (
-            200,
-            new,
-            &[("transfer-encoding", "chunked"), ("content-length", "5")],
-            BAD,
-        ),
+        (200, new, &[("transfer-encoding", "chunked"), ("content-length", "5")], BAD),
         (200, new, &[("transfer-encoding", "gzip, chunked")], BAD),
         (200, new, &[("transfer-encoding", "gzip")], BAD),
-        (
-            200,
-            new,
-            &[
-                ("transfer-encoding", "gzip"),
-                ("transfer-encoding", "chunked"),
-            ],
-            BAD,
-        ),
-        (
-            200,
-            new,
-            &[
-                ("transfer-encoding", "chunked"),
-                ("transfer-encoding", "chunked"),
-            ],
-            BAD,
-        ),
+        (200, new, &[("transfer-encoding", "gzip"), ("transfer-encoding", "chunked")], BAD),
+        (200, new, &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")], BAD),
         (200, new, &[("transfer-encoding", "")], BAD),
         (304, new, &[("content-length", "5")], OK),
         (304, new, &[("transfer-encoding", "chunked")], OK),
@@ -138,10 +95,7 @@ fn heads_that_contradict_themselves_are_refused() {
     for (status, version, lines, expected) in rows {
         let mut fields = HeaderMap::new();
         for (name, value) in *lines {
-            fields.append(
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            );
+            fields.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         let verdict = judge(StatusCode::from_u16(*status).unwrap(), *version, &fields);
         assert_eq!(verdict, *expected, "OR-6: {status} {lines:?}");

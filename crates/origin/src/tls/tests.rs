@@ -20,26 +20,14 @@ fn refused(content: Option<&str>) -> ConfigError {
 fn an_unusable_ca_file_says_what_is_wrong() {
     assert!(matches!(
         refused(None),
-        ConfigError::CaFileUnreadable {
-            kind: std::io::ErrorKind::NotFound,
-            ..
-        }
+        ConfigError::CaFileUnreadable { kind: std::io::ErrorKind::NotFound, .. }
     ));
     assert!(matches!(refused(Some("")), ConfigError::CaFileEmpty(_)));
-    assert!(matches!(
-        refused(Some("not a certificate\n")),
-        ConfigError::CaFileEmpty(_)
-    ));
+    assert!(matches!(refused(Some("not a certificate\n")), ConfigError::CaFileEmpty(_)));
     let open = "-----BEGIN CERTIFICATE-----\nAAAA\n";
-    assert!(matches!(
-        refused(Some(open)),
-        ConfigError::CaFileMalformed(_)
-    ));
+    assert!(matches!(refused(Some(open)), ConfigError::CaFileMalformed(_)));
     let hollow = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    assert!(matches!(
-        refused(Some(hollow)),
-        ConfigError::CaFileMalformed(_)
-    ));
+    assert!(matches!(refused(Some(hollow)), ConfigError::CaFileMalformed(_)));
     assert!(client_config(Some(Path::new("/"))).is_err());
 }
 
@@ -48,8 +36,5 @@ fn names_and_addresses_can_be_certified() {
     for host in ["example.com", "localhost", "127.0.0.1", "::1"] {
         assert!(server_name(host).is_ok(), "{host}");
     }
-    assert_eq!(
-        server_name("a_b..c").err(),
-        Some(ConfigError::HostName("a_b..c".to_owned()))
-    );
+    assert_eq!(server_name("a_b..c").err(), Some(ConfigError::HostName("a_b..c".to_owned())));
 }

@@ -64,19 +64,11 @@ fn unstored_waits_for_the_slowest_reader() {
     assert_eq!(push(&download, piece(3)), Poll::Pending);
     assert_eq!(download.held_bytes(), 2 * PIECE as u64);
     assert_eq!(slow.next(usize::MAX), Next::Bytes(piece(1)));
-    assert_eq!(
-        download.held_bytes(),
-        PIECE as u64,
-        "read by all: out of memory"
-    );
+    assert_eq!(download.held_bytes(), PIECE as u64, "read by all: out of memory");
     assert_eq!(download.demand(), Demand::Room(PIECE as u64));
     assert_eq!(push(&download, piece(3)), TAKEN);
     drop(slow);
-    assert_eq!(
-        download.held_bytes(),
-        PIECE as u64,
-        "the one that left counts no more"
-    );
+    assert_eq!(download.held_bytes(), PIECE as u64, "the one that left counts no more");
     assert_eq!(fast.next(usize::MAX), Next::Bytes(piece(3)));
 }
 
@@ -121,17 +113,9 @@ fn stored_pieces_leave_memory_and_are_read_from_the_extent() {
     download.set_extent("x");
     let (mut early, _) = attach(&download);
     for n in 1..=5 {
-        assert_eq!(
-            push(&download, piece(n)),
-            TAKEN,
-            "stored: no reader holds the producer back"
-        );
+        assert_eq!(push(&download, piece(n)), TAKEN, "stored: no reader holds the producer back");
     }
-    assert_eq!(
-        download.demand(),
-        Demand::Full,
-        "by unwritten bytes: flush the writer"
-    );
+    assert_eq!(download.demand(), Demand::Full, "by unwritten bytes: flush the writer");
     let written = 3 * PIECE as u64;
     download.set_written(written);
     download.set_written(1);
@@ -145,18 +129,11 @@ fn stored_pieces_leave_memory_and_are_read_from_the_extent() {
     }
     download.set_written(5 * PIECE as u64);
     assert_eq!(download.held_bytes(), 0);
-    assert_eq!(
-        early.next(usize::MAX),
-        extent(4 * PIECE as u64..5 * PIECE as u64)
-    );
+    assert_eq!(early.next(usize::MAX), extent(4 * PIECE as u64..5 * PIECE as u64));
     assert_eq!(early.next(1), Next::Pending);
     assert_eq!(download.finish(), Ok(()));
     assert_eq!(early.next(1), Next::End);
-    assert_eq!(
-        attach(&download).0.next(7),
-        extent(0..7),
-        "the finished body is still there"
-    );
+    assert_eq!(attach(&download).0.next(7), extent(0..7), "the finished body is still there");
 }
 
 #[test]
@@ -187,11 +164,7 @@ fn when_the_store_gives_up_the_slowest_reader_counts_again() {
     download.end_storing();
     download.set_written(3 * PIECE as u64);
     assert_eq!(push(&download, piece(4)), Poll::Pending);
-    assert_eq!(
-        behind.next(usize::MAX),
-        extent(0..PIECE as u64),
-        "what was written stays readable"
-    );
+    assert_eq!(behind.next(usize::MAX), extent(0..PIECE as u64), "what was written stays readable");
     for reader in [&mut ahead, &mut behind] {
         assert_eq!(reader.next(usize::MAX), Next::Bytes(piece(2)));
         assert_eq!(reader.next(usize::MAX), Next::Bytes(piece(3)));
@@ -208,17 +181,11 @@ fn a_store_that_gives_up_without_readers_abandons() {
     let download = download();
     download.set_extent("x");
     drop(attach(&download));
-    assert!(
-        !download.is_abandoned(),
-        "stored: it goes on without readers"
-    );
+    assert!(!download.is_abandoned(), "stored: it goes on without readers");
     assert!(now(download.abandoned()).is_pending());
     download.end_storing();
     assert_eq!(now(download.abandoned()), Poll::Ready(()));
-    assert_eq!(
-        push(&download, piece(1)),
-        Poll::Ready(Err(PushRefused::Abandoned))
-    );
+    assert_eq!(push(&download, piece(1)), Poll::Ready(Err(PushRefused::Abandoned)));
 }
 
 #[test]
@@ -232,17 +199,10 @@ fn the_last_reader_to_leave_abandons() {
     drop(one);
     assert!(abandoned.as_mut().poll(&mut context).is_pending());
     drop(two);
-    assert_eq!(
-        abandoned.as_mut().poll(&mut context),
-        Poll::Ready(()),
-        "OR-9"
-    );
+    assert_eq!(abandoned.as_mut().poll(&mut context), Poll::Ready(()), "OR-9");
     assert_eq!(download.held_bytes(), 0);
     assert_eq!(download.demand(), Demand::Abandoned);
-    assert_eq!(
-        download.attach(Arc::new(|| {})).err(),
-        Some(AttachRefused::Abandoned)
-    );
+    assert_eq!(download.attach(Arc::new(|| {})).err(), Some(AttachRefused::Abandoned));
 }
 
 #[test]
@@ -253,11 +213,7 @@ fn a_late_reader_is_refused_when_the_first_bytes_are_gone() {
     let (mut in_time, _) = attach(&download);
     assert_eq!(reader.next(usize::MAX), Next::Bytes(piece(1)));
     assert_eq!(in_time.next(usize::MAX), Next::Bytes(piece(1)));
-    assert_eq!(
-        download.attach(Arc::new(|| {})).err(),
-        Some(AttachRefused::Gone),
-        "OR-8"
-    );
+    assert_eq!(download.attach(Arc::new(|| {})).err(), Some(AttachRefused::Gone), "OR-8");
 }
 
 #[test]
@@ -267,23 +223,13 @@ fn a_failure_follows_the_bytes_that_came() {
     assert_eq!(reader.next(1), Next::Pending);
     assert_eq!(push(&download, piece(1)), TAKEN);
     download.fail(FetchError::Truncated);
-    assert_eq!(
-        download.finish(),
-        Err(FetchError::Truncated),
-        "OR-2: no end behind a failure"
-    );
+    assert_eq!(download.finish(), Err(FetchError::Truncated), "OR-2: no end behind a failure");
     assert_eq!(reader.next(usize::MAX), Next::Bytes(piece(1)));
     assert_eq!(reader.next(1), Next::Failed(FetchError::Truncated));
     assert_eq!(woken.load(Ordering::Relaxed), 1, "one wake for one pending");
-    assert_eq!(
-        push(&download, piece(2)),
-        Poll::Ready(Err(PushRefused::Ended))
-    );
+    assert_eq!(push(&download, piece(2)), Poll::Ready(Err(PushRefused::Ended)));
     let refused = download.attach(Arc::new(|| {}));
-    assert_eq!(
-        refused.err(),
-        Some(AttachRefused::Failed(FetchError::Truncated))
-    );
+    assert_eq!(refused.err(), Some(AttachRefused::Failed(FetchError::Truncated)));
 }
 
 #[test]
@@ -301,10 +247,7 @@ fn a_promised_length_is_held_to() {
     long.set_length(PIECE as u64);
     let (mut reader, _) = attach(&long);
     assert_eq!(push(&long, piece(1)), TAKEN);
-    assert_eq!(
-        push(&long, Bytes::from_static(b"!")),
-        Poll::Ready(Err(PushRefused::TooLong))
-    );
+    assert_eq!(push(&long, Bytes::from_static(b"!")), Poll::Ready(Err(PushRefused::TooLong)));
     assert_eq!(reader.next(usize::MAX), Next::Bytes(piece(1)));
     assert_eq!(reader.next(1), Next::Failed(FetchError::BadResponse));
 
@@ -380,10 +323,7 @@ fn windows_come_from_the_budget_and_return_to_it() {
     assert!(!small.is_granted());
     assert_eq!(small.demand(), Demand::Room(WINDOW_SMALL_BYTES as u64));
     let stats = budget.stats();
-    assert_eq!(
-        (stats.taken_bytes, stats.overdrawn_bytes),
-        (60_000, WINDOW_SMALL_BYTES)
-    );
+    assert_eq!((stats.taken_bytes, stats.overdrawn_bytes), (60_000, WINDOW_SMALL_BYTES));
     assert_eq!((stats.granted_count, stats.refused_count), (1, 1));
     drop((first, small));
     let stats = budget.stats();
@@ -395,27 +335,16 @@ fn windows_come_from_the_budget_and_return_to_it() {
 /// One producer on a runtime, readers in threads that park until woken.
 fn many_readers(stored: bool) {
     const BODY: usize = 1 << 20;
-    let body: Bytes = (0..BODY)
-        .map(|n| (n * 7 % 251) as u8)
-        .collect::<Vec<_>>()
-        .into();
+    let body: Bytes = (0..BODY).map(|n| (n * 7 % 251) as u8).collect::<Vec<_>>().into();
     let download = Arc::new(Download::<Extent>::new(64 * 1024));
     if stored {
         download.set_extent("x");
     }
-    let readers: Vec<_> = (1..=6)
-        .map(|n| spawn_reader(&download, &body, n * 1500))
-        .collect();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let readers: Vec<_> = (1..=6).map(|n| spawn_reader(&download, &body, n * 1500)).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let mut sent = 0;
-        for (index, step) in [1, 700, 16_384, 40_000, 65_536]
-            .into_iter()
-            .cycle()
-            .enumerate()
-        {
+        for (index, step) in [1, 700, 16_384, 40_000, 65_536].into_iter().cycle().enumerate() {
             if sent == BODY {
                 break;
             }
@@ -425,10 +354,7 @@ fn many_readers(stored: bool) {
             if stored && index % 3 == 0 {
                 download.set_written(sent as u64);
             }
-            assert!(
-                stored || download.held_bytes() <= 2 * 65_536 + 32 * 1024,
-                "OR-7"
-            );
+            assert!(stored || download.held_bytes() <= 2 * 65_536 + 32 * 1024, "OR-7");
         }
     });
     assert_eq!(download.finish(), Ok(()));
@@ -443,9 +369,7 @@ fn spawn_reader(
     step: usize,
 ) -> std::thread::JoinHandle<()> {
     let (tell, told) = std::sync::mpsc::channel();
-    let mut reader = download
-        .attach(Arc::new(move || tell.send(()).unwrap()))
-        .unwrap();
+    let mut reader = download.attach(Arc::new(move || tell.send(()).unwrap())).unwrap();
     let body = body.clone();
     std::thread::spawn(move || {
         let mut at = 0;

@@ -5,10 +5,7 @@ use bytes::Bytes;
 use super::{BLOCK_BYTES, COPY_BELOW_BYTES, Pieces};
 
 fn part(from: u64, len: usize) -> Bytes {
-    (from..from + len as u64)
-        .map(|n| n.wrapping_mul(31) as u8)
-        .collect::<Vec<_>>()
-        .into()
+    (from..from + len as u64).map(|n| n.wrapping_mul(31) as u8).collect::<Vec<_>>().into()
 }
 
 /// Pushes parts of these lengths and reads everything back, `step` bytes at a time.
@@ -32,16 +29,7 @@ fn reads_back_what_was_pushed() {
     check(&[], 7);
     check(&[0, 1, 0, 2], 1);
     check(&[1; 1000], 3);
-    check(
-        &[
-            COPY_BELOW_BYTES,
-            1,
-            COPY_BELOW_BYTES - 1,
-            5,
-            3 * COPY_BELOW_BYTES,
-        ],
-        1000,
-    );
+    check(&[COPY_BELOW_BYTES, 1, COPY_BELOW_BYTES - 1, 5, 3 * COPY_BELOW_BYTES], 1000);
     check(&[COPY_BELOW_BYTES - 1; 9], usize::MAX);
 }
 
@@ -51,11 +39,7 @@ fn small_parts_share_blocks() {
     for _ in 0..4 * BLOCK_BYTES {
         pieces.push(part(pieces.end(), 1));
     }
-    assert!(
-        pieces.sealed.len() <= 4,
-        "OR-7: {} pieces",
-        pieces.sealed.len()
-    );
+    assert!(pieces.sealed.len() <= 4, "OR-7: {} pieces", pieces.sealed.len());
 }
 
 #[test]
@@ -66,10 +50,7 @@ fn releases_whole_pieces_below_the_floor() {
     pieces.release_below(COPY_BELOW_BYTES as u64 - 1);
     assert_eq!(pieces.start(), 0);
     pieces.release_below(COPY_BELOW_BYTES as u64);
-    assert_eq!(
-        (pieces.start(), pieces.held_bytes()),
-        (COPY_BELOW_BYTES as u64, 10)
-    );
+    assert_eq!((pieces.start(), pieces.held_bytes()), (COPY_BELOW_BYTES as u64, 10));
     pieces.release_below(pieces.end() - 1);
     assert_eq!(pieces.held_bytes(), 10);
     pieces.release_below(pieces.end() + 100);

@@ -30,17 +30,10 @@ fn refuses_beyond_the_window_and_wakes_once_when_room_returns() {
     let (upload, woken) = upload();
     assert_eq!(upload.push(SIX), Ok(()));
     assert_eq!(upload.push(SIX), Ok(()));
-    assert_eq!(
-        upload.push(SIX),
-        Err(Full(SIX)),
-        "OR-7: window and one piece"
-    );
+    assert_eq!(upload.push(SIX), Err(Full(SIX)), "OR-7: window and one piece");
     assert!(!upload.has_room());
     assert_eq!(upload.held_bytes(), 12);
-    assert_eq!(
-        poll(&upload),
-        Poll::Ready(Some(Ok(Bytes::from_static(b"sixsixsixsix"))))
-    );
+    assert_eq!(poll(&upload), Poll::Ready(Some(Ok(Bytes::from_static(b"sixsixsixsix")))));
     assert_eq!(woken.load(Ordering::Relaxed), 1);
     assert!(upload.has_room());
     assert!(poll(&upload).is_pending());
@@ -66,11 +59,7 @@ fn an_abort_is_never_an_end() {
     upload.abort();
     upload.finish();
     for _ in 0..2 {
-        assert_eq!(
-            poll(&upload),
-            Poll::Ready(Some(Err(FetchError::UploadAborted))),
-            "OR-2"
-        );
+        assert_eq!(poll(&upload), Poll::Ready(Some(Err(FetchError::UploadAborted))), "OR-2");
     }
     assert_eq!(upload.held_bytes(), 0);
 }
@@ -115,24 +104,21 @@ fn a_window_of_nothing_still_passes_a_piece() {
 fn the_consumer_is_woken_from_another_thread() {
     let upload = Arc::new(upload().0);
     let producer = Arc::clone(&upload);
-    let body = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap()
-        .block_on(async {
-            let feeding = std::thread::spawn(move || {
-                for _ in 0..1000 {
-                    while producer.push(SIX).is_err() {
-                        std::thread::yield_now();
-                    }
+    let body = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+        let feeding = std::thread::spawn(move || {
+            for _ in 0..1000 {
+                while producer.push(SIX).is_err() {
+                    std::thread::yield_now();
                 }
-                producer.finish();
-            });
-            let mut length = 0;
-            while let Some(piece) = upload.next().await {
-                length += piece.unwrap().len();
             }
-            feeding.join().unwrap();
-            length
+            producer.finish();
         });
+        let mut length = 0;
+        while let Some(piece) = upload.next().await {
+            length += piece.unwrap().len();
+        }
+        feeding.join().unwrap();
+        length
+    });
     assert_eq!(body, 6000);
 }
