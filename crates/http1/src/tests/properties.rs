@@ -48,7 +48,8 @@ proptest! {
         head.finish();
         let head = parse_response(&out, &Limits::default()).unwrap().unwrap();
         prop_assert_eq!(head.head_bytes, out.len());
-        let read: Vec<_> = head.fields.iter().map(|(n, v)| (String::from(*n), v.to_vec())).collect();
+        let read = head.fields.iter().map(|(name, value)| (String::from(*name), value.to_vec()));
+        let read: Vec<_> = read.collect();
         prop_assert_eq!(read, fields);
     }
 
