@@ -8,9 +8,10 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use longhold_telemetry::tracing::{Format, Level};
 
 use crate::admin::{PurgeReply, client};
-use crate::config::checked::{Admin, AdminAddress};
+use crate::config::checked::{Admin, AdminAddress, Log, LogFormat, LogLevel};
 use crate::config::{self, Faults, dump, knobs, parse_admin_address};
 use crate::demo::{self, Addresses};
 use crate::run;
@@ -120,6 +121,7 @@ pub fn demo(options: DemoOptions) -> anyhow::Result<()> {
 /// The config's faults, or what keeps the edge from serving.
 pub fn run(options: &RunOptions) -> anyhow::Result<()> {
     let config = config::load(&options.config)?;
+    start_log(&config.log)?;
     let stop = Stop::new();
     let _listening = listen_to_signals(&stop)?;
     run::serve(&config, stop, |_| {})
@@ -192,6 +194,24 @@ fn admin_of(file: &Path) -> anyhow::Result<Admin> {
         bail!("the admin port in {} is chosen at start; name it with --admin", file.display());
     }
     Ok(Admin { address, token })
+}
+
+/// Sets up the log of starts, faults and drains, for the whole process.
+///
+/// # Errors
+/// When there is one already.
+pub(crate) fn start_log(log: &Log) -> anyhow::Result<()> {
+    let format = match log.format {
+        LogFormat::Json => Format::Json,
+        LogFormat::Text => Format::Text,
+    };
+    let level = match log.level {
+        LogLevel::Error => Level::ERROR,
+        LogLevel::Warn => Level::WARN,
+        LogLevel::Info => Level::INFO,
+        LogLevel::Debug => Level::DEBUG,
+    };
+    Ok(longhold_telemetry::tracing::init(format, level)?)
 }
 
 fn listen_to_signals(stop: &Stop) -> anyhow::Result<Listening> {

@@ -130,7 +130,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         loop {
             match self.stop.state() {
                 Stage::Running => {}
-                Stage::Draining => self.drain(),
+                Stage::Draining => self.begin_drain(),
                 Stage::Now => return Ok(()),
             }
             if self.draining && self.open_count == 0 {
@@ -167,6 +167,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 if cell.open(peer, listener.0, self.now_ms()).is_err() {
                     return;
                 }
+                cell.set_idle_ms(self.shared.timeouts.idle_ms);
                 let token = Token { slot, generation: cell.generation() };
                 self.open_count += 1;
                 self.counters.add(Counter::ConnectionsAccepted, 1);

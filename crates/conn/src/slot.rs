@@ -1,8 +1,8 @@
 //! The slot: all that a parked connection is, in one cache line, and the table of slots.
 //!
 //! ```text
-//!  0        16    18    20    24    28    32    36    40    44    48  49  50  51  52     56    64
-//!  │ peer   │port │listn│ gen │ next│ prev│ tick│ last│ accp│ reqs│st │in │why│   │active│spare│
+//!  0        16    18    20    24    28    32    36    40    44    48  49  50  51  52    56    60    64
+//!  │ peer   │port │listn│ gen │ next│ prev│ tick│ last│ accp│ reqs│st │in │why│   │activ│ idle│spare│
 //! ```
 //! All fields are atomics, so that the admin plane may read them while the worker runs; the worker
 //! is the only writer of all but the state. Reads from outside are single fields of one moment, not
@@ -37,8 +37,10 @@ pub struct Slot {
     close_reason: AtomicU8,
     _spare_byte: u8,
     active: AtomicU32,
-    /// Room for the parked TLS record and the tunnel's other side.
-    _spare: [u32; 2],
+    /// How long it may rest, in tenths of a second.
+    idle: AtomicU32,
+    /// Room for the parked TLS record.
+    _spare: u32,
 }
 
 #[cfg(not(loom))]
@@ -63,7 +65,8 @@ impl Slot {
             close_reason: AtomicU8::new(0),
             _spare_byte: 0,
             active: AtomicU32::new(NO_ACTIVE),
-            _spare: [0; 2],
+            idle: AtomicU32::new(0),
+            _spare: 0,
         }
     }
 
@@ -116,8 +119,8 @@ impl Slot {
         self.move_state(State::Free, State::Active)
     }
 
-    /// The connection is gone: `Closing → Free`, with the next generation (CN-3), which whoever sees
-    /// the slot free sees too. The worker's alone to call.
+    /// The connection is gone: `Closing → Free`, with the next generation (CN-3); whoever sees the
+    /// slot free sees that too. The worker's alone to call.
     ///
     /// # Errors
     /// [`Refused::Was`] when the slot was not closing; nothing has changed then.
@@ -174,6 +177,16 @@ impl Slot {
     /// When it was accepted, ms since the worker's start, in steps of 100.
     pub fn accepted_ms(&self) -> u64 {
         u64::from(self.accepted.load(Ordering::Relaxed)) * 100
+    }
+
+    /// How long the connection may rest between requests, ms, in steps of 100.
+    pub fn idle_ms(&self) -> u64 {
+        u64::from(self.idle.load(Ordering::Relaxed)) * 100
+    }
+
+    /// Sets how long it may rest: the listener's time at first, then that of the site it asked for.
+    pub fn set_idle_ms(&self, idle_ms: u64) {
+        self.idle.store(tenths(idle_ms), Ordering::Relaxed);
     }
 
     /// Requests so far.
@@ -244,3 +257,6 @@ fn tenths(ms: u64) -> u32 {
 pub const GENERATION_MAX: u32 = (1 << 24) - 1;
 
 const NO_ACTIVE: u32 = u32::MAX;
+
+#[cfg(test)]
+mod tests;

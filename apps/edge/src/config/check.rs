@@ -12,8 +12,8 @@ use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
 
 use super::checked::{
-    AccessLog, Admin, AdminAddress, Checked, Limits, Listener, LogFormat, LogTarget, Server, Store,
-    TransportChoice,
+    AccessLog, Admin, AdminAddress, Checked, Limits, Listener, Log, LogFormat, LogLevel, LogTarget,
+    Server, Store, TransportChoice,
 };
 use super::fault::{Cause, Fault, Faults};
 use super::knobs;
@@ -39,14 +39,25 @@ pub fn check(source: &Source) -> Result<Checked, Faults> {
     let sites = sites::sites(&mut resolver, &file.site, limits.idle_timeout);
     let admin = admin(&mut resolver, &file.admin, &listeners);
     let access_log = access_log(&mut resolver, &file.access_log);
+    let log = log(&mut resolver, &file.log);
     let Resolver { mut faults, effective, .. } = resolver;
     if !faults.is_empty() {
         faults.sort_by_key(|fault| fault.place.map(|place| (place.line, place.column)));
         return Err(Faults(faults));
     }
     let listeners = listeners.into_iter().map(|(listener, _)| listener).collect();
-    let file = source.name.clone();
-    Ok(Checked { file, server, listeners, store, sites, admin, access_log, limits, effective })
+    Ok(Checked {
+        file: source.name.clone(),
+        server,
+        listeners,
+        store,
+        sites,
+        admin,
+        access_log,
+        log,
+        limits,
+        effective,
+    })
 }
 
 /// The stage of shape: TOML, known names, tables where tables belong.
@@ -303,6 +314,21 @@ fn access_log(resolver: &mut Resolver<'_>, typed: &raw::AccessLog) -> AccessLog 
         Some(_) | None => LogFormat::Json,
     };
     AccessLog { target, format }
+}
+
+fn log(resolver: &mut Resolver<'_>, typed: &raw::Log) -> Log {
+    resolver.enter("[log]", 0);
+    let format = match resolver.text(&knobs::LOG_FORMAT, &typed.format) {
+        Some(said) if said.text == "json" => LogFormat::Json,
+        Some(_) | None => LogFormat::Text,
+    };
+    let level = match resolver.text(&knobs::LOG_LEVEL, &typed.level) {
+        Some(said) if said.text == "error" => LogLevel::Error,
+        Some(said) if said.text == "warn" => LogLevel::Warn,
+        Some(said) if said.text == "debug" => LogLevel::Debug,
+        Some(_) | None => LogLevel::Info,
+    };
+    Log { format, level }
 }
 
 /// Where a value stands, if the file says it.

@@ -25,6 +25,8 @@ pub struct Checked {
     pub admin: Admin,
     /// `[access_log]`
     pub access_log: AccessLog,
+    /// `[log]`
+    pub log: Log,
     /// `[limits]`
     pub limits: Limits,
     /// Every value that holds, in the table's order: what `edge check` prints.
@@ -176,13 +178,35 @@ pub enum LogTarget {
     File(PathBuf),
 }
 
-/// The form of an access log line.
+/// The form of a log's lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// One JSON object per line.
     Json,
     /// One line of text.
     Text,
+}
+
+/// `[log]`
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// The lines' form.
+    pub format: LogFormat,
+    /// Least weight of what is logged.
+    pub level: LogLevel,
+}
+
+/// Weights of what is logged, the heaviest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Something is lost.
+    Error,
+    /// Something is not as it should be.
+    Warn,
+    /// Starts and ends.
+    Info,
+    /// What only helps to find a fault.
+    Debug,
 }
 
 /// `[limits]`

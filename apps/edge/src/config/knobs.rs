@@ -335,4 +335,9 @@ knobs! {
          folder of the config file.";
     ACCESS_LOG_FORMAT = "access_log.format", Choice(&["json", "text"]), Preset::Text("json"), 0, 0,
         "Form of the line.";
+
+    LOG_FORMAT = "log.format", Choice(&["text", "json"]), Preset::Text("text"), 0, 0,
+        "Form of the log of starts, faults and drains, which goes to stderr.";
+    LOG_LEVEL = "log.level", Choice(&["error", "warn", "info", "debug"]), Preset::Text("info"), 0, 0,
+        "Least weight of what is logged. Single requests are the access log's.";
 }

@@ -23,6 +23,7 @@ pub(super) struct File {
     pub(super) site: Vec<Spanned<Site>>,
     pub(super) admin: Admin,
     pub(super) access_log: AccessLog,
+    pub(super) log: Log,
     pub(super) limits: Limits,
 }
 
@@ -94,6 +95,14 @@ pub(super) struct Admin {
 pub(super) struct AccessLog {
     pub(super) path: Cell,
     pub(super) format: Cell,
+}
+
+/// `[log]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Log {
+    pub(super) format: Cell,
+    pub(super) level: Cell,
 }
 
 /// `[limits]`

@@ -56,7 +56,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
 
     /// First signal: no new connections, parked ones close, exchanges in progress end and then
     /// close. Costs O(slots) once.
-    pub(super) fn drain(&mut self) {
+    pub fn begin_drain(&mut self) {
         if self.draining {
             return;
         }

@@ -38,8 +38,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     }
 
     pub(super) fn idle_deadline_ms(&self, slot: u32) -> u64 {
-        let last_ms = self.slots.get(slot).map_or(0, |cell| cell.last_active_ms());
-        last_ms + self.shared.timeouts.idle_ms
+        self.slots.get(slot).map_or(0, |cell| cell.last_active_ms() + cell.idle_ms())
     }
 
     /// Puts an active connection's deadline into the wheel.

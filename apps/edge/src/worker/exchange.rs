@@ -59,6 +59,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let Some(site) = self.shared.sites.find(head.target.authority) else {
             return self.answer(index, 421, "no site is configured for this host", None);
         };
+        self.set_idle(index, site);
         match plan {
             Plan::Lookup => self.look_up(index, head, (facts, site), raw),
             Plan::Pass(fwd) => self.pass(index, head, (facts, site, fwd), raw),
@@ -87,6 +88,21 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         }
         active.draft.open(parts, started_us);
         active.draft.received_bytes = head.head_bytes as u64;
+    }
+
+    /// From now on the connection may rest as long as the site allows.
+    fn set_idle(&mut self, index: u32, site: usize) {
+        let Some(active) = self.actives.get(index) else { return };
+        let number = active.token.slot;
+        let Some(slot) = self.slots.get(number) else { return };
+        match self.shared.idle_ms.get(site) {
+            Some(idle_ms) if *idle_ms != slot.idle_ms() => {
+                slot.set_idle_ms(*idle_ms);
+                // The wheel may hold a later moment than the new one.
+                self.wheel.schedule(&self.slots, number, self.now_ms() + idle_ms);
+            }
+            Some(_) | None => {}
+        }
     }
 
     fn look_up(

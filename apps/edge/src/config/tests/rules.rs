@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::super::checked::{AdminAddress, HostPattern, LogFormat, LogTarget, TransportChoice};
+use super::super::checked::{
+    AdminAddress, HostPattern, LogFormat, LogLevel, LogTarget, TransportChoice,
+};
 use super::super::dump;
 use super::{BASE, check_text, faults};
 
@@ -39,7 +41,7 @@ fn each_fault_says_where_what_and_what_to_do() {
         (
             "[srv]",
             "edge.toml:6:2: srv: unknown key\n  \
-          remedy: remove it; known here: server, listener, store, limits, site, admin, access_log",
+          remedy: remove it; known here: server, listener, store, limits, site, admin, access_log, log",
         ),
         (
             "[[site]]\norigni = {}",
@@ -368,6 +370,7 @@ fn full_config_is_read_as_it_is_meant() {
     assert_eq!(config.admin.token.as_deref(), Some("not-to-be-printed"));
     assert_eq!(config.access_log.target, LogTarget::File("/var/log/longhold".into()));
     assert_eq!(config.access_log.format, LogFormat::Text);
+    assert_eq!((config.log.format, config.log.level), (LogFormat::Json, LogLevel::Warn));
     assert_eq!(config.limits.body_rate_min.0, 2048);
 }
 
@@ -471,6 +474,9 @@ token = "not-to-be-printed"
 [access_log]
 path = "/var/log/longhold"
 format = "text"
+[log]
+format = "json"
+level = "warn"
 [limits]
 idle_timeout = "90s"
 body_rate_min = "2KiB/s"

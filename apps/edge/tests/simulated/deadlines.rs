@@ -1,0 +1,138 @@
+//! Deadlines in virtual time, and the drain (ED-4).
+
+use longhold_conn::State;
+use longhold_transport::sim::Profile;
+
+use crate::stage::{Stage, answer, body, reply};
+
+#[test]
+fn a_quiet_connection_is_closed_after_the_idle_time_and_not_before() {
+    let mut stage = Stage::new(1, Profile::default());
+    stage.store("/x", b"hello");
+    let client = stage.client();
+    stage.run_for_ms(70_000);
+    assert_eq!(stage.count(State::Parked), 1);
+    stage.exchange(&client, b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    stage.run_for_ms(74_000);
+    assert_eq!(stage.count(State::Parked), 1, "the request did not restart the idle time");
+    stage.run_for_ms(2_000);
+    assert!(client.is_ended());
+    drop(client);
+    stage.run_for_ms(100);
+    stage.assert_clean();
+}
+
+#[test]
+fn a_head_that_never_ends_is_answered_408() {
+    let mut stage = Stage::new(2, Profile::default());
+    let client = stage.client();
+    client.write(b"GET / HTTP/1.1\r\nHo");
+    for _ in 0..9 {
+        stage.run_for_ms(1_000);
+        assert_eq!(client.write(b"s"), 1, "a byte now and then does not help");
+        assert!(client.read().is_empty());
+    }
+    stage.run_for_ms(2_000);
+    let text = String::from_utf8(client.read()).expect("text");
+    assert!(text.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{text}");
+    assert!(text.contains("Connection: close\r\n"), "{text}");
+    stage.run_for_ms(6_000);
+    drop(client);
+    stage.run_for_ms(100);
+    stage.assert_clean();
+}
+
+#[test]
+fn a_body_below_the_least_rate_is_closed() {
+    let mut stage = Stage::new(3, Profile::default());
+    let client = stage.client();
+    client.write(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+    let mut second = 0;
+    while !client.is_ended() && !client.is_reset() {
+        stage.run_for_ms(1_000);
+        client.write(b"x");
+        second += 1;
+        assert!(second < 60, "a byte a second keeps the connection");
+    }
+    assert!(second >= 29, "closed after {second} s, within the grace");
+    drop(client);
+    stage.run_for_ms(100);
+    stage.assert_clean();
+}
+
+#[test]
+fn a_body_at_a_modest_rate_goes_on() {
+    let mut stage = Stage::new(4, Profile::default());
+    let client = stage.client();
+    client.write(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+    stage.run_for_ms(1);
+    let job = stage.job();
+    let longhold_edge::fill::JobKind::Pass { upload: Some(upload), .. } = &job.kind else {
+        panic!("no upload");
+    };
+    for _ in 0..300 {
+        client.write(&[b'x'; 2048]);
+        stage.run_for_ms(1_000);
+        while upload.held_bytes() > 0 {
+            longhold_store::block_on_ready(upload.next()).expect("more").expect("no fault");
+        }
+        assert!(!client.is_ended() && !client.is_reset());
+    }
+}
+
+#[test]
+fn a_client_that_does_not_read_is_closed_and_its_pin_falls() {
+    let mut stage = Stage::new(5, Profile { window_bytes: 4096, ..Profile::default() });
+    stage.store("/big", &body(500_000));
+    let client = stage.client();
+    client.write(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+    stage.run_for_ms(20_000);
+    assert_eq!(stage.count(State::Active), 1);
+    stage.run_for_ms(60_000);
+    assert_eq!(stage.count(State::Active), 0, "a stalled reader is still served");
+    drop(client);
+    stage.run_for_ms(100);
+    stage.assert_clean();
+}
+
+#[test]
+fn a_long_wait_for_the_origin_is_the_fill_planes_business() {
+    let mut stage = Stage::new(6, Profile::default());
+    let client = stage.client();
+    stage.exchange(&client, b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    let job = stage.job();
+    stage.run_for_ms(600_000);
+    let (head, download) = answer(200, Some(0));
+    reply(&job, &head, &download);
+    download.finish().expect("nothing was promised");
+    let received = stage.exchange(&client, b"");
+    assert!(received.starts_with(b"HTTP/1.1 200 OK\r\n"));
+}
+
+#[test]
+fn a_drain_closes_the_parked_and_lets_the_busy_end() {
+    let mut stage = Stage::new(7, Profile::default());
+    stage.store("/x", b"hello");
+    let parked = stage.client();
+    stage.exchange(&parked, b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    let busy = stage.client();
+    stage.exchange(&busy, b"GET /miss HTTP/1.1\r\nHost: a\r\n\r\n");
+    let job = stage.job();
+    stage.stop.request();
+    stage.worker.begin_drain();
+    stage.run_for_ms(10);
+    assert!(parked.is_ended());
+    let late = stage.client();
+    stage.run_for_ms(10);
+    assert!(late.is_refused());
+    let (head, download) = answer(200, Some(0));
+    reply(&job, &head, &download);
+    download.finish().expect("nothing was promised");
+    let text = String::from_utf8(stage.exchange(&busy, b"")).expect("text");
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+    assert!(text.contains("Connection: close\r\n"), "{text}");
+    drop((parked, busy, late));
+    stage.run_for_ms(6_000);
+    stage.assert_clean();
+    assert!(stage.worker.run().is_ok(), "a drained worker ends by itself");
+}

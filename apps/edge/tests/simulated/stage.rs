@@ -1,0 +1,208 @@
+//! The stage: a network, a worker, a store in memory, and the other side of the fill queue.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use longhold_conn::{SlotTable, State};
+use longhold_edge::fill::{self, FillHead, FillJob, FillQueue, Message};
+use longhold_edge::inbox::{Event, Inbox};
+use longhold_edge::outgoing::Outgoing;
+use longhold_edge::shared::Shared;
+use longhold_edge::signals::Stop;
+use longhold_edge::worker::{Setup, Worker};
+use longhold_gateway::site::{HostPattern, SiteTable};
+use longhold_gateway::stored::encode_response;
+use longhold_http1::{Limits, parse_response};
+use longhold_origin::Download;
+use longhold_policy::StoredMeta;
+use longhold_store::{Draft, Extent, MemoryDevice, Store, Writer, block_on_ready};
+use longhold_telemetry::exporter::{BuildInfo, Registry};
+use longhold_transport::sim::{Client, Network, Profile, SimTransport};
+use longhold_transport::{Config, Transport, TransportError};
+
+pub(crate) const EDGE: &str = "10.0.0.1:80";
+pub(crate) const SLOTS: u32 = 64;
+pub(crate) const BUFFERS: u32 = 32;
+
+pub(crate) struct Stage {
+    pub(crate) net: Network,
+    pub(crate) worker: Worker<SimTransport<Outgoing>>,
+    pub(crate) jobs: FillQueue,
+    pub(crate) slots: Arc<SlotTable>,
+    pub(crate) stop: Stop,
+    writer: Writer<MemoryDevice>,
+    next_client: u16,
+    _registry: Registry,
+}
+
+impl Stage {
+    pub(crate) fn new(seed: u64, profile: Profile) -> Self {
+        let net = Network::with_profile(seed, profile);
+        let config = Config { slots: SLOTS, buffers: BUFFERS, ..Config::default() };
+        let mut io: SimTransport<Outgoing> = net.transport(&config);
+        io.listen(net.bind(address(EDGE))).expect("the network is empty");
+        let store = Store::in_memory(&longhold_store::Config {
+            segment_bytes: 4 << 20,
+            ..longhold_store::Config::new("unused", 64 << 20)
+        })
+        .expect("memory for the store");
+        let device = MemoryDevice::new(&store).expect("a device");
+        let writer = Writer::new(&store, device).expect("the only writer");
+        let build = BuildInfo { version: "test", commit: "test" };
+        let (registry, mut counters) = Registry::new(1, &build);
+        let (fills, jobs) = fill::queue(16);
+        let slots = Arc::new(SlotTable::new(SLOTS));
+        let inbox = Arc::new(Inbox::new(io.waker()));
+        let stop = Stop::new();
+        let setup = Setup {
+            slots: Arc::clone(&slots),
+            store: store.reader(0),
+            shared: Arc::new(shared()),
+            fills,
+            inbox,
+            counters: counters.pop().expect("one set of counters"),
+            log: None,
+            stop: stop.clone(),
+        };
+        let worker = Worker::new(io, setup);
+        Self { net, worker, jobs, slots, stop, writer, next_client: 1024, _registry: registry }
+    }
+
+    /// Stores a response under `http://a<path>` that is fresh for an hour.
+    pub(crate) fn store(&self, path: &str, body: &[u8]) {
+        let meta = StoredMeta {
+            status: 200,
+            response_time_ms: 0,
+            lifetime_s: u32::MAX,
+            ..StoredMeta::default()
+        };
+        let mut head = Vec::new();
+        encode_response(&meta, &[("Content-Type", b"text/plain")], None, &mut head);
+        let key = format!("http://a{path}");
+        let draft = Draft { key: key.as_bytes(), head: &head, body_len: body.len() as u64 };
+        let mut pending = self.writer.begin(draft).expect("room");
+        block_on_ready(self.writer.append(&mut pending, body)).expect("memory takes bytes");
+        block_on_ready(self.writer.commit(pending)).expect("memory takes records");
+    }
+
+    pub(crate) fn client(&mut self) -> Client {
+        self.next_client += 1;
+        let from = SocketAddr::from(([10, 0, 0, 2], self.next_client));
+        self.net.connect(from, address(EDGE))
+    }
+
+    /// Runs the worker until nothing can happen before `ms` of virtual time have passed.
+    pub(crate) fn run_for_ms(&mut self, ms: u64) {
+        self.net.run_for(ms * 1000);
+        let mut completions = Vec::new();
+        loop {
+            match self.worker.turn(&mut completions) {
+                Ok(()) => {}
+                Err(TransportError::Idle) => return,
+                Err(fault) => panic!("the transport failed: {fault}"),
+            }
+        }
+    }
+
+    /// Writes all of `bytes`, as the edge makes room, and returns all that came back meanwhile.
+    pub(crate) fn exchange(&mut self, client: &Client, bytes: &[u8]) -> Vec<u8> {
+        let mut sent = 0;
+        let mut received = Vec::new();
+        for _ in 0..100_000 {
+            sent += client.write(&bytes[sent..]);
+            self.run_for_ms(200);
+            let came = client.read();
+            let quiet = came.is_empty();
+            received.extend(came);
+            if quiet && (sent == bytes.len() || client.is_ended() || client.is_reset()) {
+                return received;
+            }
+        }
+        panic!("the exchange does not end");
+    }
+
+    /// The next job for the fill plane.
+    pub(crate) fn job(&mut self) -> FillJob {
+        match self.jobs.try_next() {
+            Some(Message::Job(job)) => job,
+            Some(Message::Purge { .. }) | None => panic!("no job waits"),
+        }
+    }
+
+    pub(crate) fn no_job(&mut self) {
+        assert!(self.jobs.try_next().is_none(), "a job waits");
+    }
+
+    /// All slots are free and every buffer is back (ED-1, ED-2).
+    pub(crate) fn assert_clean(&mut self) {
+        let states: Vec<State> = self.slots.iter().map(|slot| slot.state()).collect();
+        assert!(states.iter().all(|state| *state == State::Free), "{states:?}");
+        assert_eq!(self.worker.transport().buffers_out(), 0, "buffers are missing");
+        assert_eq!(self.worker.transport().open_count(), 0);
+    }
+
+    pub(crate) fn count(&self, state: State) -> usize {
+        self.slots.iter().filter(|slot| slot.state() == state).count()
+    }
+}
+
+fn shared() -> Shared {
+    Shared {
+        sites: SiteTable::new([[HostPattern::Any]]),
+        scheme: "http",
+        limits: Limits::default(),
+        timeouts: Default::default(),
+        idle_ms: vec![75_000],
+        send_window_bytes: 256 * 1024,
+        upload_window_bytes: 64 * 1024,
+        drain_bytes_max: 64 * 1024,
+    }
+}
+
+/// A head as the fill plane gives it, and the body that goes with it.
+pub(crate) fn answer(status: u16, body_len: Option<u64>) -> (Arc<FillHead>, Arc<Download<Extent>>) {
+    let head = FillHead {
+        status,
+        fields: vec![("Content-Type".to_owned(), b"text/plain".to_vec())],
+        via_version: "1.1",
+        body_len,
+        declared_len: body_len,
+        stored: false,
+        ttl_s: None,
+        detail: None,
+    };
+    (Arc::new(head), Arc::new(Download::new(1 << 20)))
+}
+
+/// Tells the job's exchange of a head.
+pub(crate) fn reply(job: &FillJob, head: &Arc<FillHead>, body: &Arc<Download<Extent>>) {
+    let reply = job.reply.clone().expect("somebody waits");
+    let news = reply.clone();
+    let reader = body.attach(Arc::new(move || news.post(Event::BodyMoved))).expect("attachable");
+    reply.post(Event::Head { head: Arc::clone(head), body: reader, collapsed: false });
+}
+
+/// One response taken off the front of `bytes`: status, body, and the rest. Bodies framed by length
+/// only.
+pub(crate) fn take_response(bytes: &[u8]) -> (u16, Vec<u8>, &[u8]) {
+    let head = match parse_response(bytes, &Limits::default()) {
+        Ok(Some(head)) => head,
+        other => panic!("no response: {other:?} in {:?}", String::from_utf8_lossy(bytes)),
+    };
+    let length = head
+        .fields
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .map_or(0, |(_, value)| std::str::from_utf8(value).unwrap().parse().unwrap());
+    let (body, rest) = bytes[head.head_bytes..].split_at(length);
+    (head.status, body.to_vec(), rest)
+}
+
+pub(crate) fn address(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+/// Bytes that differ everywhere, so that a shifted or repeated piece shows.
+pub(crate) fn body(len: usize) -> Vec<u8> {
+    (0..len as u64).map(|at| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect()
+}
