@@ -110,6 +110,8 @@ impl Cli {
 /// See [`demo::run`].
 pub fn demo(options: DemoOptions) -> anyhow::Result<()> {
     let DemoOptions { listen, admin } = options;
+    // The three lines are not to drown.
+    start_log(&Log { format: LogFormat::Text, level: LogLevel::Warn })?;
     let stop = Stop::new();
     let _listening = listen_to_signals(&stop)?;
     demo::run(&Addresses { listen, admin }, &program(), stop)
@@ -200,7 +202,7 @@ fn admin_of(file: &Path) -> anyhow::Result<Admin> {
 ///
 /// # Errors
 /// When there is one already.
-pub(crate) fn start_log(log: &Log) -> anyhow::Result<()> {
+fn start_log(log: &Log) -> anyhow::Result<()> {
     let format = match log.format {
         LogFormat::Json => Format::Json,
         LogFormat::Text => Format::Text,

@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::cli::start_log;
 use crate::config::checked::AdminAddress;
 use crate::config::{self, Checked, Source};
 use crate::run::{self, Started};
@@ -42,7 +41,6 @@ pub fn run(addresses: &Addresses, program: &str, stop: Stop) -> anyhow::Result<(
     let origin = start_origin().context("the demo's origin cannot start")?;
     let scratch = Scratch::new().context("the demo's store needs a folder of its own")?;
     let config = config(addresses, origin.address, &scratch.path)?;
-    start_log(&config.log)?;
     let admin = addresses.admin.clone();
     run::serve(&config, stop, move |started| {
         // Whoever closed the output does not want the lines.
@@ -64,8 +62,7 @@ fn config(addresses: &Addresses, origin: SocketAddr, store: &Path) -> anyhow::Re
          [store]\npath = {store}\nsize = \"256MiB\"\n\
          [[site]]\nhosts = [\"*\"]\norigin = {{ urls = [\"http://{origin}\"] }}\n\
          [admin]\naddress = {admin}\n\
-         [access_log]\npath = \"off\"\n\
-         [log]\nlevel = \"warn\"\n"
+         [access_log]\npath = \"off\"\n"
     );
     Ok(config::check(&Source::text("demo", text))?)
 }

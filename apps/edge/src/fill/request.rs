@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use longhold_gateway::forward::{self, Client, Purpose};
-use longhold_http1::{RequestHead, TargetForm};
+use longhold_http1::{RequestHead, TargetForm, target};
 use longhold_origin::{FetchError, OriginRequest, OriginResponse, RequestBody};
 
 use super::FillJob;
@@ -33,10 +33,20 @@ pub(super) fn build(
     let path_and_query = match head.target.form {
         TargetForm::Asterisk => "*".to_owned(),
         TargetForm::Origin | TargetForm::Absolute | TargetForm::Authority => {
-            head.target.path_and_query.to_owned()
+            path_of(head)
         }
     };
     Ok(OriginRequest { method, path_and_query, fields, body })
+}
+
+/// Path and query in the normal form that the cache key has: what is stored under a key is the
+/// answer to a request for just that. A target without a normal form has no key; it goes out as it
+/// came.
+fn path_of(head: &RequestHead<'_>) -> String {
+    let mut normal = Vec::with_capacity(head.target.path_and_query.len());
+    let made = target::normalise_path(&head.target, &mut normal).ok();
+    made.and_then(|()| String::from_utf8(normal).ok())
+        .unwrap_or_else(|| head.target.path_and_query.to_owned())
 }
 
 /// The response's fields as owned pairs, in order.
