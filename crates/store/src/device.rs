@@ -30,7 +30,7 @@ pub trait Device: 'static {
     /// Staging memory; it returns to the pool when dropped.
     type Block: Block;
 
-    /// Length of every block, in bytes: at least 4,096.
+    /// Length of every block, in bytes: at least 8,192.
     fn block_bytes(&self) -> usize;
 
     /// A block from the pool; `None` when all are out. A pool holds at least four.
@@ -59,6 +59,9 @@ pub trait Block: 'static {
 
 /// Size of a staging block unless a device is told otherwise.
 pub const BLOCK_BYTES: usize = 256 << 10;
+/// Smallest staging block: a block may begin anywhere in a page and ends at one, and must hold a
+/// record header.
+pub const BLOCK_BYTES_MIN: usize = 8 << 10;
 /// Blocks in a device's pool unless it is told otherwise: 4 MiB.
 pub const BLOCK_COUNT: usize = 16;
 
@@ -80,7 +83,7 @@ pub struct HeapBlock {
 
 impl HeapPool {
     pub(crate) fn new(blocks: usize, block_bytes: usize) -> Self {
-        let (unborn, block_bytes) = (blocks.max(4), block_bytes.max(4096));
+        let (unborn, block_bytes) = (blocks.max(4), block_bytes.max(BLOCK_BYTES_MIN));
         Self(Rc::new(RefCell::new(PoolState { free: Vec::new(), unborn, block_bytes })))
     }
 

@@ -113,12 +113,15 @@ fn create(path: &Path, geometry: Geometry, allocate: Allocate<'_>) -> Result<(),
     options.read(true).write(true).create_new(true).mode(OWNER_ONLY);
     let file = options.open(&new_path).map_err(|e| fault("create", &new_path, e))?;
     let allocated = file.set_len(needed).and_then(|()| allocate(&file, needed));
-    allocated.and_then(|()| file.sync_all()).map_err(|error| match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+    allocated.and_then(|()| file.sync_all()).map_err(|error| {
+        let kind = error.kind();
+        if kind == io::ErrorKind::StorageFull || kind == io::ErrorKind::QuotaExceeded {
             full(available_bytes(path).min(needed - 1))
+        } else if kind == io::ErrorKind::FileTooLarge {
+            full(0)
+        } else {
+            fault("allocate", &new_path, error)
         }
-        io::ErrorKind::FileTooLarge => full(0),
-        _ => fault("allocate", &new_path, error),
     })?;
     let random = |e| fault("draw a secret for", path, e);
     let super_block = SuperBlock {

@@ -52,6 +52,7 @@ impl RecordHeader {
         put(&mut bytes, 48, &self.key_bytes.to_le_bytes());
         put(&mut bytes, 52, &self.head_bytes.to_le_bytes());
         put(&mut bytes, 56, &layout.extent_bytes.to_le_bytes());
+        put(&mut bytes, 60, &layout.at.to_le_bytes());
         put(&mut bytes, 64, &self.stored_at_ms.to_le_bytes());
         let mac = keys.front_mac(&bytes[..80]);
         put(&mut bytes, 80, &mac);
@@ -84,7 +85,8 @@ impl RecordHeader {
         };
         let layout = Layout::new(at, header.key_bytes, header.head_bytes, header.body_bytes)?;
         let fits = u64::from(at) + u64::from(layout.extent_bytes) <= end;
-        (fits && u32_at(bytes, 56) == layout.extent_bytes).then_some((header, layout))
+        let ours = u32_at(bytes, 56) == layout.extent_bytes && u32_at(bytes, 60) == at;
+        (fits && ours).then_some((header, layout))
     }
 
     /// Reads a header of unknown origin: the MAC is checked before anything is believed.

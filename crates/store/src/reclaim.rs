@@ -71,7 +71,6 @@ impl<D: Device> Inner<D> {
             }
             if let (Some(segment), Ok(())) = (retiring, headed) {
                 log.header_durable(segment, &self.shared);
-                self.shared.counters.reclaimed.fetch_add(1, Ordering::Relaxed);
             }
             if checkpoint {
                 footed?;
@@ -120,8 +119,8 @@ impl<D: Device> Inner<D> {
         self.changed.notify();
     }
 
-    /// Extents of segments that take no more writes need no header: a footer covers them, or
-    /// nothing does.
+    /// Extents of segments that were sealed have their headers; those of failed or reclaimed ones
+    /// need none.
     fn forget_fronts(&self) {
         let log = self.log.borrow();
         self.fronts.borrow_mut().retain(|_, front| {
@@ -139,6 +138,7 @@ impl<D: Device> Inner<D> {
     }
 
     async fn write_footer(&self, number: u32) -> Result<(), WriteError> {
+        self.write_segment_fronts(number).await?;
         let Some((lines, trailer)) = self.footer(number) else { return Ok(()) };
         let segment_bytes = self.shared.geometry.segment_bytes;
         let trailer_at = segment_bytes - FOOTER_TRAILER_BYTES as u32;
@@ -160,7 +160,7 @@ impl<D: Device> Inner<D> {
         }
         let drafts = self.drafts.borrow();
         let lowest = drafts.values().map(|open| &open.draft);
-        let lowest = lowest.filter(|draft| draft.generation == segment.generation).next();
+        let lowest = lowest.clone().find(|draft| draft.generation == segment.generation);
         let (end, end_sequence) = match lowest {
             // The walk must look at every extent that may still become a record.
             Some(draft) => (draft.layout.at, draft.sequence - 1),

@@ -54,14 +54,22 @@ pub(crate) fn recover(data: &[u8], keys: &Keys, index: &Index, log: &mut Log) ->
     }
     ordered.sort_unstable();
     let mut youngest = Vec::new();
+    let mut walkable = false;
+    let last = ordered.last().map(|&(_, _, number)| number);
     for (_, generation, number) in ordered {
-        let found = Survey::new(data, number, geometry).records(generation, keys, &mut report);
+        let survey = Survey::new(data, number, geometry);
+        let found = survey.records(generation, keys, &mut report);
         let (tail, last_sequence) = (found.tail, found.last_sequence);
         log.adopt(number, Adopted { generation, tail, last_sequence });
         youngest = found.lines;
-        index_lines(&youngest, number, generation, index, log, &mut report);
+        index_lines(&youngest, number, index, log, &mut report);
+        walkable = last == Some(number) && survey.is_walkable(tail, generation, keys);
     }
-    log.reopen_youngest(youngest);
+    // A footer that is rewritten can be torn. Whatever is acknowledged from now on in this
+    // segment must be found without it, too (ST-7).
+    if walkable {
+        log.reopen_youngest(youngest);
+    }
     report.objects = index.used();
     report
 }
@@ -82,7 +90,6 @@ pub(crate) fn prepare(file: &File, keys: &Keys, log: &mut Log) -> io::Result<()>
 fn index_lines(
     lines: &[FooterLine],
     number: u32,
-    generation: u64,
     index: &Index,
     log: &Log,
     report: &mut RecoveryReport,
@@ -96,7 +103,7 @@ fn index_lines(
                 index.remove(line.key_hash);
             }
             Kind::Object => {
-                let place = Place::new(number, line.at, generation);
+                let place = Place::new(number, line.at, log.segment(number).generation);
                 index.insert(line.key_hash, place, |place| log.rank(place));
             }
         }
@@ -137,21 +144,22 @@ impl<'a> Survey<'a> {
 
     fn records(&self, generation: u64, keys: &Keys, report: &mut RecoveryReport) -> Found {
         report.segments += 1;
-        let mut found = Found { lines: Vec::new(), tail: SEGMENT_HEADER_BYTES, last_sequence: 0 };
-        if let Some((trailer, lines)) = Trailer::parse(self.bytes, self.number, generation, keys) {
+        let mut lines = Vec::new();
+        let (mut at, mut last_sequence) = (SEGMENT_HEADER_BYTES, 0);
+        if let Some((trailer, listed)) = Trailer::parse(self.bytes, self.number, generation, keys) {
             report.segments_footed += 1;
-            found = Found { lines, tail: trailer.end, last_sequence: trailer.end_sequence };
+            lines = listed;
+            (at, last_sequence) = (trailer.end, trailer.end_sequence);
         }
         // A checkpoint's footer lists what was committed behind its end, too.
-        let mut listed: Vec<u32> = found.lines.iter().map(|line| line.at).collect();
+        let mut listed: Vec<u32> = lines.iter().map(|line| line.at).collect();
         listed.sort_unstable();
-        let mut at = found.tail;
-        while let Some((header, layout)) = self.extent(at, generation, found.last_sequence, keys) {
+        while let Some((header, layout)) = self.extent(at, generation, last_sequence, keys) {
             if !self.is_complete(&layout, keys) {
                 report.extents_unfinished += 1;
             } else if listed.binary_search(&at).is_err() {
                 report.records_walked += 1;
-                found.lines.push(FooterLine {
+                lines.push(FooterLine {
                     key_hash: header.key_hash,
                     sequence: header.sequence,
                     at,
@@ -159,11 +167,24 @@ impl<'a> Survey<'a> {
                     kind: header.kind,
                 });
             }
-            found.last_sequence = header.sequence;
+            last_sequence = header.sequence;
             at = layout.end();
         }
-        found.tail = at;
-        found
+        // What the walk did not reach will be written over.
+        lines.retain(|line| line.at < at);
+        Found { lines, tail: at, last_sequence }
+    }
+
+    /// Whether the headers lead from the front to `end` without the footer.
+    fn is_walkable(&self, end: u32, generation: u64, keys: &Keys) -> bool {
+        let (mut at, mut last_sequence) = (SEGMENT_HEADER_BYTES, 0);
+        while at < end {
+            let Some((header, layout)) = self.extent(at, generation, last_sequence, keys) else {
+                return false;
+            };
+            (at, last_sequence) = (layout.end(), header.sequence);
+        }
+        at == end
     }
 
     /// The extent at `at`, when its header is whole and belongs here.

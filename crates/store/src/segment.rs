@@ -15,6 +15,7 @@
 //! This file does no I/O.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 
 use crate::config::Geometry;
 use crate::error::Refused;
@@ -169,7 +170,7 @@ impl Log {
         let end_max = self.geometry.records_end(1);
         let layout = layout.filter(|layout| u64::from(layout.end()) <= end_max);
         let layout = layout.ok_or(Refused::TooLarge)?;
-        let kept = if wanted.last_clean { 0 } else { 1 };
+        let kept = usize::from(self.current.is_some() && !wanted.last_clean);
         if self.clean.len() <= kept {
             return Err(Refused::NoCleanSegment);
         }
@@ -267,7 +268,7 @@ impl Log {
     }
 
     pub(crate) fn has_clean(&self) -> bool {
-        self.clean.len() > 1
+        self.clean.len() > 1 || self.current.is_none() && !self.clean.is_empty()
     }
 
     /// Gives up a segment after a failed write or sync: its records leave the index now, and it
@@ -397,6 +398,7 @@ impl Log {
     }
 
     fn retire(&mut self, number: u32, shared: &Shared) {
+        shared.counters.reclaimed.fetch_add(1, Ordering::Relaxed);
         shared.index.remove_segment(number);
         shared.pins.retire(number);
         let segment = self.segment_mut(number);

@@ -108,9 +108,10 @@ impl<D: Device> Inner<D> {
         };
         self.check(draft).inspect_err(|_| self.changed.notify())?;
         let to = staged.at + staged.len as u32;
-        let begins_with_front = staged.at == draft.layout.at;
-        let with_front = begins_with_front && draft.front.get() == Front::Unwritten;
-        let start = if begins_with_front && !with_front { RECORD_HEADER_BYTES } else { 0 };
+        let front_staged = staged.at == draft.layout.at && staged.len >= RECORD_HEADER_BYTES;
+        let with_front = front_staged && draft.front.get() == Front::Unwritten;
+        // Somebody else has seen to the header: what readers may see is not written twice.
+        let start = if front_staged && !with_front { RECORD_HEADER_BYTES } else { 0 };
         if with_front {
             draft.front.set(Front::Writing);
         }
@@ -141,16 +142,29 @@ impl<D: Device> Inner<D> {
     /// Sees to it that the headers of this extent and of all before it in its segment are on the
     /// device: the forward walk must be able to reach what comes behind them.
     pub(crate) async fn write_fronts(&self, draft: &OpenDraft) -> Result<(), WriteError> {
-        let open = |front: &Rc<OpenDraft>| {
-            front.segment == draft.segment && front.generation == draft.generation
-        };
+        self.write_fronts_to(draft.segment, draft.sequence).await?;
+        self.check(draft)
+    }
+
+    /// The same for every extent of a segment.
+    pub(crate) async fn write_segment_fronts(&self, segment: u32) -> Result<(), WriteError> {
+        let last_sequence = self.log.borrow().segment(segment).last_sequence;
+        self.write_fronts_to(segment, last_sequence).await
+    }
+
+    async fn write_fronts_to(&self, segment: u32, last_sequence: u64) -> Result<(), WriteError> {
         loop {
             let missing = {
-                let fronts = self.fronts.borrow();
-                let mut before = fronts.range(..=draft.sequence).map(|(_, front)| front);
-                before.find(|front| open(front)).cloned()
+                let (fronts, log) = (self.fronts.borrow(), self.log.borrow());
+                let generation = log.segment(segment).generation;
+                let mut before = fronts.range(..=last_sequence).map(|(_, front)| front);
+                let ours = |front: &&Rc<OpenDraft>| {
+                    front.segment == segment && front.generation == generation
+                };
+                before.find(ours).cloned()
             };
             let Some(front) = missing else { return Ok(()) };
+            self.check_segment(segment, front.generation)?;
             match front.front.get() {
                 Front::Unwritten => {
                     front.front.set(Front::Writing);
@@ -160,9 +174,10 @@ impl<D: Device> Inner<D> {
                     let settled = || (front.front.get() != Front::Writing).then_some(());
                     self.wait_until(settled).await;
                 }
-                Front::Written => {}
+                Front::Written => {
+                    self.fronts.borrow_mut().remove(&front.sequence);
+                }
             }
-            self.check(draft)?;
         }
     }
 

@@ -382,12 +382,17 @@ impl<D: Device> Inner<D> {
         if let Some(error) = draft.broken.get() {
             return Err(error);
         }
+        self.check_segment(draft.segment, draft.generation)
+    }
+
+    /// Whether a segment takes writes under this generation.
+    pub(crate) fn check_segment(&self, segment: u32, generation: u64) -> Result<(), WriteError> {
         if self.shared.is_offline() {
             return Err(WriteError::Offline);
         }
         let log = self.log.borrow();
-        let segment = log.segment(draft.segment);
-        if segment.generation != draft.generation {
+        let segment = log.segment(segment);
+        if segment.generation != generation {
             return Err(WriteError::Reclaimed);
         }
         if segment.state.takes_writes() { Ok(()) } else { Err(WriteError::Device) }

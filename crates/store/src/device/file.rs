@@ -25,7 +25,7 @@ impl FileDevice {
     }
 
     /// A device for `store` with `blocks` (at least four) staging blocks of `block_bytes`
-    /// (at least 4,096).
+    /// (at least 8,192).
     ///
     /// # Errors
     /// When the store's descriptor cannot be duplicated.

@@ -12,7 +12,7 @@ use tokio_uring::buf::BoundedBuf;
 use tokio_uring::buf::fixed::{FixedBuf, FixedBufPool};
 use tokio_uring::fs::File;
 
-use super::{BLOCK_BYTES, BLOCK_COUNT, Block, Device};
+use super::{BLOCK_BYTES, BLOCK_BYTES_MIN, BLOCK_COUNT, Block, Device};
 use crate::Store;
 
 /// Writes a store's file through io_uring. Made and used inside `tokio_uring::start`.
@@ -35,7 +35,7 @@ impl UringDevice {
         Self::with_pool(store, BLOCK_COUNT, BLOCK_BYTES)
     }
 
-    /// A device with `blocks` (at least four) staging blocks of `block_bytes` (at least 4,096).
+    /// A device with `blocks` (at least four) staging blocks of `block_bytes` (at least 8,192).
     ///
     /// # Errors
     /// When the store's descriptor cannot be duplicated.
@@ -43,7 +43,7 @@ impl UringDevice {
     /// # Panics
     /// Outside a tokio-uring runtime.
     pub fn with_pool(store: &Store, blocks: usize, block_bytes: usize) -> io::Result<Self> {
-        let block_bytes = block_bytes.max(4096);
+        let block_bytes = block_bytes.max(BLOCK_BYTES_MIN);
         let pool = FixedBufPool::new((0..blocks.max(4)).map(|_| vec![0; block_bytes]));
         let registered = pool.register().is_ok();
         let file = Rc::new(File::from_std(store.duplicate_file()?));

@@ -1,0 +1,134 @@
+//! ST-10: whichever write or sync fails, nothing wrong is served, no removal is forgotten, nothing
+//! panics, and after enough failures the device is offline while readers go on.
+
+use longhold_store::device::FaultPlan;
+use longhold_store::{
+    Config, FaultyDevice, FileDevice, Refused, Store, WriteError, Writer, block_on_ready,
+};
+
+use crate::support::{Failed, Object, Random, get, put, put_now, remove_now, scratch, tiny};
+
+#[test]
+fn any_single_fault_is_survived() {
+    for number in (0..160).step_by(3) {
+        let torn = FaultPlan { torn_writes: vec![(number, 700)], ..FaultPlan::default() };
+        let fails = FaultPlan { failing_writes: vec![number..number + 1], ..FaultPlan::default() };
+        let sync = number / 3;
+        let unsynced = FaultPlan { failing_syncs: vec![sync..sync + 1], ..FaultPlan::default() };
+        for plan in [torn, fails, unsynced] {
+            run(plan, number);
+        }
+    }
+}
+
+#[test]
+fn faults_in_a_row_are_survived() {
+    for seed in 0..12 {
+        let mut random = Random(seed);
+        let start = random.below(150);
+        let some = |random: &mut Random| start..start + 1 + random.below(9);
+        let failing_writes = vec![some(&mut random)];
+        let failing_syncs = vec![start / 4..start / 4 + random.below(4)];
+        run(FaultPlan { failing_writes, failing_syncs, torn_writes: Vec::new() }, seed);
+    }
+}
+
+fn run(plan: FaultPlan, seed: u64) {
+    let folder = scratch();
+    let config = Config { write_errors_max: 5, ..tiny(folder.path()) };
+    let mut removed = [0; 10];
+    let mut newest = [0; 10];
+    let mut random = Random(seed);
+    {
+        let (store, _) = Store::open(&config).unwrap();
+        let device = FileDevice::with_pool(&store, 5, 4096).unwrap();
+        let (device, _) = FaultyDevice::new(device, plan, false);
+        let writer = Writer::new(&store, device).unwrap();
+        let reader = store.reader(0);
+        for version in 1..90 {
+            let key = random.below(10) as u32;
+            if random.chance(75) {
+                let body_bytes = random.below(30_000) as usize;
+                let object = Object { key, version, body_bytes };
+                if put_now(&writer, object).is_ok_and(|committed| committed.published) {
+                    newest[key as usize] = version;
+                }
+            } else {
+                newest[key as usize] = 0;
+                if remove_now(&writer, key).is_ok() {
+                    removed[key as usize] = version;
+                }
+            }
+            for key in 0..10 {
+                let found = get(&reader, key).map_or(0, |object| object.version);
+                let allowed = found == 0 || found == newest[key as usize];
+                assert!(allowed, "key {key} shows {found}, newest {newest:?}");
+            }
+        }
+        let _ = block_on_ready(writer.seal());
+    }
+    let (store, _) = Store::open(&config).unwrap();
+    let reader = store.reader(0);
+    for key in 0..10 {
+        if let Some(object) = get(&reader, key) {
+            assert!(object.version > removed[key as usize], "ST-7: {object:?} is back");
+        }
+    }
+}
+
+#[test]
+fn a_dead_device_goes_offline_and_readers_go_on() {
+    let folder = scratch();
+    let (store, _) = Store::open(&tiny(folder.path())).unwrap();
+    let device = FileDevice::new(&store).unwrap();
+    let (device, recorder) = FaultyDevice::new(device, FaultPlan::default(), false);
+    let writer = Writer::new(&store, device).unwrap();
+    let reader = store.reader(0);
+    let survivor = Object { key: 1, version: 1, body_bytes: 40_000 };
+    let other = Object { key: 2, version: 1, body_bytes: 40_000 };
+    put_now(&writer, survivor).unwrap();
+    put_now(&writer, other).unwrap();
+    assert_eq!(store.stats().segments_sealed, 1, "the first is in a segment of its own");
+
+    let everything = 0..u64::MAX;
+    let plan = FaultPlan {
+        failing_writes: vec![everything.clone()],
+        failing_syncs: vec![everything],
+        ..FaultPlan::default()
+    };
+    recorder.set_plan(plan);
+    let mut refused = None;
+    for version in 2..40 {
+        let object = Object { key: 3, version, body_bytes: 100 };
+        if let Err(Failed::Refused(Refused::Offline)) = block_on_ready(put(&writer, object, 100)) {
+            refused = Some(version);
+            break;
+        }
+        // The edge's maintenance task would go on trying, too.
+        block_on_ready(writer.make_room());
+    }
+    assert!(refused.is_some(), "the error budget ends");
+    assert!(store.stats().offline);
+    assert_eq!(remove_now(&writer, 9), Err(WriteError::Offline));
+    assert_eq!(block_on_ready(writer.seal()), Err(WriteError::Offline));
+    assert_eq!(get(&reader, 1), Some(survivor));
+}
+
+#[test]
+fn a_failed_sync_takes_what_was_not_durable_out_of_service() {
+    let folder = scratch();
+    let (store, _) = Store::open(&tiny(folder.path())).unwrap();
+    let device = FileDevice::new(&store).unwrap();
+    let (device, recorder) = FaultyDevice::new(device, FaultPlan::default(), false);
+    let writer = Writer::new(&store, device).unwrap();
+    let reader = store.reader(0);
+    put_now(&writer, Object { key: 1, version: 1, body_bytes: 100 }).unwrap();
+    assert!(get(&reader, 1).is_some());
+    let (_, syncs) = recorder.counts();
+    recorder.set_plan(FaultPlan { failing_syncs: vec![syncs..syncs + 1], ..FaultPlan::default() });
+    assert_eq!(block_on_ready(writer.seal()), Err(WriteError::Device));
+    assert!(get(&reader, 1).is_none(), "its pages may be lost: it must not be served");
+    assert_eq!(store.stats().segments_failed, 1);
+    put_now(&writer, Object { key: 1, version: 2, body_bytes: 100 }).unwrap();
+    assert_eq!(get(&reader, 1).unwrap().version, 2);
+}

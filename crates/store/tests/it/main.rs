@@ -1,0 +1,12 @@
+//! The store from outside: a model, crash images, faults, pins, and a child that is killed.
+
+mod crash;
+mod fault;
+mod flip;
+mod interleave;
+mod kill;
+mod model;
+mod open;
+mod pins;
+mod support;
+mod uring;

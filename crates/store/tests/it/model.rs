@@ -1,0 +1,191 @@
+//! ST-1, ST-2, ST-3: the store against a map, through reopens and reclaims.
+
+use std::collections::HashMap;
+
+use longhold_store::{Draft, Pending, Reader, Store, Writer, block_on_ready};
+use proptest::prelude::*;
+
+use crate::support::{Failed, Object, get, open, put, remove_now, scratch};
+
+#[derive(Debug, Clone)]
+enum Step {
+    Put { key: u32, body_bytes: usize, piece_bytes: usize },
+    Begin { key: u32, body_bytes: usize },
+    Commit { which: usize },
+    Abandon { which: usize },
+    Get { key: u32 },
+    Remove { key: u32 },
+    Seal,
+    MakeRoom,
+    Reopen,
+}
+
+fn steps(count: usize, body_bytes: usize) -> impl Strategy<Value = Vec<Step>> {
+    let key = 0..12u32;
+    let bytes = prop_oneof![Just(0), 1..300usize, 1..body_bytes, Just(32768), Just(32769)];
+    let step = prop_oneof![
+        8 => (key.clone(), bytes.clone(), 1..9000usize)
+            .prop_map(|(key, body_bytes, piece_bytes)| Step::Put { key, body_bytes, piece_bytes }),
+        3 => (key.clone(), bytes).prop_map(|(key, body_bytes)| Step::Begin { key, body_bytes }),
+        3 => (0..4usize).prop_map(|which| Step::Commit { which }),
+        1 => (0..4usize).prop_map(|which| Step::Abandon { which }),
+        6 => key.clone().prop_map(|key| Step::Get { key }),
+        2 => key.prop_map(|key| Step::Remove { key }),
+        1 => Just(Step::Seal),
+        1 => Just(Step::MakeRoom),
+        1 => Just(Step::Reopen),
+    ];
+    proptest::collection::vec(step, 1..count)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn store_agrees_with_a_map(steps in steps(60, 4000)) {
+        run(steps);
+    }
+
+    #[test]
+    fn store_agrees_with_a_map_while_it_reclaims(steps in steps(200, 50_000)) {
+        run(steps);
+    }
+}
+
+struct World {
+    folder: tempfile::TempDir,
+    open: Option<(Store, Writer<longhold_store::FileDevice>, Reader)>,
+    map: HashMap<u32, Object>,
+    pending: Vec<(Object, Pending)>,
+    /// Something may have been reclaimed or displaced: a miss is allowed from now on.
+    lossy: bool,
+    version: u64,
+}
+
+fn run(steps: Vec<Step>) {
+    let folder = scratch();
+    let mut world = World {
+        open: None,
+        folder,
+        map: HashMap::new(),
+        pending: Vec::new(),
+        lossy: false,
+        version: 0,
+    };
+    world.reopen();
+    for step in steps {
+        world.step(step);
+    }
+    for key in 0..12 {
+        world.check(key);
+    }
+    world.reopen();
+    for key in 0..12 {
+        world.check(key);
+    }
+}
+
+impl World {
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Put { key, body_bytes, piece_bytes } => self.put(key, body_bytes, piece_bytes),
+            Step::Begin { key, body_bytes } => self.begin(key, body_bytes),
+            Step::Commit { which } => self.commit(which),
+            Step::Abandon { which } => {
+                if let Some((_, pending)) = self.take(which) {
+                    block_on_ready(self.writer().abandon(pending));
+                }
+            }
+            Step::Get { key } => self.check(key),
+            Step::Remove { key } => {
+                // Dropping drafts of the key that have begun before is the store's business.
+                if remove_now(self.writer(), key).is_ok() {
+                    self.map.remove(&key);
+                    self.pending.retain(|(object, _)| object.key != key);
+                } else {
+                    self.lossy = true;
+                    self.map.remove(&key);
+                }
+            }
+            Step::Seal => block_on_ready(self.writer().seal()).unwrap(),
+            Step::MakeRoom => {
+                block_on_ready(self.writer().make_room());
+            }
+            Step::Reopen => self.reopen(),
+        }
+        let stats = self.open.as_ref().unwrap().0.stats();
+        self.lossy |= stats.reclaimed > 0 || stats.displaced > 0;
+        assert_eq!((stats.damaged, stats.write_errors), (0, 0));
+    }
+
+    fn put(&mut self, key: u32, body_bytes: usize, piece_bytes: usize) {
+        self.version += 1;
+        let object = Object { key, version: self.version, body_bytes };
+        match block_on_ready(put(self.writer(), object, piece_bytes)) {
+            Ok(committed) => {
+                assert!(committed.published);
+                self.map.insert(key, object);
+            }
+            Err(Failed::Refused(_)) => self.lossy = true,
+            Err(Failed::Write(error)) => panic!("no fault was injected: {error}"),
+        }
+    }
+
+    fn begin(&mut self, key: u32, body_bytes: usize) {
+        self.version += 1;
+        let object = Object { key, version: self.version, body_bytes };
+        let (key, head) = (Object::key_bytes(key), object.head());
+        let draft = Draft { key: &key, head: &head, body_len: body_bytes as u64 };
+        if let Ok(mut pending) = self.writer().begin(draft) {
+            let half = &object.body()[..body_bytes / 2];
+            if block_on_ready(self.writer().append(&mut pending, half)).is_ok() {
+                self.pending.push((object, pending));
+            }
+        }
+    }
+
+    fn commit(&mut self, which: usize) {
+        let Some((object, mut pending)) = self.take(which) else { return };
+        let rest = &object.body()[object.body_bytes / 2..];
+        let writer = self.writer();
+        let committed = block_on_ready(async {
+            writer.append(&mut pending, rest).await?;
+            writer.commit(pending).await
+        });
+        // A draft may be so old that its segment was reclaimed.
+        let Ok(committed) = committed else { return };
+        let newer = self.map.get(&object.key).is_some_and(|now| now.version > object.version);
+        assert!(!(newer && committed.published), "an older draft hid a newer object");
+        if committed.published {
+            self.map.insert(object.key, object);
+        } else {
+            assert!(newer || self.lossy);
+        }
+    }
+
+    fn take(&mut self, which: usize) -> Option<(Object, Pending)> {
+        (which < self.pending.len()).then(|| self.pending.remove(which))
+    }
+
+    fn check(&mut self, key: u32) {
+        let found = get(&self.open.as_ref().unwrap().2, key);
+        match (found, self.map.get(&key)) {
+            (Some(found), Some(wanted)) => assert_eq!(found, *wanted),
+            (Some(found), None) => panic!("{found:?} was never stored, or was removed"),
+            (None, Some(wanted)) => assert!(self.lossy, "{wanted:?} is lost"),
+            (None, None) => {}
+        }
+    }
+
+    fn reopen(&mut self) {
+        self.pending.clear();
+        self.open = None;
+        let (store, writer) = open(self.folder.path());
+        let reader = store.reader(0);
+        self.open = Some((store, writer, reader));
+    }
+
+    fn writer(&self) -> &Writer<longhold_store::FileDevice> {
+        &self.open.as_ref().unwrap().1
+    }
+}

@@ -1,0 +1,229 @@
+//! Opening: locks, versions, sizes, damage. Each refusal is its own, and changes nothing.
+
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::Path;
+
+use longhold_store::{
+    Config, ConfigError, Draft, FileDevice, MemoryDevice, OpenError, Refused, Store, Writer,
+    block_on_ready,
+};
+
+use crate::support::{Object, get, open, put_now, scratch, tiny};
+
+fn refusal(config: &Config) -> OpenError {
+    match Store::open(config) {
+        Ok(_) => panic!("it opened"),
+        Err(error) => error,
+    }
+}
+
+fn patch(path: &Path, at: u64, bytes: &[u8]) {
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    file.write_all_at(bytes, at).unwrap();
+}
+
+#[test]
+fn a_store_is_found_again() {
+    let folder = scratch();
+    let path = folder.path().join("deep/cache");
+    let object = Object { key: 5, version: 1, body_bytes: 12_345 };
+    let (_, report) = Store::open(&tiny(&path)).unwrap();
+    assert!(report.created);
+    {
+        let (_store, writer) = open(&path);
+        put_now(&writer, object).unwrap();
+    }
+    let (store, report) = Store::open(&tiny(&path)).unwrap();
+    assert!(!report.created);
+    assert_eq!((report.objects, report.records_walked, report.segments_footed), (1, 1, 0));
+    assert_eq!(get(&store.reader(0), 5), Some(object));
+    drop(store);
+    for name in ["super.0", "super.1", "data", "lock"] {
+        let mode = std::fs::metadata(path.join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{name} holds or guards a secret");
+    }
+}
+
+#[test]
+fn a_sealed_store_is_found_by_its_footers_and_goes_on_where_it_was() {
+    let folder = scratch();
+    let (mut version, mut used) = (0, Vec::new());
+    for _ in 0..40 {
+        let (store, writer) = open(folder.path());
+        let reader = store.reader(0);
+        if version > 0 {
+            assert!(get(&reader, version as u32).is_some());
+        }
+        version += 1;
+        let object = Object { key: version as u32, version, body_bytes: 500 };
+        put_now(&writer, object).unwrap();
+        block_on_ready(writer.seal()).unwrap();
+        used.push(store.stats().segments_open + store.stats().segments_sealed);
+    }
+    assert_eq!(used.last(), Some(&1), "restarts do not eat segments");
+    let (store, report) = Store::open(&tiny(folder.path())).unwrap();
+    assert_eq!((report.objects, report.records_walked, report.segments_footed), (40, 0, 1));
+    assert_eq!(store.stats().objects, 40);
+}
+
+#[test]
+fn the_second_opener_is_told_who_it_is() {
+    let folder = scratch();
+    let (store, _) = Store::open(&tiny(folder.path())).unwrap();
+    let error = refusal(&tiny(folder.path()));
+    assert!(matches!(error, OpenError::Locked { .. }), "{error}");
+    assert!(error.to_string().contains("in use by another process"), "{error}");
+    let reader = store.reader(0);
+    drop(store);
+    assert!(matches!(refusal(&tiny(folder.path())), OpenError::Locked { .. }));
+    drop(reader);
+    Store::open(&tiny(folder.path())).unwrap();
+}
+
+#[test]
+fn another_version_is_refused_and_kept() {
+    let folder = scratch();
+    drop(open(folder.path()));
+    let before = std::fs::read(folder.path().join("data")).unwrap();
+    patch(&folder.path().join("super.0"), 8, &9u32.to_le_bytes());
+    patch(&folder.path().join("super.1"), 8, &9u32.to_le_bytes());
+    let error = refusal(&tiny(folder.path()));
+    assert!(matches!(error, OpenError::WrongVersion { found: 9, expected: 1, .. }), "{error}");
+    assert_eq!(before, std::fs::read(folder.path().join("data")).unwrap());
+}
+
+#[test]
+fn a_disk_too_small_is_said_at_once_and_leaves_nothing() {
+    let folder = scratch();
+    let path = folder.path().join("cache");
+    let config = Config { index_slots: 1024, ..Config::new(&path, 60 << 40) };
+    let error = refusal(&config);
+    let OpenError::DiskFull { needed, available, .. } = &error else { panic!("{error}") };
+    assert!(*needed == 60 << 40 && available < needed, "{error}");
+    assert!(!path.exists());
+}
+
+#[test]
+fn another_size_is_refused() {
+    let folder = scratch();
+    drop(open(folder.path()));
+    let error = refusal(&Config::new(folder.path(), 2 << 20));
+    assert!(matches!(error, OpenError::GeometryChanged { .. }), "{error}");
+    assert!(error.to_string().contains("restore the old size"), "{error}");
+}
+
+#[test]
+fn one_whole_super_block_is_enough_and_none_is_not() {
+    let folder = scratch();
+    let object = Object { key: 1, version: 1, body_bytes: 100 };
+    {
+        let (_store, writer) = open(folder.path());
+        put_now(&writer, object).unwrap();
+    }
+    for name in ["super.0", "super.1"] {
+        let whole = std::fs::read(folder.path().join(name)).unwrap();
+        patch(&folder.path().join(name), 50, b"damage");
+        let (store, _) = Store::open(&tiny(folder.path())).unwrap();
+        assert_eq!(get(&store.reader(0), 1), Some(object));
+        drop(store);
+        std::fs::write(folder.path().join(name), whole).unwrap();
+    }
+    patch(&folder.path().join("super.0"), 50, b"damage");
+    patch(&folder.path().join("super.1"), 50, b"damage");
+    let error = refusal(&tiny(folder.path()));
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+    assert!(folder.path().join("data").exists(), "nothing is removed for the operator");
+}
+
+#[test]
+fn a_truncated_data_file_is_refused() {
+    let folder = scratch();
+    drop(open(folder.path()));
+    let data = std::fs::File::options().write(true).open(folder.path().join("data")).unwrap();
+    data.set_len(4096).unwrap();
+    let error = refusal(&tiny(folder.path()));
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+}
+
+#[test]
+fn configs_that_cannot_be_are_refused() {
+    let base = tiny("unused");
+    let cases = [
+        Config { segment_bytes: 100_000, ..base.clone() },
+        Config { segment_bytes: 128 << 20, size_bytes: 1 << 34, ..base.clone() },
+        Config { size_bytes: 7 * 65_536, ..base.clone() },
+        Config { pin_rows: 0, ..base.clone() },
+        Config { index_slots: 0, ..base.clone() },
+    ];
+    let found = cases.each_ref().map(|config| match refusal(config) {
+        OpenError::Config(error) => error,
+        other => panic!("{other}"),
+    });
+    assert!(matches!(
+        found,
+        [
+            ConfigError::SegmentBytes { .. },
+            ConfigError::SegmentBytes { .. },
+            ConfigError::SegmentCount { .. },
+            ConfigError::PinRows { .. },
+            ConfigError::IndexSlots { .. },
+        ]
+    ));
+    assert!(base.memory_bytes().unwrap() > 65_536);
+    assert!(!Path::new("unused").exists());
+}
+
+#[test]
+fn what_is_too_large_is_refused() {
+    let folder = scratch();
+    let (_store, writer) = open(folder.path());
+    let long = vec![1; 70_000];
+    let cases = [
+        Draft { key: b"k", head: b"", body_len: 65_536 },
+        Draft { key: b"k", head: b"", body_len: u64::MAX },
+        Draft { key: &long, head: b"", body_len: 0 },
+        Draft { key: b"k", head: &long, body_len: 0 },
+    ];
+    for draft in cases {
+        assert_eq!(writer.begin(draft).err(), Some(Refused::TooLarge));
+    }
+}
+
+#[test]
+fn there_is_one_writer_at_a_time() {
+    let folder = scratch();
+    let (store, writer) = open(folder.path());
+    assert!(Writer::new(&store, FileDevice::new(&store).unwrap()).is_err());
+    let pending = writer.begin(Draft { key: b"k", head: b"", body_len: 1 }).unwrap();
+    drop(writer);
+    assert!(Writer::new(&store, FileDevice::new(&store).unwrap()).is_err());
+    drop(pending);
+    let writer = Writer::new(&store, FileDevice::new(&store).unwrap()).unwrap();
+    let object = Object { key: 1, version: 1, body_bytes: 10 };
+    put_now(&writer, object).unwrap();
+    assert_eq!(get(&store.reader(0), 1), Some(object));
+}
+
+#[test]
+#[should_panic(expected = "reader row 0 is out of range or in use")]
+fn a_row_is_taken_once() {
+    let store = Store::in_memory(&tiny("unused")).unwrap();
+    let _first = store.reader(0);
+    let _second = store.reader(0);
+}
+
+#[test]
+fn a_store_in_memory_works_alike() {
+    let store = Store::in_memory(&tiny("unused")).unwrap();
+    let writer = Writer::new(&store, MemoryDevice::new(&store).unwrap()).unwrap();
+    let reader = store.reader(0);
+    for version in 0..200 {
+        let object = Object { key: version as u32, version, body_bytes: 9000 };
+        put_now(&writer, object).unwrap();
+        assert_eq!(get(&reader, version as u32), Some(object));
+    }
+    assert_eq!(block_on_ready(writer.remove(&Object::key_bytes(199))), Ok(true));
+    assert_eq!(get(&reader, 199), None);
+    let stats = store.stats();
+    assert_eq!((stats.hits, stats.misses, stats.committed, stats.removed), (200, 1, 200, 1));
+}

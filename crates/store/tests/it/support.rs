@@ -1,0 +1,137 @@
+//! What all tests of the store share: a small store, and objects whose every byte is known.
+
+use std::path::{Path, PathBuf};
+
+use longhold_store::{
+    Committed, Config, Device, Draft, FileDevice, Reader, Record, Refused, Store, WriteError,
+    Writer, block_on_ready,
+};
+use tempfile::TempDir;
+
+/// A scratch folder, in memory where that is possible.
+pub(crate) fn scratch() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// Sixteen segments of 64 KiB.
+pub(crate) fn tiny(path: impl Into<PathBuf>) -> Config {
+    Config { pin_rows: 8, index_slots: 4096, ..Config::new(path, 1 << 20) }
+}
+
+pub(crate) fn open(path: &Path) -> (Store, Writer<FileDevice>) {
+    let (store, _) = Store::open(&tiny(path)).unwrap();
+    let device = FileDevice::with_pool(&store, 6, 8192).unwrap();
+    let writer = Writer::new(&store, device).unwrap();
+    (store, writer)
+}
+
+/// An object that is wholly determined by its key, version and length. Version and length stand
+/// in the head, so that a reader can compute what the body must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Object {
+    pub(crate) key: u32,
+    pub(crate) version: u64,
+    pub(crate) body_bytes: usize,
+}
+
+impl Object {
+    pub(crate) fn key_bytes(key: u32) -> Vec<u8> {
+        format!("https://example.org/object/{key}?q={}", "x".repeat(key as usize % 70)).into_bytes()
+    }
+
+    pub(crate) fn head(&self) -> Vec<u8> {
+        format!("version {} length {}", self.version, self.body_bytes).into_bytes()
+    }
+
+    pub(crate) fn body(&self) -> Vec<u8> {
+        let mut state = (u64::from(self.key) << 32) ^ self.version ^ 0x9e37_79b9_7f4a_7c15;
+        let mut body = Vec::with_capacity(self.body_bytes + 8);
+        while body.len() < self.body_bytes {
+            state = next(&mut state.clone());
+            body.extend_from_slice(&state.to_le_bytes());
+        }
+        body.truncate(self.body_bytes);
+        body
+    }
+
+    /// Reads an object back; panics on any byte that is not as it was stored.
+    pub(crate) fn from_record(key: u32, record: &Record) -> Option<Self> {
+        assert_eq!(record.key(), Self::key_bytes(key), "ST-3: another key's record");
+        let head = std::str::from_utf8(record.head()).unwrap();
+        let mut words = head.split(' ');
+        let version = words.nth(1).unwrap().parse().unwrap();
+        let body_bytes = words.nth(1).unwrap().parse().unwrap();
+        let object = Self { key, version, body_bytes };
+        assert_eq!(record.body_len(), body_bytes as u64);
+        let body = record.body(0..record.body_len()).ok()?;
+        assert!(*body == *object.body(), "ST-1: wrong bytes in {object:?}");
+        Some(object)
+    }
+}
+
+/// Stores an object in pieces.
+pub(crate) async fn put<D: Device>(
+    writer: &Writer<D>,
+    object: Object,
+    piece_bytes: usize,
+) -> Result<Committed, Failed> {
+    let (key, head, body) = (Object::key_bytes(object.key), object.head(), object.body());
+    let draft = Draft { key: &key, head: &head, body_len: body.len() as u64 };
+    let mut pending = writer.begin(draft)?;
+    for piece in body.chunks(piece_bytes.max(1)) {
+        writer.append(&mut pending, piece).await?;
+    }
+    Ok(writer.commit(pending).await?)
+}
+
+pub(crate) fn put_now<D: Device>(writer: &Writer<D>, object: Object) -> Result<Committed, Failed> {
+    block_on_ready(put(writer, object, 5000))
+}
+
+pub(crate) fn remove_now<D: Device>(writer: &Writer<D>, key: u32) -> Result<bool, WriteError> {
+    block_on_ready(writer.remove(&Object::key_bytes(key)))
+}
+
+pub(crate) fn get(reader: &Reader, key: u32) -> Option<Object> {
+    let record = reader.lookup(&Object::key_bytes(key))?;
+    Object::from_record(key, &record)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failed {
+    Refused(Refused),
+    Write(WriteError),
+}
+
+impl From<Refused> for Failed {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<WriteError> for Failed {
+    fn from(error: WriteError) -> Self {
+        Self::Write(error)
+    }
+}
+
+/// A small generator of the splitmix kind: the tests name their seeds.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        next(&mut self.0) % bound.max(1)
+    }
+
+    pub(crate) fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}
+
+fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
