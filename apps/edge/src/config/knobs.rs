@@ -277,12 +277,12 @@ knobs! {
     LIMITS_BUFFERS_MAX = "limits.buffers_max", Count, Number(1024), 16, 1_048_576,
         "Receive buffers of 16KiB in each worker. Only connections with bytes in hand hold one.";
     LIMITS_STAGING_MAX = "limits.staging_max", Count, Number(64), 4, 65_536,
-        "Staging blocks of 256KiB through which bodies reach the store, and the bound of all response \
-         windows together; a response that finds none left is served unstored.";
+        "Staging blocks of 256KiB through which bodies reach the store, and the bound of all \
+         response windows together; a response that finds none left is served unstored.";
     LIMITS_OBJECT_MAX = "limits.object_max", Unit::Bytes,
         Derived("store.segment"), KIB, 64 * MIB,
-        "Largest body that is stored, if it fits one segment of the store with its head; larger ones \
-         are streamed through.";
+        "Largest body that is stored, if it fits one segment of the store with its head; larger \
+         ones are streamed through.";
     LIMITS_DOWNLOAD_WINDOW = "limits.download_window", Unit::Bytes, Number(MIB), 64 * KIB, 64 * MIB,
         "Bytes of one response from an origin held in memory while its slowest reader lags; then \
          the origin waits.";
@@ -338,6 +338,7 @@ knobs! {
 
     LOG_FORMAT = "log.format", Choice(&["text", "json"]), Preset::Text("text"), 0, 0,
         "Form of the log of starts, faults and drains, which goes to stderr.";
-    LOG_LEVEL = "log.level", Choice(&["error", "warn", "info", "debug"]), Preset::Text("info"), 0, 0,
+    LOG_LEVEL = "log.level", Choice(&["error", "warn", "info", "debug"]), Preset::Text("info"),
+        0, 0,
         "Least weight of what is logged. Single requests are the access log's.";
 }

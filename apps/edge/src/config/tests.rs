@@ -3,6 +3,7 @@
 mod knobs;
 mod names;
 mod rules;
+mod table;
 mod units;
 
 use std::path::PathBuf;

@@ -1,0 +1,293 @@
+//! One row per rule: what was typed below [`BASE`](super::BASE), whose five lines come first, and
+//! what is said of it.
+
+pub(super) const ROWS: &[(&str, &str)] = &[
+    // Shape.
+    (
+        "x",
+        "edge.toml:6:2: not TOML: key with no value, expected `=`\n  \
+          remedy: correct the line; strings stand in double quotes",
+    ),
+    (
+        "[server]\nworkers = 1\nworkers = 2",
+        "edge.toml:8:1: not TOML: duplicate key\n  \
+          remedy: correct the line; strings stand in double quotes",
+    ),
+    (
+        "[server]\nwokers = 1",
+        "edge.toml:7:1: server.wokers: unknown key\n  \
+          remedy: did you mean server.workers?",
+    ),
+    (
+        "[server]\nhosts = []",
+        "edge.toml:7:1: server.hosts: unknown key\n  \
+          remedy: did you mean site.hosts?",
+    ),
+    (
+        "[admin]\ncolour = 1",
+        "edge.toml:7:1: admin.colour: unknown key\n  \
+          remedy: remove it; known here: address, token",
+    ),
+    (
+        "[srv]",
+        "edge.toml:6:2: srv: unknown key\n  \
+          remedy: remove it; known here: server, listener, store, limits, site, admin, \
+             access_log, log",
+    ),
+    (
+        "[[site]]\norigni = {}",
+        "edge.toml:7:1: site.origni: unknown key\n  \
+          remedy: did you mean site.origin?",
+    ),
+    (
+        "[[server]]",
+        "edge.toml:6:3: server: must be a table\n  \
+          remedy: write it as [table] with keys below",
+    ),
+    (
+        "[server]\nworkers = \"4\"",
+        "edge.toml:7:11: server.workers: \
+          needs a number without quotes, found text\n  remedy: write a number without quotes",
+    ),
+    (
+        "[store]\nsize = true",
+        "edge.toml:7:8: store.size: \
+          needs a size such as \"1GiB\", found true or false\n  \
+          remedy: write a size such as \"1GiB\"",
+    ),
+    (
+        "[store]\npath = [\"a\"]",
+        "edge.toml:7:8: store.path: \
+          needs text in double quotes, found a list\n  remedy: write text in double quotes",
+    ),
+    (
+        "[store]\npath = \"\"",
+        "edge.toml:7:8: store.path: is empty\n  \
+          remedy: say at least one",
+    ),
+    // Units and bounds.
+    (
+        "[store]\nsize = 100",
+        "edge.toml:7:8: store.size: 100 has no unit\n  \
+          remedy: write it like \"1GiB\"",
+    ),
+    (
+        "[store]\nsize = \"100\"",
+        "edge.toml:7:8: store.size: \"100\" has no unit\n  \
+          remedy: write it like \"1GiB\"",
+    ),
+    (
+        "[store]\nsize = \"1G\"",
+        "edge.toml:7:8: store.size: \"1G\" has an unknown unit\n  \
+          remedy: write it like \"1GiB\"",
+    ),
+    (
+        "[store]\nsize = \"big\"",
+        "edge.toml:7:8: store.size: \
+          \"big\" has no whole number before its unit\n  remedy: write it like \"1GiB\"",
+    ),
+    (
+        "[store]\nsize = \"99999999999TiB\"",
+        "edge.toml:7:8: store.size: \
+          \"99999999999TiB\" is beyond all bounds\n  remedy: write it like \"1GiB\"",
+    ),
+    (
+        "[store]\nsize = \"0B\"",
+        "edge.toml:7:8: store.size: \
+          \"0B\" is below the least, \"16MiB\"\n  remedy: use \"16MiB\" or more",
+    ),
+    (
+        "[store]\nsize = \"65TiB\"",
+        "edge.toml:7:8: store.size: \
+          \"65TiB\" is above the greatest, \"64TiB\"\n  remedy: use \"64TiB\" or less",
+    ),
+    (
+        "[server]\nworkers = 0",
+        "edge.toml:7:11: server.workers: 0 is below the least, 1\n  \
+          remedy: use 1 or more",
+    ),
+    (
+        "[server]\nworkers = -1",
+        "edge.toml:7:11: server.workers: -1 is below the least, 1\n  \
+          remedy: use 1 or more",
+    ),
+    (
+        "[limits]\nhead_timeout = \"10\"",
+        "edge.toml:7:16: limits.head_timeout: \
+          \"10\" has no unit\n  remedy: write it like \"10s\"",
+    ),
+    (
+        "[limits]\nbody_rate_min = \"1KiB\"",
+        "edge.toml:7:17: limits.body_rate_min: \
+          \"1KiB\" has an unknown unit\n  remedy: write it like \"1KiB/s\"",
+    ),
+    // What this build lacks.
+    (
+        "[server]\ntransport = \"epoll\"",
+        "edge.toml:7:13: server.transport: \
+          this build drives sockets with io_uring only\n  remedy: use \"auto\" or \"uring\"",
+    ),
+    (
+        "[server]\ntransport = \"kqueue\"",
+        "edge.toml:7:13: server.transport: \
+          \"kqueue\" is not known\n  remedy: use one of: auto, uring",
+    ),
+    (
+        "[[listener]]\naddress = \"127.0.0.1:8443\"\n\
+             tls = { certificate = \"c\", key = \"k\" }",
+        "edge.toml:8:7: listener.tls: this build serves plain HTTP only\n  \
+          remedy: remove tls from the listener",
+    ),
+    (
+        "[store]\nmemory = \"64MiB\"",
+        "edge.toml:7:10: store.memory: \
+          this build has no memory tier\n  \
+          remedy: remove it; the page cache keeps what is hot",
+    ),
+    // Listeners.
+    (
+        "[[listener]]",
+        "edge.toml:6:1: listener.address: must be set\n  \
+          remedy: add it; `edge check --help` shows all keys",
+    ),
+    (
+        "[[listener]]\naddress = \"localhost:80\"",
+        "edge.toml:7:11: listener.address: \
+          \"localhost:80\" is no IP address with a port\n  \
+          remedy: write it like \"127.0.0.1:8080\" or \"[::]:80\"",
+    ),
+    (
+        "[[listener]]\naddress = \"127.0.0.1:8080\"",
+        "edge.toml:7:11: listener.address: \
+          127.0.0.1:8080 stands already in line 2\n  remedy: remove one of the two",
+    ),
+    // Sites.
+    (
+        "[[site]]\nhosts = [\"a.example\"]",
+        "edge.toml:6:1: site.origin.urls: must be set\n  \
+          remedy: add it; `edge check --help` shows all keys",
+    ),
+    (
+        "[[site]]\nhosts = [\"a.example\"]\norigin = {}",
+        "edge.toml:8:10: site.origin.urls: \
+          must be set\n  remedy: add it; `edge check --help` shows all keys",
+    ),
+    (
+        "[[site]]\norigin = { urls = [\"http://a\"] }",
+        "edge.toml:6:1: site.hosts: \
+          must be set\n  remedy: add it; `edge check --help` shows all keys",
+    ),
+    (
+        "[[site]]\nhosts = []\norigin = { urls = [\"http://a\"] }",
+        "edge.toml:7:9: site.hosts: is empty\n  remedy: say at least one",
+    ),
+    (
+        "[[site]]\nhosts = \"a\"\norigin = { urls = [\"http://a\"] }",
+        "edge.toml:7:9: site.hosts: needs a list such as [\"…\"], found text\n  \
+          remedy: write a list such as [\"…\"]",
+    ),
+    (
+        "[[site]]\nhosts = [\"a.example\", \"a.example:80\"]\n\
+             origin = { urls = [\"http://a\"] }",
+        "edge.toml:7:23: site.hosts: \"a.example:80\" is no host name or pattern\n  \
+          remedy: write it like \"www.example.com\", \"*.example.com\" or \"*\", without a port",
+    ),
+    (
+        "[[site]]\nhosts = [\"*\"]\norigin = { urls = [\"http://a\"] }",
+        "edge.toml:7:10: site.hosts: * stands already in line 4\n  \
+          remedy: remove one of the two",
+    ),
+    (
+        "[[site]]\nhosts = [\"a.example\", \"A.EXAMPLE\"]\norigin = { urls = [\"http://a\"] }",
+        "edge.toml:7:23: site.hosts: a.example stands already in line 7\n  \
+          remedy: remove one of the two",
+    ),
+    (
+        "[[site]]\nhosts = [\"a\"]\norigin = { urls = [\"http://a/b\"] }",
+        "edge.toml:8:20: site.origin.urls: \"http://a/b\" is no URL of an origin\n  \
+          remedy: write it like \"http://127.0.0.1:9000\": scheme, host and port, without a path",
+    ),
+    (
+        "[[site]]\nhosts = [\"a\"]\norigin = { urls = [\"http://a\", \"http://A:80/\"] }",
+        "edge.toml:8:32: site.origin.urls: http://a:80 stands already in line 8\n  \
+          remedy: remove one of the two",
+    ),
+    (
+        "[[site]]\nhosts = [\"a\"]\norigin = { urls = [\"http://a\"], ca = \"ca.pem\" }",
+        "edge.toml:8:38: site.origin.ca: none of the site's urls is https\n  \
+          remedy: remove ca, or use an https:// url",
+    ),
+    (
+        "[[site]]\nhosts = [\"a\"]\norigin = { urls = [\"https://a\"], ca = \"none.pem\" }",
+        "edge.toml:8:39: site.origin.ca: cannot be read: entity not found\n  \
+          remedy: name a PEM file that this user may read",
+    ),
+    // Admin.
+    (
+        "[admin]\naddress = \"9900\"",
+        "edge.toml:7:11: admin.address: \
+          \"9900\" is neither an IP address with a port nor a unix socket\n  \
+          remedy: write it like \"127.0.0.1:9900\" or \"unix:/run/longhold.sock\"",
+    ),
+    (
+        "[admin]\naddress = \"0.0.0.0:9900\"",
+        "edge.toml:7:11: admin.address: \
+          others than this machine could reach it, and there is no token\n  \
+          remedy: set admin.token, or use 127.0.0.1",
+    ),
+    (
+        "[admin]\ntoken = \"short\"",
+        "edge.toml:7:9: admin.token: is no token\n  \
+          remedy: use 16 to 256 visible ASCII characters without spaces",
+    ),
+    (
+        "[admin]\naddress = \"127.0.0.1:8080\"",
+        "edge.toml:7:11: admin.address: \
+          127.0.0.1:8080 stands already in line 2\n  remedy: remove one of the two",
+    ),
+    (
+        "[access_log]\nformat = \"xml\"",
+        "edge.toml:7:10: access_log.format: \
+          \"xml\" is not known\n  remedy: use one of: json, text",
+    ),
+    // Relations.
+    (
+        "[server]\nworkers = 100\nmax_connections = 64",
+        "edge.toml:8:19: \
+          server.max_connections: fewer connections than the 100 workers\n  \
+          remedy: raise it, or lower server.workers",
+    ),
+    (
+        "[store]\nsize = \"256MiB\"\nsegment = \"64MiB\"",
+        "edge.toml:8:11: store.segment: \
+          fewer than 8 segments fit a store of 256MiB\n  \
+          remedy: remove it, or make store.size larger",
+    ),
+    (
+        "[store]\nsegment = \"1500KiB\"",
+        "edge.toml:7:11: store.segment: \
+          is not a whole number of MiB\n  remedy: write it like \"64MiB\"",
+    ),
+    (
+        "[limits]\nobject_max = \"64MiB\"\n[store]\nsize = \"256MiB\"",
+        "edge.toml:7:14: limits.object_max: \
+          an object could be larger than a segment of 16MiB\n  \
+          remedy: make it smaller, or store.segment larger",
+    ),
+    (
+        "[store]\nsize = \"2TiB\"\nsegment = \"1MiB\"",
+        "edge.toml:8:11: store.segment: more than 1048576 segments make a store of 2TiB\n  \
+             remedy: remove it, or make store.size smaller",
+    ),
+    (
+        "[limits]\ndownload_window = \"2MiB\"\nstaging_max = 4",
+        "edge.toml:7:19: limits.download_window: one window is larger than all staging blocks \
+             together, 1MiB\n  remedy: make it smaller, or raise limits.staging_max",
+    ),
+    (
+        "[limits]\nhead_max = \"4KiB\"\ntarget_max = \"5KiB\"",
+        "edge.toml:8:14: \
+          limits.target_max: a target could be larger than a head of 4KiB\n  \
+          remedy: make it smaller, or limits.head_max larger",
+    ),
+];
