@@ -9,11 +9,10 @@ use super::super::dump;
 use super::table::ROWS;
 use super::{BASE, check_text, faults};
 
-/// Rows that follow [`BASE`], whose five lines come first.
 #[test]
 fn each_fault_says_where_what_and_what_to_do() {
     for (typed, said) in ROWS {
-        assert_eq!(faults(&format!("{BASE}{typed}\n")), said, "for:\n{typed}");
+        assert_eq!(faults(&format!("{BASE}{typed}\n")), *said, "for:\n{typed}");
     }
 }
 
