@@ -57,3 +57,6 @@ reasons! {
     /// A limit of the edge was reached.
     Overload = 16, "overload";
 }
+
+#[cfg(test)]
+mod tests;

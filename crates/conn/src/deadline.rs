@@ -80,3 +80,6 @@ const fn duration_ms(bytes: u64, rate: u64) -> Option<u64> {
 /// Bytes that a flow may be ahead of its least rate. As many as the kernel may hold of a response
 /// that its peer has yet to read: the send that follows them waits for the peer to read them.
 pub const CREDIT_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests;

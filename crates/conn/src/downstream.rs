@@ -78,7 +78,7 @@ enum Tx {
     Responding(TxEnd),
     /// The response has ended, the rest of the request's body is read for the sake of the next.
     Draining,
-    /// No further exchange takes place.
+    /// No further exchange takes place, whatever happens.
     Over,
 }
 
@@ -286,8 +286,8 @@ impl Downstream {
 
     /// The head of the final response is about to be sent. Decides framing by RFC 9112 section 6
     /// and whether the connection can go on; a second call within one exchange only replaces the
-    /// first's plan. A response that answers no request (408, or a status 1xx, which is no final
-    /// one) is the last on its connection.
+    /// first's plan, for a head that was never sent. A response that answers no request (408), or
+    /// whose status is no final one (101), is the last on its connection.
     pub fn start_response(&mut self, status: u16, body: BodyLength) -> ResponsePlan {
         self.begin_answer();
         let framing = self.response_framing(status, body);
@@ -301,7 +301,10 @@ impl Downstream {
             (false, true) => TxEnd::Closes,
             (false, false) => TxEnd::KeepsAlive,
         };
-        self.tx = Tx::Responding(end);
+        self.tx = match self.tx {
+            Tx::Waiting | Tx::Responding(_) | Tx::Draining => Tx::Responding(end),
+            Tx::Over => Tx::Over,
+        };
         let close = end != TxEnd::KeepsAlive;
         let has_body = !is_bodiless(status) && !self.facts.is_head && body != BodyLength::None;
         ResponsePlan {
@@ -437,3 +440,6 @@ const fn is_interim(status: u16) -> bool {
 const fn is_bodiless(status: u16) -> bool {
     is_interim(status) || matches!(status, 204 | 304)
 }
+
+#[cfg(test)]
+mod tests;

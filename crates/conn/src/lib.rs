@@ -42,9 +42,6 @@ pub mod persist;
 pub mod slot;
 pub mod wheel;
 
-#[cfg(test)]
-mod tests;
-
 pub use close_reason::CloseReason;
 pub use downstream::{BodyLength, Downstream, EofOutcome, Expecting, Input, ResponsePlan, Step};
 pub use lifecycle::{Refused, State};

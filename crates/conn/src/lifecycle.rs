@@ -86,3 +86,6 @@ pub enum Refused {
     /// The connection was in this state instead: somebody else was first.
     Was(State),
 }
+
+#[cfg(test)]
+mod tests;

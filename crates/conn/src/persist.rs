@@ -69,3 +69,6 @@ pub const fn persist(rx: RxEnd, tx: TxEnd) -> After {
         ) => After::Close,
     }
 }
+
+#[cfg(test)]
+mod tests;

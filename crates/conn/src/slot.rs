@@ -1,8 +1,10 @@
 //! The slot: all that a parked connection is, in one cache line, and the table of slots.
 //!
 //! ```text
-//!  0        16    18    20    24    28    32    36    40    44    48  49  50  51  52    56    60    64
-//!  │ peer   │port │listn│ gen │ next│ prev│ tick│ last│ accp│ reqs│st │in │why│   │activ│ idle│spare│
+//! 0                16     18         20           24     28     32
+//! │      peer      │ port │ listener │ generation │ next │ prev │
+//! 32     36            40         44         48      49   50    51  52       56     60      64
+//! │ tick │ last active │ accepted │ requests │ state │ in │ why │   │ active │ idle │ spare │
 //! ```
 //! All fields are atomics, so that the admin plane may read them while the worker runs; the worker
 //! is the only writer of all but the state. Reads from outside are single fields of one moment, not
@@ -116,6 +118,7 @@ impl Slot {
         self.requests.store(0, Ordering::Relaxed);
         self.close_reason.store(0, Ordering::Relaxed);
         self.active.store(NO_ACTIVE, Ordering::Relaxed);
+        self.idle.store(0, Ordering::Relaxed);
         self.move_state(State::Free, State::Active)
     }
 
@@ -179,7 +182,7 @@ impl Slot {
         u64::from(self.accepted.load(Ordering::Relaxed)) * 100
     }
 
-    /// How long the connection may rest between requests, ms, in steps of 100.
+    /// How long the connection may rest between requests, ms, in steps of 100; 0 until it is set.
     pub fn idle_ms(&self) -> u64 {
         u64::from(self.idle.load(Ordering::Relaxed)) * 100
     }

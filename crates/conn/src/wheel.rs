@@ -204,3 +204,6 @@ pub const BUCKETS: usize = 1024;
 const _: () = assert!(BUCKETS.is_power_of_two() && BUCKETS >= 64);
 
 const NONE: u32 = u32::MAX;
+
+#[cfg(test)]
+mod tests;
