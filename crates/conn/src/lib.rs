@@ -25,6 +25,27 @@
 //! - **CN-6** A connection whose request was not read to its end is never reused without draining,
 //!   and one whose framing is in doubt is never reused.
 //! - **CN-7** Every state of reading × writing has a written outcome ([`persist::persist`]).
+//!
+//! # Example
+//! A connection is accepted, rests, and is closed by its deadline; [`Downstream`] shows the other
+//! half, an exchange.
+//! ```
+//! use longhold_conn::{SlotTable, State, Wheel};
+//!
+//! let slots = SlotTable::new(1);
+//! let mut wheel = Wheel::new(0);
+//! let slot = slots.get(0).unwrap();
+//! slot.open("192.0.2.1:50000".parse().unwrap(), 0, 0).unwrap();
+//! slot.move_state(State::Active, State::Parked).unwrap();
+//! wheel.schedule(&slots, 0, 75_000);
+//!
+//! let mut expired = Vec::new();
+//! wheel.advance(&slots, wheel.next_deadline_ms().unwrap(), 256, &mut expired);
+//! assert_eq!(expired, [0]);
+//! slot.move_state(State::Parked, State::Closing).unwrap();
+//! slot.release().unwrap();
+//! assert_eq!((slot.state(), slot.generation()), (State::Free, 1));
+//! ```
 #![cfg_attr(not(any(test, loom)), no_std)]
 #![forbid(unsafe_code)]
 #![cfg_attr(
