@@ -38,7 +38,7 @@ pub enum PurgeError {
     /// The store could not write it down: it holds now, but may not hold after a restart.
     #[error("the purge could not be made durable")]
     NotDurable,
-    /// No word from the store within [`PURGE_TIMEOUT`]: it may still happen.
+    /// No word from the store within 30 seconds: it may still happen.
     #[error("the purge was not confirmed in time")]
     TimedOut,
 }
