@@ -3,6 +3,10 @@
 //! It orchestrates cargo and the project's own binaries, and holds no logic of its own beyond the
 //! checks of [`tidy`]. A subcommand is a module with arguments and `run`, and two lines here.
 
+mod bench;
+mod host;
+mod loadtest;
+mod rig;
 mod test;
 mod tidy;
 mod tree;
@@ -19,12 +23,20 @@ enum Command {
     Tidy(tidy::Arguments),
     /// Runs everything that has to pass: format, clippy, tidy, tests, loom models, documentation.
     Test(test::Arguments),
+    /// Measures, and prints figures with everything needed to repeat them.
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// Loads the release edge and fails when it loses a connection or a byte.
+    #[command(subcommand)]
+    Loadtest(loadtest::Loadtest),
 }
 
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Tidy(arguments) => tidy::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Bench(bench) => bench::run(&bench),
+        Command::Loadtest(profile) => loadtest::run(&profile),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -144,7 +144,7 @@ fn loom_packages() -> Result<Vec<String>> {
 fn loom(package: &str) -> Command {
     let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
     flags.push_str(" --cfg loom");
-    let folder = target_folder().join("loom");
+    let folder = tree::target_folder().join("loom");
     let mut command = cargo(&["test", "--locked", "--release", "--test", "loom"]);
     command
         .args(["--package", package, "--target-dir"])
@@ -154,11 +154,6 @@ fn loom(package: &str) -> Command {
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
         .env("CARGO_PROFILE_RELEASE_DEBUG", "0");
     command
-}
-
-fn target_folder() -> std::path::PathBuf {
-    let named = std::env::var_os("CARGO_TARGET_DIR").map(std::path::PathBuf::from);
-    tree::root().join(named.unwrap_or_else(|| "target".into()))
 }
 
 const CLIPPY: &[&str] = &[

@@ -19,6 +19,12 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// Where cargo builds: `CARGO_TARGET_DIR`, or `target` in the workspace's folder.
+pub(crate) fn target_folder() -> PathBuf {
+    let named = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    root().join(named.unwrap_or_else(|| "target".into()))
+}
+
 /// A package as `cargo metadata` shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Package {

@@ -1,0 +1,25 @@
+//! `cargo xtask bench …`: figures with everything needed to repeat them. It asserts nothing.
+
+mod hit;
+mod idle;
+mod stats;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// Which bench.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Server CPU per cache hit, beside the floor and, on request, nginx, HAProxy and Varnish.
+    Hit(hit::Arguments),
+    /// User memory per parked connection that has made one request.
+    Idle(idle::Arguments),
+}
+
+/// Runs a bench and prints what it found.
+pub(crate) fn run(bench: &Bench) -> Result<()> {
+    match bench {
+        Bench::Hit(arguments) => hit::run(arguments),
+        Bench::Idle(arguments) => idle::run(arguments),
+    }
+}

@@ -1,0 +1,297 @@
+//! `cargo xtask bench hit`: what a cache hit costs the server, and how much of that is ours.
+//!
+//! The floor sends the same bytes over a ring like the edge's, without parsing a request: the
+//! ratio to it is what the edge adds. Servers take turns, round by round, so that whatever else
+//! the machine does meets all of them; a ratio is taken within its round. Server and client have
+//! a core each, where there are two. The client verifies every byte, and a run with a wrong answer
+//! or a miss ends the bench instead of entering it.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use super::stats::Spread;
+use crate::host::Host;
+use crate::rig::{EdgeShape, Program, Rig, Server};
+
+/// Options of `cargo xtask bench hit`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Add nginx, HAProxy and Varnish, as far as they are installed.
+    #[arg(long)]
+    peers: bool,
+    /// Rounds in which all servers take turns.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Seconds of each run, after its warm-up.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=600))]
+    seconds: u32,
+    /// Make so many requests per run instead.
+    #[arg(long)]
+    requests: Option<u64>,
+    /// Keep-alive connections of the client.
+    #[arg(long, default_value_t = 64)]
+    connections: u32,
+    /// Sizes of the object in bytes.
+    #[arg(long, value_delimiter = ',', default_values_t = SIZES)]
+    sizes: Vec<u64>,
+}
+
+/// One run of one server.
+#[derive(Clone, Debug)]
+struct Run {
+    user_us: f64,
+    system_us: f64,
+    total_us: f64,
+    answers_per_s: f64,
+    cpu_source: String,
+}
+
+/// All runs of one server at one size.
+#[derive(Debug)]
+struct Row {
+    size_bytes: u64,
+    server: String,
+    runs: Vec<Run>,
+    ratios: Vec<f64>,
+}
+
+/// Runs the bench and prints its table.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let mut rig = Rig::build()?;
+    rig.keep_apart();
+    let (_origin, origin) = rig.origin()?;
+    let shape = EdgeShape { workers: 1, connections_max: EDGE_CONNECTIONS_MAX };
+    let (mut edge, edge_server) = rig.edge(origin, shape)?;
+    let (_peers, peers) = if arguments.peers {
+        let (program, servers) = rig.peers(origin)?;
+        (Some(program), servers)
+    } else {
+        (None, Vec::new())
+    };
+    let versions: Vec<_> = peers.iter().map(|peer| peer.version.clone()).collect();
+    let servers: Vec<Server> = std::iter::once(edge_server).chain(peers).collect();
+    let mut rows = Vec::new();
+    for &size_bytes in &arguments.sizes {
+        rows.extend(bench_size(&rig, arguments, size_bytes, &servers)?);
+        edge.ensure_running()?;
+    }
+    let host = Host::here();
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&result(&host, &rig, &versions, &rows))?);
+    } else {
+        print(&host, &rig, &versions, &rows);
+    }
+    Ok(())
+}
+
+/// All rounds of one size: the floor first, then the others, in turn.
+fn bench_size(
+    rig: &Rig,
+    arguments: &Arguments,
+    size_bytes: u64,
+    others: &[Server],
+) -> Result<Vec<Row>> {
+    let (_floor, floor): (Program, Server) = rig.floor(size_bytes)?;
+    let servers: Vec<&Server> = std::iter::once(&floor).chain(others).collect();
+    let row = |server: &&Server| Row {
+        size_bytes,
+        server: server.name.clone(),
+        runs: Vec::new(),
+        ratios: Vec::new(),
+    };
+    let mut rows: Vec<Row> = servers.iter().map(row).collect();
+    for server in &servers {
+        warm(rig, server, size_bytes)?;
+    }
+    for round in 0..arguments.rounds {
+        let mut floor_us = 0.0;
+        for (index, (server, row)) in servers.iter().zip(&mut rows).enumerate() {
+            eprintln!(
+                "{} of {} bytes, round {} of {}",
+                server.name,
+                size_bytes,
+                round + 1,
+                arguments.rounds
+            );
+            let run = measure(rig, arguments, size_bytes, server)?;
+            if index == 0 {
+                floor_us = run.total_us;
+            }
+            row.ratios.push(run.total_us / floor_us);
+            row.runs.push(run);
+        }
+    }
+    Ok(rows)
+}
+
+/// Asks for the object until it comes from the cache.
+fn warm(rig: &Rig, server: &Server, size_bytes: u64) -> Result<()> {
+    for _ in 0..WARM_TRIES {
+        let options = ["--connections=1", "--requests=10", "--warmup=0"];
+        let found = bomb(rig, server, size_bytes, &options.map(str::to_owned))?;
+        if number(&found, "/answers/hit_ratio")? == 1.0 {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    bail!("{} does not keep the object of {size_bytes} bytes", server.name)
+}
+
+fn measure(rig: &Rig, arguments: &Arguments, size_bytes: u64, server: &Server) -> Result<Run> {
+    let end = match arguments.requests {
+        Some(requests) => format!("--requests={requests}"),
+        None => format!("--time={}s", arguments.seconds),
+    };
+    let warmup = (WARMUP_BYTES / size_bytes.max(1)).clamp(200, 5_000);
+    let options = [
+        format!("--connections={}", arguments.connections),
+        format!("--warmup={warmup}"),
+        format!("--server-pid={}", server.pid_option()),
+        end,
+    ];
+    let found = bomb(rig, server, size_bytes, &options)?;
+    let hit_ratio = number(&found, "/answers/hit_ratio")?;
+    ensure!(hit_ratio == 1.0, "{}: only {hit_ratio} of the answers were hits", server.name);
+    let source = found.pointer("/server/cpu/source").and_then(Value::as_str);
+    Ok(Run {
+        user_us: number(&found, "/cpu_per_answer_us/user")?,
+        system_us: number(&found, "/cpu_per_answer_us/system")?,
+        total_us: number(&found, "/cpu_per_answer_us/total")?,
+        answers_per_s: number(&found, "/answers_per_s")?,
+        cpu_source: source.context("the result names no source")?.to_owned(),
+    })
+}
+
+/// A closed loop in which nothing may be wrong.
+fn bomb(rig: &Rig, server: &Server, size_bytes: u64, options: &[String]) -> Result<Value> {
+    let url = server.url(&format!("/bytes/{size_bytes}?max_age=86400"));
+    let mut arguments = vec!["rate".to_owned(), format!("--url={url}")];
+    arguments.extend_from_slice(options);
+    let found = rig.bomb(&arguments)?;
+    let faults = found.get("faults").context("the result names no faults")?;
+    let clean = faults.get("total").and_then(Value::as_u64) == Some(0);
+    ensure!(clean, "{} answers wrongly: {faults}", server.name);
+    Ok(found)
+}
+
+fn number(value: &Value, pointer: &str) -> Result<f64> {
+    let found = value.pointer(pointer).and_then(Value::as_f64);
+    found.with_context(|| format!("the result lacks {pointer}: {value}"))
+}
+
+impl Row {
+    fn spread(&self, of: impl Fn(&Run) -> f64) -> Spread {
+        Spread::of(self.runs.iter().map(of))
+    }
+
+    fn ratio(&self) -> Spread {
+        Spread::of(self.ratios.iter().copied())
+    }
+
+    fn json(&self) -> Value {
+        let run = |run: &Run| {
+            json!({
+                "user_us": run.user_us,
+                "system_us": run.system_us,
+                "total_us": run.total_us,
+                "answers_per_s": run.answers_per_s,
+            })
+        };
+        json!({
+            "size_bytes": self.size_bytes,
+            "server": self.server,
+            "cpu_per_request_us": {
+                "total": self.spread(|run| run.total_us).json(),
+                "user": self.spread(|run| run.user_us).json(),
+                "system": self.spread(|run| run.system_us).json(),
+            },
+            "ratio_to_floor": self.ratio().json(),
+            "rounds": self.runs.iter().map(run).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// Where the CPU times come from, over all runs.
+fn cpu_source(rows: &[Row]) -> String {
+    let mut sources: Vec<_> =
+        rows.iter().flat_map(|row| &row.runs).map(|run| run.cpu_source.as_str()).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    sources.join(", ")
+}
+
+fn cores(rig: &Rig) -> String {
+    rig.cores().map_or_else(
+        || "shared by server and client: there is only one".to_owned(),
+        |cores| format!("server on {}, client on {}", cores.server, cores.client),
+    )
+}
+
+fn result(host: &Host, rig: &Rig, versions: &[String], rows: &[Row]) -> Value {
+    json!({
+        "bench": "hit",
+        "host": host.json(),
+        "cores": cores(rig),
+        "cpu_source": cpu_source(rows),
+        "peers": versions,
+        "rows": rows.iter().map(Row::json).collect::<Vec<_>>(),
+    })
+}
+
+fn print(host: &Host, rig: &Rig, versions: &[String], rows: &[Row]) {
+    host.print();
+    println!("cores      {}", cores(rig));
+    println!("CPU time   total from {}, shares from stat", cpu_source(rows));
+    for version in versions {
+        println!("peer       {version}");
+    }
+    println!();
+    println!(
+        "      size  server    CPU µs per request (range)       user  system   × floor (range)       requests/s"
+    );
+    let mut last_size = None;
+    for row in rows {
+        if last_size.replace(row.size_bytes).is_some_and(|last| last != row.size_bytes) {
+            println!();
+        }
+        let total = row.spread(|run| run.total_us);
+        let ratio = row.ratio();
+        println!(
+            "{:>10}  {:<8} {:>9.2} ({:.2}–{:.2}) {:>14.2} {:>7.2} {:>9.2} ({:.2}–{:.2}) {:>11.0}",
+            size_text(row.size_bytes),
+            row.server,
+            total.median,
+            total.least,
+            total.greatest,
+            row.spread(|run| run.user_us).median,
+            row.spread(|run| run.system_us).median,
+            ratio.median,
+            ratio.least,
+            ratio.greatest,
+            row.spread(|run| run.answers_per_s).median,
+        );
+    }
+}
+
+/// A size as people say it.
+fn size_text(bytes: u64) -> String {
+    match bytes {
+        _ if bytes > 0 && bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
+        _ if bytes > 0 && bytes.is_multiple_of(1 << 10) => format!("{} KiB", bytes >> 10),
+        _ => format!("{bytes} B"),
+    }
+}
+
+/// Sizes of the bench: 1 KiB, 16 KiB, 100 KiB, 1 MiB.
+const SIZES: [u64; 4] = [1 << 10, 16 << 10, 100 << 10, 1 << 20];
+/// More than the bench's connections: the edge has to have room for those of its own checks.
+const EDGE_CONNECTIONS_MAX: u32 = 4096;
+/// Bytes of answers before anything is counted, within a number of requests.
+const WARMUP_BYTES: u64 = 64 << 20;
+const WARM_TRIES: u32 = 50;

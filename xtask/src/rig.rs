@@ -1,0 +1,340 @@
+//! The programs that benches and load tests run: built as released, started on cores of their
+//! own, ended when their owner lets go. Only processes started here are ever ended.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use serde_json::Value;
+
+use crate::tree;
+
+/// The built programs and a scratch folder, which goes with it.
+#[derive(Debug)]
+pub(crate) struct Rig {
+    programs: PathBuf,
+    scratch: PathBuf,
+    cores: Option<Cores>,
+}
+
+/// Where servers and clients run when they are kept apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cores {
+    pub(crate) server: usize,
+    pub(crate) client: usize,
+}
+
+/// Which of the two cores a program is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Server,
+    Client,
+}
+
+/// A running program; dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Program {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+}
+
+/// What the benched edge is to be like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EdgeShape {
+    pub(crate) workers: u32,
+    pub(crate) connections_max: u32,
+}
+
+/// A server under load: where it listens and which processes it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Server {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) pids: Vec<u32>,
+}
+
+impl Rig {
+    /// Builds edge, floor, peers and bomb as released.
+    pub(crate) fn build() -> Result<Self> {
+        let mut cargo = tree::cargo();
+        cargo.args(["build", "--release", "--locked"]);
+        for package in ["longhold-edge", "longhold-benches", "longhold-conn-bomb"] {
+            cargo.args(["--package", package]);
+        }
+        // Figures go to standard output; cargo says what it does on the other.
+        let status = cargo.status().context("cannot run cargo")?;
+        ensure!(status.success(), "the programs do not build: {status}");
+        let target = tree::target_folder();
+        let scratch = target.join(format!("rig-{}", std::process::id()));
+        fs::create_dir_all(&scratch)
+            .with_context(|| format!("cannot make {}", scratch.display()))?;
+        Ok(Self { programs: target.join("release"), scratch, cores: None })
+    }
+
+    /// Keeps servers and clients on a core each, from now on, if there are two.
+    pub(crate) fn keep_apart(&mut self) {
+        self.cores = allowed_cores();
+    }
+
+    /// The cores, if servers and clients are kept apart.
+    pub(crate) fn cores(&self) -> Option<Cores> {
+        self.cores
+    }
+
+    /// Starts the scripted origin, on the clients' core: it has nothing to do while there are
+    /// hits.
+    pub(crate) fn origin(&self) -> Result<(Program, SocketAddr)> {
+        let mut command = self.command("conn-bomb");
+        command.args(["origin", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
+        let mut program = self.start("origin", Role::Client, command)?;
+        let address = program.first_line()?.parse().context("the origin names no address")?;
+        Ok((program, address))
+    }
+
+    /// Starts the floor with a body of so many bytes.
+    pub(crate) fn floor(&self, body_bytes: u64) -> Result<(Program, Server)> {
+        let mut command = self.command("floor");
+        command.args(["--body-bytes", &body_bytes.to_string()]).stdout(Stdio::piped());
+        let mut program = self.start("floor", Role::Server, command)?;
+        let address = program.first_line()?.parse().context("the floor names no address")?;
+        let server = program.server(address);
+        Ok((program, server))
+    }
+
+    /// Starts the peers that are installed.
+    pub(crate) fn peers(&self, origin: SocketAddr) -> Result<(Program, Vec<Server>)> {
+        let mut command = self.command("peers");
+        command.args(["--origin", &origin.to_string()]);
+        // They end when this pipe does, whatever becomes of this process.
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut program = self.start("peers", Role::Server, command)?;
+        let described: Value =
+            serde_json::from_str(&program.first_line()?).context("the peers are not described")?;
+        let servers = list(&described, "peers").iter().map(peer).collect::<Option<_>>();
+        Ok((program, servers.context("the peers are not described")?))
+    }
+
+    /// Starts the edge before `origin`, and waits until it is ready.
+    pub(crate) fn edge(&self, origin: SocketAddr, shape: EdgeShape) -> Result<(Program, Server)> {
+        let (address, admin) = (free_address()?, free_address()?);
+        let config = self.scratch.join("edge.toml");
+        let store = self.scratch.join("store");
+        let text = edge_config(address, admin, origin, shape, &store);
+        fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
+        let mut command = self.command("edge");
+        command.args(["run", "--config"]).arg(&config);
+        let mut program = self.start("edge", Role::Server, command)?;
+        let deadline = Instant::now() + READY_MAX;
+        while !is_ready(admin) {
+            ensure!(
+                program.child.try_wait()?.is_none() && Instant::now() < deadline,
+                "the edge is not ready on {admin}; it says:\n{}",
+                program.said()
+            );
+            thread::sleep(RETRY_EVERY);
+        }
+        let server = program.server(address);
+        Ok((program, server))
+    }
+
+    /// Runs the bomb to its end and returns its result. That answers were wrong is no error here.
+    pub(crate) fn bomb(&self, arguments: &[String]) -> Result<Value> {
+        self.start_bomb(arguments)?.result()
+    }
+
+    /// Starts the bomb; [`Program::result`] waits for what it finds.
+    pub(crate) fn start_bomb(&self, arguments: &[String]) -> Result<Program> {
+        let mut command = self.command("conn-bomb");
+        command.args(arguments).arg("--json").stdout(Stdio::piped());
+        self.start("conn-bomb", Role::Client, command)
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.programs.join(program));
+        command.current_dir(&self.scratch).stdin(Stdio::null());
+        command
+    }
+
+    /// Starts a program with its output in a log, on the core for its role. A child has the
+    /// affinity of the thread that makes it.
+    fn start(&self, name: &'static str, role: Role, mut command: Command) -> Result<Program> {
+        let log = self.scratch.join(format!("{name}.log"));
+        let output = File::options().create(true).append(true).open(&log)?;
+        command.stderr(output.try_clone()?);
+        if matches!(name, "edge") {
+            command.stdout(output);
+        }
+        let before = sched_getaffinity(None).context("cannot read the affinity")?;
+        if let Some(cores) = self.cores {
+            let core = match role {
+                Role::Server => cores.server,
+                Role::Client => cores.client,
+            };
+            let mut only = CpuSet::new();
+            only.set(core);
+            sched_setaffinity(None, &only).context("cannot set the affinity")?;
+        }
+        let child = command.spawn();
+        sched_setaffinity(None, &before).context("cannot restore the affinity")?;
+        let child = child.with_context(|| format!("cannot start {name}"))?;
+        Ok(Program { name, child, log })
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.scratch) {
+            eprintln!("xtask: cannot remove {}: {error}", self.scratch.display());
+        }
+    }
+}
+
+impl Program {
+    /// The first line that it prints.
+    fn first_line(&mut self) -> Result<String> {
+        let output = self.child.stdout.as_mut().context("its output is piped")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        ensure!(!line.is_empty(), "{} ended early; it says:\n{}", self.name, self.said());
+        Ok(line.trim().to_owned())
+    }
+
+    /// Waits for the end of a load and reads its result.
+    pub(crate) fn result(mut self) -> Result<Value> {
+        let mut text = String::new();
+        let mut output = self.child.stdout.take().context("its output is piped")?;
+        output.read_to_string(&mut text)?;
+        let status = self.child.wait()?;
+        serde_json::from_str(&text).with_context(|| {
+            format!("{} ended with {status} and no result; it says:\n{}", self.name, self.said())
+        })
+    }
+
+    /// Fails when it has ended, with what it said.
+    pub(crate) fn ensure_running(&mut self) -> Result<()> {
+        let ended = self.child.try_wait()?;
+        ensure!(ended.is_none(), "{} ended with {ended:?}; it says:\n{}", self.name, self.said());
+        Ok(())
+    }
+
+    fn server(&self, address: SocketAddr) -> Server {
+        let (name, version) = (self.name.to_owned(), String::new());
+        Server { name, version, address, pids: vec![self.child.id()] }
+    }
+
+    /// The end of its log.
+    fn said(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<_> = text.lines().collect();
+        let from = lines.len().saturating_sub(LOG_LINES_MAX);
+        lines.get(from..).unwrap_or_default().join("\n")
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // The peers' own program ends what it started once its input ends; others are ended here.
+        let has_input = self.child.stdin.take().is_some();
+        if !has_input {
+            let _already_ended = self.child.kill();
+        }
+        let _already_waited = self.child.wait();
+    }
+}
+
+impl Server {
+    /// The URL of `path` there.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Its processes as an option of the bomb.
+    pub(crate) fn pid_option(&self) -> String {
+        let pids: Vec<_> = self.pids.iter().map(u32::to_string).collect();
+        pids.join(",")
+    }
+}
+
+/// A list in JSON; empty when it is none.
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn peer(value: &Value) -> Option<Server> {
+    let text = |key: &str| value.get(key).and_then(Value::as_str);
+    let pid = |pid: &Value| pid.as_u64().and_then(|pid| u32::try_from(pid).ok());
+    Some(Server {
+        name: text("name")?.to_owned(),
+        version: text("version")?.to_owned(),
+        address: text("address")?.parse().ok()?,
+        pids: list(value, "pids").iter().map(pid).collect::<Option<_>>()?,
+    })
+}
+
+fn edge_config(
+    address: SocketAddr,
+    admin: SocketAddr,
+    origin: SocketAddr,
+    shape: EdgeShape,
+    store: &Path,
+) -> String {
+    let EdgeShape { workers, connections_max } = shape;
+    let store = store.display();
+    format!(
+        "[server]
+workers = {workers}
+max_connections = {connections_max}
+transport = \"uring\"
+[[listener]]
+address = \"{address}\"
+[store]
+path = \"{store}\"
+size = \"256MiB\"
+[[site]]
+hosts = [\"*\"]
+origin = {{ urls = [\"http://{origin}\"] }}
+[admin]
+address = \"{admin}\"
+[access_log]
+path = \"off\"
+"
+    )
+}
+
+/// Whether the edge's admin API says that it serves.
+fn is_ready(admin: SocketAddr) -> bool {
+    let ask = || -> Result<bool> {
+        let mut stream = TcpStream::connect_timeout(&admin, READY_MAX)?;
+        stream.set_read_timeout(Some(READY_MAX))?;
+        write!(stream, "GET /readyz HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n")?;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head)?;
+        Ok(&head == b"HTTP/1.1 200")
+    };
+    ask().unwrap_or(false)
+}
+
+/// A loopback address that nothing listened on a moment ago.
+fn free_address() -> Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
+    Ok(listener.local_addr()?)
+}
+
+/// The first two cores that this process may use.
+fn allowed_cores() -> Option<Cores> {
+    let allowed = sched_getaffinity(None).ok()?;
+    let mut cores = (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core));
+    Some(Cores { server: cores.next()?, client: cores.next()? })
+}
+
+const READY_MAX: Duration = Duration::from_secs(20);
+const RETRY_EVERY: Duration = Duration::from_millis(20);
+const LOG_LINES_MAX: usize = 20;
