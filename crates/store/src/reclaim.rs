@@ -1,6 +1,6 @@
 //! Turning the log: footers for what is full, new headers for what is oldest, one sync for both.
 //!
-//! A turn goes on until two segments are clean or nothing more can be done. Each round retires one
+//! A turn goes on until enough segments are clean or nothing more can be done. Each round retires one
 //! segment only, the oldest, and syncs: so that a header is never durable before those of all older
 //! segments are. Otherwise a tombstone could vanish before the record that it outranks (ST-7).
 

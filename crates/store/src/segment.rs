@@ -208,7 +208,7 @@ impl Log {
     /// waits for its header already, or else the oldest closed one, which is retired here.
     /// `sealing` ones are left alone until they are sealed.
     pub(crate) fn next_to_retire(&mut self, sealing: &[u32], shared: &Shared) -> Option<u32> {
-        if self.clean.len() >= CLEAN_SEGMENTS_TARGET {
+        if self.clean.len() >= self.clean_target() {
             return None;
         }
         if let Some(&segment) = self.retiring.front() {
@@ -231,7 +231,7 @@ impl Log {
     pub(crate) fn wants_segment(&self) -> bool {
         let room = self.waiting.len() < self.segments.len() / 2;
         let candidate = !self.retiring.is_empty() || (room && !self.closed.is_empty());
-        self.clean.len() < CLEAN_SEGMENTS_TARGET && candidate
+        self.clean.len() < self.clean_target() && candidate
     }
 
     /// A fresh generation for a header that is about to be written.
@@ -333,13 +333,13 @@ impl Log {
         self.retiring.push_back(number);
     }
 
-    /// Segments to be given a header at once, because there is none to write to.
+    /// Segments to be given a header at once, because there is none to go on with: all that are
+    /// empty, which in a new store are all there are.
     pub(crate) fn first_clean(&mut self) -> Vec<(u32, u64)> {
         if self.current.is_some() {
             return Vec::new();
         }
-        let count = CLEAN_SEGMENTS_TARGET.min(self.retiring.len());
-        let taken: Vec<u32> = self.retiring.drain(..count).collect();
+        let taken: Vec<u32> = self.retiring.drain(..).collect();
         let renewed = taken.into_iter().map(|segment| (segment, self.renew_generation(segment)));
         let renewed: Vec<_> = renewed.collect();
         for &(segment, _) in &renewed {
@@ -357,6 +357,12 @@ impl Log {
             }
             shared.show_segment(number, segment.state, segment.tail);
         }
+    }
+
+    /// Clean segments to keep ahead: an eighth of the store, from two to four. The last is for
+    /// tombstones.
+    fn clean_target(&self) -> usize {
+        (self.segments.len() / 8).clamp(2, 4)
     }
 
     fn layout(&self, at: u32, wanted: Wanted) -> Option<Layout> {
@@ -423,6 +429,3 @@ pub(crate) struct Adopted {
     pub(crate) tail: u32,
     pub(crate) last_sequence: u64,
 }
-
-/// Clean segments that the writer keeps ahead. The last is for tombstones.
-pub(crate) const CLEAN_SEGMENTS_TARGET: usize = 2;

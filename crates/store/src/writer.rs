@@ -103,6 +103,21 @@ impl<D: Device> Writer<D> {
         self.reserve(Kind::Object, draft)
     }
 
+    /// As [`Writer::begin`], but reclaims first where that would be refused for want of a clean
+    /// segment; waits for a sync then.
+    ///
+    /// # Errors
+    /// [`Refused`]; nothing could be reclaimed, either.
+    pub async fn begin_or_reclaim(&self, draft: Draft<'_>) -> Result<Pending, Refused> {
+        match self.begin(draft) {
+            Err(Refused::NoCleanSegment) => {
+                self.make_room().await;
+                self.begin(draft)
+            }
+            begun => begun,
+        }
+    }
+
     /// Takes the next bytes of the body. Waits when the pool is empty or a full block is being
     /// written.
     ///

@@ -11,11 +11,11 @@ use super::{Block, Device};
 #[derive(Debug, Clone, Default)]
 pub struct FaultPlan {
     /// Writes that fail, nothing of them written.
-    pub failing_writes: Vec<Range<u64>>,
+    pub failing_writes: Range<u64>,
     /// Writes that fail after so many bytes: `(write, bytes)`.
     pub torn_writes: Vec<(u64, usize)>,
     /// Syncs that fail; what they should have made durable is in doubt.
-    pub failing_syncs: Vec<Range<u64>>,
+    pub failing_syncs: Range<u64>,
 }
 
 /// One operation as a device was asked for it.
@@ -88,7 +88,7 @@ impl<D: Device> FaultyDevice<D> {
         let mut state = self.state.0.borrow_mut();
         let number = state.writes;
         state.writes += 1;
-        if state.plan.failing_writes.iter().any(|range| range.contains(&number)) {
+        if state.plan.failing_writes.contains(&number) {
             return Some(0);
         }
         let torn = state.plan.torn_writes.iter().find(|(write, _)| *write == number);
@@ -99,7 +99,7 @@ impl<D: Device> FaultyDevice<D> {
         let mut state = self.state.0.borrow_mut();
         let number = state.syncs;
         state.syncs += 1;
-        !state.plan.failing_syncs.iter().any(|range| range.contains(&number))
+        !state.plan.failing_syncs.contains(&number)
     }
 }
 

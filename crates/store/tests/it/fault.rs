@@ -12,9 +12,9 @@ use crate::support::{Failed, Object, Random, get, put, put_now, remove_now, scra
 fn any_single_fault_is_survived() {
     for number in (0..160).step_by(3) {
         let torn = FaultPlan { torn_writes: vec![(number, 700)], ..FaultPlan::default() };
-        let fails = FaultPlan { failing_writes: vec![number..number + 1], ..FaultPlan::default() };
+        let fails = FaultPlan { failing_writes: number..number + 1, ..FaultPlan::default() };
         let sync = number / 3;
-        let unsynced = FaultPlan { failing_syncs: vec![sync..sync + 1], ..FaultPlan::default() };
+        let unsynced = FaultPlan { failing_syncs: sync..sync + 1, ..FaultPlan::default() };
         for plan in [torn, fails, unsynced] {
             run(plan, number);
         }
@@ -27,8 +27,8 @@ fn faults_in_a_row_are_survived() {
         let mut random = Random(seed);
         let start = random.below(150);
         let some = |random: &mut Random| start..start + 1 + random.below(9);
-        let failing_writes = vec![some(&mut random)];
-        let failing_syncs = vec![start / 4..start / 4 + random.below(4)];
+        let failing_writes = some(&mut random);
+        let failing_syncs = start / 4..start / 4 + random.below(4);
         run(FaultPlan { failing_writes, failing_syncs, torn_writes: Vec::new() }, seed);
     }
 }
@@ -92,8 +92,8 @@ fn a_dead_device_goes_offline_and_readers_go_on() {
 
     let everything = 0..u64::MAX;
     let plan = FaultPlan {
-        failing_writes: vec![everything.clone()],
-        failing_syncs: vec![everything],
+        failing_writes: everything.clone(),
+        failing_syncs: everything,
         ..FaultPlan::default()
     };
     recorder.set_plan(plan);
@@ -125,7 +125,7 @@ fn a_failed_sync_takes_what_was_not_durable_out_of_service() {
     put_now(&writer, Object { key: 1, version: 1, body_bytes: 100 }).unwrap();
     assert!(get(&reader, 1).is_some());
     let (_, syncs) = recorder.counts();
-    recorder.set_plan(FaultPlan { failing_syncs: vec![syncs..syncs + 1], ..FaultPlan::default() });
+    recorder.set_plan(FaultPlan { failing_syncs: syncs..syncs + 1, ..FaultPlan::default() });
     assert_eq!(block_on_ready(writer.seal()), Err(WriteError::Device));
     assert!(get(&reader, 1).is_none(), "its pages may be lost: it must not be served");
     assert_eq!(store.stats().segments_failed, 1);

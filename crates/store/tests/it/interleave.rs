@@ -1,1 +1,228 @@
-//! To come.
+//! Calls of one writer in every order: a device that answers late, tasks that are polled at random
+//! and dropped half-way. ST-1, ST-2, ST-8, ST-9 hold, and nobody waits for ever.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::ops::Range;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use longhold_store::{Device, Draft, FileDevice, Store, Writer};
+
+use crate::support::{Object, Random, get, scratch, tiny};
+
+/// Answers each write and sync only at the nth poll.
+struct LateDevice {
+    inner: FileDevice,
+    random: RefCell<Random>,
+    polls_max: u64,
+}
+
+impl LateDevice {
+    fn late<T>(&self, value: T) -> impl Future<Output = T> + use<T> {
+        let mut left = self.random.borrow_mut().below(self.polls_max + 1);
+        let mut value = Some(value);
+        std::future::poll_fn(move |context| {
+            if left == 0 {
+                return Poll::Ready(value.take().unwrap());
+            }
+            left -= 1;
+            context.waker().wake_by_ref();
+            Poll::Pending
+        })
+    }
+}
+
+impl Device for LateDevice {
+    type Block = <FileDevice as Device>::Block;
+
+    fn block_bytes(&self) -> usize {
+        self.inner.block_bytes()
+    }
+
+    fn allocate_block(&self) -> Option<Self::Block> {
+        self.inner.allocate_block()
+    }
+
+    fn write_at(
+        &self,
+        offset: u64,
+        block: Self::Block,
+        range: Range<usize>,
+    ) -> impl Future<Output = (io::Result<()>, Self::Block)> + 'static {
+        // The bytes reach the file late: whoever reads before the answer sees old ones.
+        let late = self.late(());
+        let write = self.inner.write_at(offset, block, range);
+        async move {
+            late.await;
+            write.await
+        }
+    }
+
+    fn sync_data(&self) -> impl Future<Output = io::Result<()>> + 'static {
+        let late = self.late(());
+        let sync = self.inner.sync_data();
+        async move {
+            late.await;
+            sync.await
+        }
+    }
+}
+
+type Task<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+/// Polls tasks in random order and drops some of them; fails when nothing moves any more.
+fn run_tasks(mut tasks: Vec<Task<'_>>, random: &mut Random, dropped_permille: u64) {
+    let mut context = Context::from_waker(Waker::noop());
+    let mut polls = 0u64;
+    while !tasks.is_empty() {
+        let number = random.below(tasks.len() as u64) as usize;
+        if tasks[number].as_mut().poll(&mut context).is_ready()
+            || random.below(1000) < dropped_permille
+        {
+            drop(tasks.swap_remove(number));
+        }
+        polls += 1;
+        assert!(polls < 3_000_000, "{} tasks wait for ever", tasks.len());
+    }
+}
+
+#[test]
+fn calls_in_any_order_keep_every_byte() {
+    for seed in 0..30 {
+        any_order(seed, 0);
+    }
+}
+
+#[test]
+fn dropped_calls_cost_nothing_but_their_drafts() {
+    for seed in 100..140 {
+        any_order(seed, 15);
+    }
+}
+
+fn any_order(seed: u64, dropped_permille: u64) {
+    let folder = scratch();
+    let removed = RefCell::new(HashMap::new());
+    let version = Cell::new(0);
+    {
+        let (store, _) = Store::open(&tiny(folder.path())).unwrap();
+        // Fewer blocks than drafts.
+        let inner = FileDevice::with_pool(&store, 5, 8192).unwrap();
+        let device = LateDevice { inner, random: RefCell::new(Random(seed)), polls_max: 12 };
+        let writer = Writer::new(&store, device).unwrap();
+        let reader = store.reader(0);
+        let mut random = Random(seed ^ 0xabcd);
+        for _ in 0..4 {
+            let mut tasks: Vec<Task<'_>> = Vec::new();
+            for _ in 0..12 {
+                let (key, kind) = (random.below(8) as u32, random.below(10));
+                let body_bytes = random.below(20_000) as usize;
+                let (writer, removed, version) = (&writer, &removed, &version);
+                tasks.push(match kind {
+                    0..=6 => Box::pin(store_one(writer, key, body_bytes, version)),
+                    7 | 8 => Box::pin(remove_one(writer, key, version, removed)),
+                    _ => Box::pin(async move {
+                        let _ = writer.seal().await;
+                    }),
+                });
+            }
+            run_tasks(tasks, &mut random, dropped_permille);
+            for key in 0..8 {
+                check(get(&reader, key), &removed);
+            }
+        }
+        assert_eq!((store.stats().damaged, store.stats().write_errors), (0, 0));
+        // Whatever was dropped: the writer still works, with all its blocks.
+        let last: Task<'_> = Box::pin(async {
+            store_one(&writer, 7, 30_000, &version).await;
+            writer.seal().await.unwrap();
+        });
+        run_tasks(vec![last], &mut random, 0);
+        let newest = get(&reader, 7).map(|object| object.version);
+        assert_eq!(newest, Some(version.get()));
+    }
+    let (store, _) = Store::open(&tiny(folder.path())).unwrap();
+    let reader = store.reader(0);
+    for key in 0..8 {
+        check(get(&reader, key), &removed);
+    }
+}
+
+fn check(found: Option<Object>, removed: &RefCell<HashMap<u32, u64>>) {
+    if let Some(object) = found {
+        let removed = removed.borrow().get(&object.key).copied().unwrap_or(0);
+        assert!(object.version > removed, "ST-7: {object:?} is back");
+    }
+}
+
+async fn store_one(writer: &Writer<LateDevice>, key: u32, body_bytes: usize, version: &Cell<u64>) {
+    version.set(version.get() + 1);
+    let object = Object { key, version: version.get(), body_bytes };
+    let (key, head, body) = (Object::key_bytes(key), object.head(), object.body());
+    let draft = Draft { key: &key, head: &head, body_len: body_bytes as u64 };
+    let Ok(mut pending) = writer.begin(draft) else { return };
+    for piece in body.chunks(3333) {
+        if writer.append(&mut pending, piece).await.is_err() {
+            return;
+        }
+    }
+    let _ = writer.commit(pending).await;
+}
+
+async fn remove_one(
+    writer: &Writer<LateDevice>,
+    key: u32,
+    version: &Cell<u64>,
+    removed: &RefCell<HashMap<u32, u64>>,
+) {
+    let covered = version.get();
+    if writer.remove(&Object::key_bytes(key)).await.is_ok() {
+        let mut removed = removed.borrow_mut();
+        let known = removed.entry(key).or_insert(0);
+        *known = covered.max(*known);
+    }
+}
+
+#[test]
+fn slow_drafts_do_not_keep_the_pool_from_others() {
+    let folder = scratch();
+    let (store, _) = Store::open(&tiny(folder.path())).unwrap();
+    let inner = FileDevice::with_pool(&store, 4, 8192).unwrap();
+    let device = LateDevice { inner, random: RefCell::new(Random(1)), polls_max: 3 };
+    let writer = Rc::new(Writer::new(&store, device).unwrap());
+    let mut context = Context::from_waker(Waker::noop());
+    let mut wait = |future: Pin<Box<dyn Future<Output = ()> + '_>>| {
+        let mut future = future;
+        for _ in 0..10_000 {
+            if future.as_mut().poll(&mut context).is_ready() {
+                return;
+            }
+        }
+        panic!("it waits for ever");
+    };
+    // Ten drafts with a few bytes each, on a pool of two blocks beside the two kept back.
+    let mut slow = Vec::new();
+    for number in 0..10u8 {
+        let key = [number];
+        let mut pending = writer.begin(Draft { key: &key, head: b"", body_len: 20 }).unwrap();
+        wait(Box::pin(async { writer.append(&mut pending, &[number; 10]).await.unwrap() }));
+        slow.push(pending);
+    }
+    wait(Box::pin(async {
+        assert_eq!(writer.remove(b"purged meanwhile").await, Ok(false));
+    }));
+    for (number, mut pending) in (0..).zip(slow) {
+        wait(Box::pin(async {
+            writer.append(&mut pending, &[number; 10]).await.unwrap();
+            writer.commit(pending).await.unwrap();
+        }));
+    }
+    let reader = store.reader(0);
+    for number in 0..10u8 {
+        let record = reader.lookup(&[number]).unwrap();
+        assert_eq!(*record.body(0..20).unwrap(), [number; 20]);
+    }
+}

@@ -155,9 +155,10 @@ fn configs_that_cannot_be_are_refused() {
         Config { pin_rows: 0, ..base.clone() },
         Config { index_slots: 0, ..base.clone() },
     ];
-    let found = cases.each_ref().map(|config| match refusal(config) {
-        OpenError::Config(error) => error,
-        other => panic!("{other}"),
+    let found = cases.each_ref().map(|config| {
+        let refusal = refusal(config);
+        let OpenError::Config(error) = refusal else { panic!("{refusal}") };
+        error
     });
     assert!(matches!(
         found,
