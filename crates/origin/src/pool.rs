@@ -280,12 +280,10 @@ impl Lease {
 
     /// As [`give_back`](Self::give_back), for where nobody can wait.
     pub(crate) fn put_back(self) {
-        let Self { connection, endpoint, pool, turn, .. } = self;
+        let Self { connection, endpoint, pool, turn: _turn, .. } = self;
         if connection.is_usable() {
             pool.put_idle(connection, endpoint);
         }
-        // Last, so that a waiting fetch finds the connection.
-        drop(turn);
     }
 }
 

@@ -488,8 +488,12 @@ impl<E> State<E> {
         if self.abandoned {
             return Demand::Abandoned;
         }
-        let floor = if self.storing { self.written } else { self.slowest() };
-        match window_bytes.saturating_sub(self.pieces.end().saturating_sub(floor)) {
+        // What is held, not what is unread: a piece stays whole until its last byte was read.
+        let used_bytes = match self.storing {
+            true => self.pieces.end().saturating_sub(self.written),
+            false => self.pieces.held_bytes(),
+        };
+        match window_bytes.saturating_sub(used_bytes) {
             0 => Demand::Full,
             room => Demand::Room(room),
         }

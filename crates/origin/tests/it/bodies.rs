@@ -43,7 +43,7 @@ fn body_of(length: usize) -> Vec<u8> {
 
 #[test]
 fn many_readers_get_equal_bytes_from_one_fetch() {
-    const LENGTH: usize = 5 << 20;
+    const LENGTH: usize = 2 << 20;
     let origin = Origin::play(|stage| {
         let mut peer = stage.accept();
         peer.head();

@@ -193,6 +193,37 @@ fn an_idempotent_request_meets_a_stale_connection_and_goes_again() {
     }
 }
 
+/// Where one pooled connection is stale, the next one probably is too.
+#[test]
+fn a_retry_takes_a_fresh_connection_though_another_is_idle() {
+    let origin = Origin::play(|stage| {
+        let mut first = stage.accept();
+        first.head();
+        first.send(OK_A);
+        let mut second = stage.accept();
+        second.head();
+        second.send(OK_A);
+        // The one that became idle last.
+        first.head();
+        first.reset();
+        let mut third = stage.accept();
+        third.head();
+        third.send(OK_B);
+        let mut rest = Vec::new();
+        std::io::Read::read_to_end(&mut second.0, &mut rest).unwrap();
+        assert_eq!(rest, b"", "OR-3");
+    });
+    run(async {
+        let pool = origin.pool();
+        let mut first = pool.fetch(get()).await.unwrap();
+        assert_eq!(read(&pool).await, ok("a", false));
+        assert_eq!(text(&mut first).await, Ok("a".into()));
+        assert_eq!(pool.stats().idle, 2);
+        assert_eq!(read(&pool).await, ok("b", false));
+        assert_eq!((pool.stats().opened, pool.stats().retried), (3, 1));
+    });
+}
+
 #[test]
 fn a_post_does_not_go_again() {
     let refused = stale(Peer::reset, request(Method::POST));
@@ -245,11 +276,13 @@ fn a_fresh_connection_that_ends_is_not_tried_again() {
 /// A request that meets an ended connection before a byte of it went out may be a POST.
 #[test]
 fn a_request_that_was_never_sent_goes_to_a_fresh_connection() {
+    let (idle, is_idle) = mpsc::channel();
     let (closed, is_closed) = mpsc::channel();
     let origin = Origin::play(move |stage| {
         let mut first = stage.accept();
         first.head();
         first.send(OK_A);
+        is_idle.recv().unwrap();
         drop(first);
         closed.send(()).unwrap();
         let mut second = stage.accept();
@@ -259,20 +292,27 @@ fn a_request_that_was_never_sent_goes_to_a_fresh_connection() {
     run(async {
         let pool = origin.pool();
         assert_eq!(read(&pool).await, ok("a", false));
-        // Blocks the fill thread on purpose: the pool cannot see the end before it sends.
+        idle.send(()).unwrap();
+        // Blocks the fill thread on purpose, and yields once: the runtime then knows of the end,
+        // and the connection's task, which runs after this one, does not yet.
         is_closed.recv().unwrap();
+        tokio::task::yield_now().await;
+        assert_eq!(pool.stats().idle, 1);
         let mut response = pool.fetch(request(Method::POST)).await.unwrap();
         assert_eq!(text(&mut response).await, Ok("b".into()));
         assert!(!response.reused);
+        assert_eq!((pool.stats().reused, pool.stats().retried), (1, 1));
     });
 }
 
 #[test]
 fn an_idle_connection_that_the_origin_closed_leaves_the_pool() {
-    let origin = Origin::play(|stage| {
+    let (idle, is_idle) = mpsc::channel();
+    let origin = Origin::play(move |stage| {
         let mut first = stage.accept();
         first.head();
         first.send(OK_A);
+        is_idle.recv().unwrap();
         drop(first);
         let mut second = stage.accept();
         second.head();
@@ -281,6 +321,8 @@ fn an_idle_connection_that_the_origin_closed_leaves_the_pool() {
     run(async {
         let pool = origin.pool();
         assert_eq!(read(&pool).await, ok("a", false));
+        assert_eq!(pool.stats().idle, 1);
+        idle.send(()).unwrap();
         until(|| pool.stats().idle == 0).await;
         let mut response = pool.fetch(request(Method::POST)).await.unwrap();
         assert_eq!(text(&mut response).await, Ok("b".into()));

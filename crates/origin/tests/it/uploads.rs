@@ -1,7 +1,7 @@
 //! Request bodies: framing, back-pressure, and every way in which they can end early.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use bytes::Bytes;
@@ -151,27 +151,31 @@ fn a_refused_connection_abandons_the_upload() {
     assert!(body.is_abandoned() && woken.load(Ordering::Relaxed));
 }
 
-/// The origin answers before it took the body, in three manners of closing.
+/// The origin answers before it took the body, in three manners of closing. Its answer is larger
+/// than hyper's first read, so that the failing upload is met while the answer is being read.
 fn early(end: fn(Peer)) {
-    const LARGE: &str = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 5\r\n\r\nlarge";
+    const LENGTH: usize = 40 * 1024;
     let origin = Origin::play(move |stage| {
         let mut first = stage.accept();
         first.head();
         first.bytes(1000);
-        first.send(LARGE);
+        first.send(format!("HTTP/1.1 413 Too Large\r\nContent-Length: {LENGTH}\r\n\r\n"));
+        first.send("x".repeat(LENGTH));
         end(first);
         let mut second = stage.accept();
         second.head();
         second.send(OK_A);
     });
     let body = upload();
+    let taken = Arc::new(AtomicUsize::new(0));
     let worker = {
-        let body = Arc::clone(&body);
+        let (body, taken) = (Arc::clone(&body), Arc::clone(&taken));
         std::thread::spawn(move || {
             let piece = Bytes::from(vec![0; 16 * 1024]);
             while !body.is_abandoned() {
-                if body.push(piece.clone()).is_err() {
-                    std::thread::yield_now();
+                match body.push(piece.clone()) {
+                    Ok(()) => _ = taken.fetch_add(1, Ordering::Relaxed),
+                    Err(_full) => std::thread::yield_now(),
                 }
             }
         })
@@ -180,7 +184,10 @@ fn early(end: fn(Peer)) {
         let pool = origin.pool();
         let mut response = pool.fetch(post(&body, None)).await.unwrap();
         assert_eq!(response.status, StatusCode::PAYLOAD_TOO_LARGE);
-        assert_eq!(text(&mut response).await, Ok("large".into()));
+        // The upload goes on, and meets the origin's end, before the answer is read.
+        let taken_before = taken.load(Ordering::Relaxed);
+        until(|| taken.load(Ordering::Relaxed) > taken_before + 64 || body.is_abandoned()).await;
+        assert_eq!(text(&mut response).await, Ok("x".repeat(LENGTH)));
         until(|| body.is_abandoned()).await;
         assert_eq!(read(&pool).await, Ok(("a".into(), false)), "OR-1: half a body was sent");
     });
