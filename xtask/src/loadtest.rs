@@ -20,18 +20,26 @@ use assertion::{Assertion, assertions};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Loadtest {
     /// Holds 2,000 connections while a few others load it: under a minute.
-    Smoke,
+    Smoke(Arguments),
+}
+
+/// Options of every profile.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Take the released programs that are there, whatever the tree says meanwhile.
+    #[arg(long)]
+    no_build: bool,
 }
 
 /// Runs a profile; an error when an assertion fails.
 pub(crate) fn run(profile: &Loadtest) -> Result<()> {
     match profile {
-        Loadtest::Smoke => smoke(),
+        Loadtest::Smoke(arguments) => smoke(arguments),
     }
 }
 
-fn smoke() -> Result<()> {
-    let rig = Rig::build()?;
+fn smoke(arguments: &Arguments) -> Result<()> {
+    let rig = Rig::new(arguments.no_build)?;
     let (_origin, origin) = rig.origin()?;
     let shape = EdgeShape { workers: 2, connections_max: EDGE_CONNECTIONS_MAX };
     let (mut edge, server) = rig.edge(origin, shape)?;
@@ -102,13 +110,15 @@ fn print(hold: &Value, rate: &Value) {
         number(hold, "/ramp_ms")
     );
     println!(
-        "        edge: {:.0} KiB of anonymous memory before, {:.0} KiB while holding; {:.2} s of CPU",
+        "        edge: {:.0} KiB of anonymous memory before, {:.0} KiB while holding; \
+         {:.2} s of CPU",
         number(hold, "/server/memory_before/anonymous_bytes") / 1024.0,
         number(hold, "/server/memory_after/anonymous_bytes") / 1024.0,
         number(hold, "/server/cpu/total_us") / 1e6
     );
     println!(
-        "rate    {:.0} answers verified, {:.0} per second, p50 {:.0} µs, p99 {:.0} µs, hits {:.2} %",
+        "rate    {:.0} answers verified, {:.0} per second, p50 {:.0} µs, p99 {:.0} µs, \
+         hits {:.2} %",
         number(rate, "/answers/count"),
         number(rate, "/answers_per_s"),
         number(rate, "/answers/latency/p50_us"),

@@ -62,21 +62,18 @@ pub(crate) struct Server {
 }
 
 impl Rig {
-    /// Builds edge, floor, peers and bomb as released.
-    pub(crate) fn build() -> Result<Self> {
-        let mut cargo = tree::cargo();
-        cargo.args(["build", "--release", "--locked"]);
-        for package in ["longhold-edge", "longhold-benches", "longhold-conn-bomb"] {
-            cargo.args(["--package", package]);
+    /// The programs as released: built first, unless those that are there will do.
+    pub(crate) fn new(no_build: bool) -> Result<Self> {
+        if !no_build {
+            build()?;
         }
-        // Figures go to standard output; cargo says what it does on the other.
-        let status = cargo.status().context("cannot run cargo")?;
-        ensure!(status.success(), "the programs do not build: {status}");
         let target = tree::target_folder();
+        let programs = target.join("release");
+        ensure!(programs.join("edge").exists(), "no edge in {}: build it", programs.display());
         let scratch = target.join(format!("rig-{}", std::process::id()));
         fs::create_dir_all(&scratch)
             .with_context(|| format!("cannot make {}", scratch.display()))?;
-        Ok(Self { programs: target.join("release"), scratch, cores: None })
+        Ok(Self { programs, scratch, cores: None })
     }
 
     /// Keeps servers and clients on a core each, from now on, if there are two.
@@ -261,6 +258,19 @@ impl Server {
         let pids: Vec<_> = self.pids.iter().map(u32::to_string).collect();
         pids.join(",")
     }
+}
+
+/// Builds edge, floor, peers and bomb as released.
+fn build() -> Result<()> {
+    let mut cargo = tree::cargo();
+    cargo.args(["build", "--release", "--locked"]);
+    for package in ["longhold-edge", "longhold-benches", "longhold-conn-bomb"] {
+        cargo.args(["--package", package]);
+    }
+    // Figures go to standard output; cargo says what it does on the other.
+    let status = cargo.status().context("cannot run cargo")?;
+    ensure!(status.success(), "the programs do not build: {status}");
+    Ok(())
 }
 
 /// A list in JSON; empty when it is none.

@@ -46,7 +46,10 @@ impl Target {
         }
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: conn-bomb\r\nAccept: */*\r\n\r\n"
+            "GET {path} HTTP/1.1\r\n\
+             Host: {authority}\r\n\
+             User-Agent: conn-bomb\r\n\
+             Accept: */*\r\n\r\n"
         );
         Ok(Self { address, path, request: request.into_bytes().into() })
     }

@@ -22,6 +22,9 @@ pub(crate) struct Arguments {
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
+    /// Take the released programs that are there, whatever the tree says meanwhile.
+    #[arg(long)]
+    no_build: bool,
     /// Add nginx, HAProxy and Varnish, as far as they are installed.
     #[arg(long)]
     peers: bool,
@@ -63,7 +66,7 @@ struct Row {
 
 /// Runs the bench and prints its table.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let mut rig = Rig::build()?;
+    let mut rig = Rig::new(arguments.no_build)?;
     rig.keep_apart();
     let (_origin, origin) = rig.origin()?;
     let shape = EdgeShape { workers: 1, connections_max: EDGE_CONNECTIONS_MAX };
@@ -253,7 +256,8 @@ fn print(host: &Host, rig: &Rig, versions: &[String], rows: &[Row]) {
     }
     println!();
     println!(
-        "      size  server    CPU µs per request (range)       user  system   × floor (range)       requests/s"
+        "      size  server    CPU µs per request (range)       user  system   × floor (range)  \
+         requests/s"
     );
     let mut last_size = None;
     for row in rows {

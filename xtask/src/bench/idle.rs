@@ -23,11 +23,14 @@ pub(crate) struct Arguments {
     /// Print one JSON object instead of lines.
     #[arg(long)]
     json: bool,
+    /// Take the released programs that are there, whatever the tree says meanwhile.
+    #[arg(long)]
+    no_build: bool,
 }
 
 /// Runs the bench and prints what it found.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let mut rig = Rig::build()?;
+    let mut rig = Rig::new(arguments.no_build)?;
     rig.keep_apart();
     let (_origin, origin) = rig.origin()?;
     let connections_max = arguments.connections.saturating_add(SPARE_CONNECTIONS);
@@ -119,7 +122,8 @@ fn print(result: &Value, found: &Value) -> Result<()> {
             .and_then(Value::as_f64)
             .context("the result lacks a figure")?;
         println!(
-            "  {name:<10} {per_connection:>8.1} B each   {:>7} KiB before, {:>7} KiB after ({what})",
+            "  {name:<10} {per_connection:>8.1} B each   {:>7} KiB before, {:>7} KiB after \
+             ({what})",
             number("before_bytes")? / 1024,
             number("after_bytes")? / 1024
         );
