@@ -3,8 +3,10 @@
 //! | what happens before any response byte | then |
 //! |---|---|
 //! | hyper hands the request back unsent | it goes to a fresh connection, whatever its method |
-//! | a pooled connection is reset or closed, the request idempotent and without a body | once more, on a fresh connection (RFC 9110 section 9.2.2, RFC 9112 section 9.3.1) |
+//! | a pooled connection ends, the request idempotent and without a body | a fresh one, once |
 //! | anything else fails | the fetch fails |
+//!
+//! (RFC 9110 section 9.2.2, RFC 9112 section 9.3.1.)
 //!
 //! A connection is given back only when the response was read to its end, the request body was
 //! taken whole, and the origin still takes bytes. Everything else drops the lease, which closes the

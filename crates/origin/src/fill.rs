@@ -36,8 +36,8 @@ pub fn run<F: Future>(entries: u32, future: F) -> io::Result<F::Output> {
 /// Returns the number of bytes carried.
 ///
 /// # Errors
-/// What the readers were told; [`FetchError::Abandoned`] when there were none left to tell. The body
-/// is then to be dropped, which closes its connection.
+/// What the readers were told; [`FetchError::Abandoned`] when there were none left to tell. The
+/// body is then to be dropped, which closes its connection.
 pub async fn pump<E: Clone + Send + 'static>(
     body: &mut OriginBody,
     download: &Download<E>,

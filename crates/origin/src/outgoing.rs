@@ -1,8 +1,8 @@
 //! A request body as hyper takes it, and the pace at which it is taken.
 //!
 //! The first-byte timeout must not run while the edge itself waits for its client, and must start
-//! anew whenever the origin takes a part of the body. [`Pace`] is that knowledge, shared by the body
-//! (inside hyper's connection) and the exchange that waits for the response.
+//! anew whenever the origin takes a part of the body. [`Pace`] is that knowledge, shared by the
+//! body (inside hyper's connection) and the exchange that waits for the response.
 
 use std::cell::Cell;
 use std::pin::Pin;

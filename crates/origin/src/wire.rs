@@ -1,12 +1,12 @@
 //! The byte stream below hyper: plain or TLS, with the two facts about it that hyper does not tell.
 //!
-//! * How many bytes the origin ever sent: a request may be sent again only when the answer to it has
-//!   not begun.
-//! * That the origin no longer takes bytes. An origin may answer early (413, 401) and close while the
-//!   upload still runs. hyper would give up the whole connection at the failed write, and with it the
-//!   response that lies ready to be read. So a write that meets a closed peer is swallowed, and the
-//!   read side tells what really happened: a response, an end, or a reset. Such a connection is never
-//!   used again.
+//! * How many bytes the origin ever sent: a request may be sent again only when the answer to it
+//!   has not begun.
+//! * That the origin no longer takes bytes. An origin may answer early (413, 401) and close while
+//!   the upload still runs. hyper would give up the whole connection at the failed write, and with
+//!   it the response that lies ready to be read. So a write that meets a closed peer is swallowed,
+//!   and the read side tells what really happened: a response, an end, or a reset. Such a
+//!   connection is never used again.
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};

@@ -57,8 +57,8 @@ enum Consumer {
 }
 
 impl Upload {
-    /// An empty upload with a window of `window_bytes` (at least 1). `wake` is called when room returned after a refusal, and once when the
-    /// consumer went away before the end.
+    /// An empty upload with a window of `window_bytes` (at least 1). `wake` is called when room
+    /// returned after a refusal, and once when the consumer went away before the end.
     #[must_use]
     pub fn new(window_bytes: usize, wake: Wake) -> Self {
         Self { window_bytes: window_bytes.max(1) as u64, wake, state: Mutex::new(State::default()) }

@@ -38,3 +38,11 @@ fn names_and_addresses_can_be_certified() {
     }
     assert_eq!(server_name("a_b..c").err(), Some(ConfigError::HostName("a_b..c".to_owned())));
 }
+
+#[test]
+fn without_a_ca_file_the_platform_is_asked() {
+    match client_config(None) {
+        Ok(config) => assert_eq!(config.alpn_protocols, [b"http/1.1"]),
+        Err(error) => assert_eq!(error, ConfigError::NoPlatformRoots),
+    }
+}

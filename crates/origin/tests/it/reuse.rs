@@ -73,7 +73,8 @@ fn a_doubtful_connection_does_not_serve_again() {
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\na",
         "HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\na",
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na!",
-        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\naHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na\
+         HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
     ] {
         let origin = Origin::play(move |stage| {
             let mut first = stage.accept();
