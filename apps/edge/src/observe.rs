@@ -1,5 +1,6 @@
 //! What can be seen from outside: metrics, status, readiness, and the way of a purge.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -31,6 +32,7 @@ struct View {
     store: Store,
     tables: Vec<Arc<SlotTable>>,
     plan: Value,
+    listeners: Vec<String>,
     workers: usize,
     max_connections: u32,
     started: Instant,
@@ -38,12 +40,13 @@ struct View {
 }
 
 impl Observer {
-    /// An observer of what the process is made of.
+    /// An observer of what the process is made of; `listeners` are the addresses that it got.
     pub fn new(
         config: &Checked,
         plan: &MemoryPlan,
         (registry, own): (Registry, WorkerCounters),
         (store, tables): (&Store, Vec<Arc<SlotTable>>),
+        listeners: &[SocketAddr],
     ) -> Self {
         let view = View {
             registry,
@@ -51,6 +54,7 @@ impl Observer {
             store: store.clone(),
             tables,
             plan: plan.json(),
+            listeners: listeners.iter().map(SocketAddr::to_string).collect(),
             workers: config.server.workers,
             max_connections: config.server.max_connections,
             started: Instant::now(),
@@ -131,6 +135,7 @@ impl View {
             "uptime_s": self.started.elapsed().as_secs(),
             "kernel": rustix::system::uname().release().to_string_lossy(),
             "transport": "uring",
+            "listeners": self.listeners,
             "workers": self.workers,
             "connections": {
                 "max": self.max_connections,

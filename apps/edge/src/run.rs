@@ -106,7 +106,8 @@ pub fn serve(
         thread.ready()?;
     }
 
-    let observer = Observer::new(config, &plan, (registry, own_counters), (&store, tables));
+    let counters = (registry, own_counters);
+    let observer = Observer::new(config, &plan, counters, (&store, tables), &addresses);
     let handles = observer.handles(&stop, &port, &shared);
     let control = control::start(&config.admin, handles)?;
     let admin = match control.address() {
@@ -114,6 +115,7 @@ pub fn serve(
         AdminAddress::Unix(_) => None,
     };
     observer.set_ready();
+    tracing::info!(listeners = ?addresses, admin = %control.address(), "serving");
     on_started(&Started { listeners: addresses, admin });
 
     let outcome = wait(&endings, threads, (&stop, config.server.drain_timeout.0));
