@@ -4,11 +4,12 @@
 //! uninitialised, so that nothing here needs unsafe code; large zeroed allocations are fresh pages
 //! from the kernel and cost nothing until touched.
 
+use std::fmt;
+
 /// Size of a pooled buffer.
 pub const BUFFER_BYTES: usize = 16 * 1024;
 
 /// Owned bytes with a filled part between two marks: `| consumed | filled | spare |`.
-#[derive(Debug)]
 pub struct Buffer {
     bytes: Box<[u8]>,
     start: usize,
@@ -89,6 +90,13 @@ impl Buffer {
     pub(crate) fn commit(&mut self, bytes: usize) {
         debug_assert!(bytes <= self.spare_len(), "a transport filled more than was spare");
         self.end += bytes.min(self.spare_len());
+    }
+}
+
+impl fmt::Debug for Buffer {
+    /// Says how much it holds, not what.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Buffer({} of {} bytes)", self.len(), self.capacity())
     }
 }
 

@@ -30,18 +30,16 @@ impl<'a> Parts<'a> {
         Self { slices: [&[]; PARTS_MAX], count: 0 }
     }
 
-    /// Adds a slice behind the others. Empty ones are skipped. Returns false, and adds nothing,
-    /// when [`PARTS_MAX`] slices are there already.
-    pub fn push(&mut self, slice: &'a [u8]) -> bool {
+    /// Adds a slice behind the others. Empty ones are skipped; beyond [`PARTS_MAX`] slices nothing
+    /// is added: those bytes are asked for again after the send.
+    pub fn push(&mut self, slice: &'a [u8]) {
         if slice.is_empty() {
-            return true;
+            return;
         }
-        let Some(free) = self.slices.get_mut(self.count) else {
-            return false;
-        };
-        *free = slice;
-        self.count += 1;
-        true
+        if let Some(free) = self.slices.get_mut(self.count) {
+            *free = slice;
+            self.count += 1;
+        }
     }
 
     /// The slices, none of them empty.

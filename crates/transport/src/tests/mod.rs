@@ -1,1 +1,8 @@
 //! Unit tests of the parts that need no transport.
+
+mod buffers;
+mod errors;
+mod listen;
+mod op;
+mod payload;
+mod probe;

@@ -25,6 +25,8 @@ mod reactor;
 mod shard;
 mod slots;
 mod sys;
+#[cfg(test)]
+mod tests;
 
 use io_uring::{IoUring, Probe, opcode, squeue};
 

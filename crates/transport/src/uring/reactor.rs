@@ -5,8 +5,10 @@
 //! entered only when something was pushed to them or their eventfd was raised. When nothing but
 //! the reactor's own housekeeping has happened, `wait` goes round again until its deadline.
 //!
-//! Under load one waits for more than one completion: half as many as came last time, for
-//! `wait_min_us` at most. So a busy worker finds its half batch there at once and does not sleep.
+//! Under load a wait asks for more than one completion, for `wait_min_us` at most: for half as
+//! many as came last time, so that a busy worker finds them there and does not sleep; and for
+//! twice as many when the kernel had more to tell, because it runs no more deferred work in one
+//! enter than the larger of 20 and what is asked for.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -39,8 +41,8 @@ pub struct Reactor<P: Payload> {
     /// Answers that need no kernel, until the next wait.
     ready: Vec<Completion<P>>,
     started: Instant,
-    /// Completions that the last wait brought.
-    last_batch: u32,
+    /// Completions that a wait under load asks for, from 1 to `wait_batch`.
+    want: u32,
     wait_batch: u32,
     wait_min_us: u32,
 }
@@ -102,7 +104,7 @@ impl<P: Payload> Reactor<P> {
             waker,
             ready: Vec::new(),
             started: Instant::now(),
-            last_batch: 0,
+            want: 1,
             wait_batch: config.wait_batch.max(1),
             wait_min_us: config.wait_min_us,
         })
@@ -200,9 +202,15 @@ impl<P: Payload> Reactor<P> {
                 left_us => Some(Duration::from_micros(left_us)),
             },
         };
-        let is_gathering = self.wait_min_us > 0;
-        let want = if is_gathering { (self.last_batch / 2).clamp(1, self.wait_batch) } else { 1 };
-        Wait { want, min_wait_us: self.wait_min_us, timeout }
+        Wait { want: self.want, min_wait_us: self.wait_min_us, timeout }
+    }
+
+    /// Decides how many completions the next wait asks for, after a batch of so many.
+    fn adapt(&mut self, batch: u32) {
+        let has_more = self.shards.first_mut().is_some_and(|main| main.ring.has_deferred());
+        let want = if has_more { batch.saturating_mul(2) } else { batch / 2 };
+        let want_max = if self.wait_min_us > 0 { self.wait_batch } else { 1 };
+        self.want = want.clamp(1, want_max);
     }
 
     /// Turns all events of shard `number` into completions.
@@ -434,7 +442,7 @@ impl<P: Payload> Transport for Reactor<P> {
             self.run_others(completions)?;
             let batch = completions.len() - already;
             if batch > 0 || until_us.is_some_and(|until_us| until_us <= self.monotonic_us()) {
-                self.last_batch = u32::try_from(batch).unwrap_or(u32::MAX);
+                self.adapt(u32::try_from(batch).unwrap_or(u32::MAX));
                 return Ok(());
             }
         }

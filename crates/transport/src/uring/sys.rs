@@ -473,11 +473,13 @@ impl<P: Payload> Ring<P> {
         if let Some(timeout) = &timeout {
             args = args.timespec(timeout);
         }
+        // Kernels before 6.12 cannot gather: then one completion must be enough.
+        let gathers_in_vain = wait.min_wait_us > 0 && !self.has_min_wait;
+        let want = if gathers_in_vain { wait.want.min(1) } else { wait.want };
         let flags = self.enter_flags.bits();
         // SAFETY: EXT_ARG is set and the argument is of its type, alive for the call; what the
         // queued entries point to is upheld by `Ring::push`.
-        let entered =
-            unsafe { self.io.submitter().enter(to_submit, wait.want, flags, Some(&args)) };
+        let entered = unsafe { self.io.submitter().enter(to_submit, want, flags, Some(&args)) };
         match entered {
             Ok(_) => Ok(()),
             Err(error) => match error.raw_os_error() {
