@@ -193,6 +193,16 @@ impl Row {
         Spread::of(self.runs.iter().map(of))
     }
 
+    /// User and system time of the median request. Ticks tell them apart, too few per run to
+    /// trust; so the shares are those of all runs together.
+    fn shares_us(&self) -> (f64, f64) {
+        let sum = |of: fn(&Run) -> f64| self.runs.iter().map(of).sum::<f64>();
+        let all_us = sum(|run| run.total_us);
+        let user_share = if all_us > 0.0 { sum(|run| run.user_us) / all_us } else { 0.0 };
+        let median_us = self.spread(|run| run.total_us).median;
+        (median_us * user_share, median_us * (1.0 - user_share))
+    }
+
     fn ratio(&self) -> Spread {
         Spread::of(self.ratios.iter().copied())
     }
@@ -206,13 +216,14 @@ impl Row {
                 "answers_per_s": run.answers_per_s,
             })
         };
+        let (user_us, system_us) = self.shares_us();
         json!({
             "size_bytes": self.size_bytes,
             "server": self.server,
             "cpu_per_request_us": {
                 "total": self.spread(|run| run.total_us).json(),
-                "user": self.spread(|run| run.user_us).json(),
-                "system": self.spread(|run| run.system_us).json(),
+                "user": user_us,
+                "system": system_us,
             },
             "ratio_to_floor": self.ratio().json(),
             "rounds": self.runs.iter().map(run).collect::<Vec<_>>(),
@@ -266,6 +277,7 @@ fn print(host: &Host, rig: &Rig, versions: &[String], rows: &[Row]) {
         }
         let total = row.spread(|run| run.total_us);
         let ratio = row.ratio();
+        let (user_us, system_us) = row.shares_us();
         println!(
             "{:>10}  {:<8} {:>9.2} ({:.2}–{:.2}) {:>14.2} {:>7.2} {:>9.2} ({:.2}–{:.2}) {:>11.0}",
             size_text(row.size_bytes),
@@ -273,8 +285,8 @@ fn print(host: &Host, rig: &Rig, versions: &[String], rows: &[Row]) {
             total.median,
             total.least,
             total.greatest,
-            row.spread(|run| run.user_us).median,
-            row.spread(|run| run.system_us).median,
+            user_us,
+            system_us,
             ratio.median,
             ratio.least,
             ratio.greatest,
