@@ -12,6 +12,8 @@
 //!            ├ Closed ───► slot is free
 //!            └ Woken ────► events of the fill plane, stop
 //! ```
+//! A connection that has just been answered rests for a moment with its next receive armed; then it
+//! parks.
 //!
 //! # Invariants
 //! - **ED-1** A parked connection holds nothing but its slot: no buffer, no [`active::Active`].
@@ -64,6 +66,8 @@ pub struct Setup {
     pub log: Option<Queue>,
     /// Whether and how to stop.
     pub stop: Stop,
+    /// How many connections may rest with a buffer at a time; at most half of the pool.
+    pub resting_max: u32,
 }
 
 /// One front thread's state.
@@ -79,11 +83,14 @@ pub struct Worker<T: Transport<Payload = Outgoing>> {
     stop: Stop,
     actives: Actives,
     wheel: Wheel,
-    /// Woken connections for which there was no buffer, oldest first; at most one per slot.
+    /// Connections that could not receive for want of a buffer, oldest first; each at most once.
     starved: VecDeque<Token>,
     now: Now,
     draining: bool,
     open_count: u32,
+    /// Connections that rest with a receive armed, and how many may: half of the buffers.
+    resting_count: u32,
+    resting_max: u32,
     scratch: Scratch,
 }
 
@@ -116,6 +123,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             now,
             draining: false,
             open_count: 0,
+            resting_count: 0,
+            resting_max: setup.resting_max,
             scratch: Scratch::default(),
         }
     }
@@ -231,7 +240,25 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             }
             let Some(buffer) = self.io.buffer() else { return };
             self.starved.pop_front();
-            self.activate(token, buffer);
+            match self.active_of(token).and_then(|index| self.actives.get_mut(index)) {
+                None => self.activate(token, buffer),
+                Some(active) if active.receiving || active.input.is_some() => {
+                    active.starving = false;
+                    self.io.recycle(buffer);
+                }
+                Some(active) => {
+                    active.starving = false;
+                    active.input = Some(buffer);
+                    self.resume(token);
+                }
+            }
+        }
+    }
+
+    /// Goes on with an active connection that waited for a buffer in the middle of a message.
+    fn resume(&mut self, token: Token) {
+        if let Some(index) = self.active_of(token) {
+            self.receive(index);
         }
     }
 
@@ -248,7 +275,6 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             self.close(token, CloseReason::Drained);
             return;
         }
-        slot.touch(self.now_ms());
         if slot.move_state(State::Active, State::Parked).is_ok() {
             self.counters.lower(Gauge::ConnectionsActive, 1);
             self.counters.raise(Gauge::ConnectionsParked, 1);
@@ -288,9 +314,17 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     }
 }
 
-/// Whether a fault is the peer's going away rather than ours.
-fn is_peer_fault(fault: IoFault) -> bool {
-    matches!(fault, IoFault::Reset | IoFault::BrokenPipe | IoFault::TimedOut)
+/// Whose fault ends the connection: the peer's going away, a stored body's, or ours.
+fn fault_reason(fault: IoFault) -> CloseReason {
+    match fault {
+        IoFault::Reset | IoFault::BrokenPipe | IoFault::TimedOut => CloseReason::PeerReset,
+        IoFault::BadMemory => CloseReason::StoreFault,
+        IoFault::Refused
+        | IoFault::Unreachable
+        | IoFault::Cancelled
+        | IoFault::Exhausted
+        | IoFault::Other(_) => CloseReason::IoFault,
+    }
 }
 
 const COMPLETIONS_CAPACITY: usize = 1024;

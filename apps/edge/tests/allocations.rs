@@ -103,6 +103,7 @@ fn a_hit_allocates_nothing_after_warm_up() {
             counters: counters.pop().unwrap(),
             log: Some(queue),
             stop: stopped,
+            resting_max: 32,
         };
         let mut worker = Worker::new(io, setup);
         IS_WORKER.set(true);

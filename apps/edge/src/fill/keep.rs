@@ -130,7 +130,10 @@ impl Plane {
         plan: &Plan,
         length: Option<u64>,
     ) -> (Arc<Download<Extent>>, Keeping) {
-        let share = self.parts.budget.take(self.parts.window_bytes);
+        // A short body takes no more of the budget than it has bytes.
+        let window_bytes = self.parts.window_bytes;
+        let wanted = length.map_or(window_bytes, |length| window_bytes.min(length as usize)).max(1);
+        let share = self.parts.budget.take(wanted);
         let share = share.unwrap_or_else(|| self.parts.budget.take_small());
         let body = Arc::new(Download::with_share(share));
         if let Some(length) = length {

@@ -32,9 +32,7 @@ pub(super) fn build(
     }
     let path_and_query = match head.target.form {
         TargetForm::Asterisk => "*".to_owned(),
-        TargetForm::Origin | TargetForm::Absolute | TargetForm::Authority => {
-            path_of(head)
-        }
+        TargetForm::Origin | TargetForm::Absolute | TargetForm::Authority => path_of(head),
     };
     Ok(OriginRequest { method, path_and_query, fields, body })
 }

@@ -86,6 +86,7 @@ fn make(parts: WorkerParts) -> anyhow::Result<Worker<Reactor<Outgoing>>> {
         counters: parts.counters,
         log: parts.log,
         stop: parts.stop,
+        resting_max: parts.buffers / 2,
     };
     Ok(Worker::new(io, setup))
 }

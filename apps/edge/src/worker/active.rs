@@ -19,6 +19,8 @@ pub(super) struct Active {
     /// Received bytes not yet consumed; `None` while a receive is in flight or nothing is there.
     pub(super) input: Option<Buffer>,
     pub(super) receiving: bool,
+    /// It waits for a buffer to receive into.
+    pub(super) starving: bool,
     pub(super) sending: bool,
     /// A response that waits for the interim response in flight.
     pub(super) queued: Option<Outgoing>,
@@ -36,6 +38,8 @@ pub(super) struct Active {
     pub(super) rx_flow: Option<Flow>,
     /// The send in flight.
     pub(super) tx_flow: Flow,
+    /// Since when it rests between requests with a receive armed, ms.
+    pub(super) rest_since_ms: Option<u64>,
     /// Since when the connection lingers, ms.
     pub(super) linger_since_ms: u64,
     /// Body bytes read only to be thrown away.
@@ -118,6 +122,7 @@ impl Actives {
             conn: Downstream::new(),
             input: None,
             receiving: false,
+            starving: false,
             sending: false,
             queued: None,
             phase: Phase::Reading,
@@ -129,6 +134,7 @@ impl Actives {
             head_since_ms: None,
             rx_flow: None,
             tx_flow: Flow::default(),
+            rest_since_ms: None,
             linger_since_ms: 0,
             drained_bytes: 0,
             draft: self.drafts.pop().unwrap_or_default(),

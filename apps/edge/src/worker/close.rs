@@ -26,6 +26,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 if let Some(upload) = active.upload.take() {
                     upload.abort();
                 }
+                self.resting_count -= u32::from(active.rest_since_ms.is_some());
                 self.drop_buffer(active.input.take());
                 let queued = active.queued.take().and_then(Outgoing::into_buffer);
                 self.drop_buffer(queued);

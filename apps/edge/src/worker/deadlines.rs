@@ -16,6 +16,8 @@ use crate::outgoing::Outgoing;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waiting {
     Idle,
+    /// Between requests, with a receive armed.
+    Rest,
     Head,
     Body,
     Send,
@@ -68,6 +70,11 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             Waiting::Body => (Counter::DeadlinesBody, CloseReason::BodyTimeout),
             Waiting::Send => (Counter::DeadlinesSend, CloseReason::SendTimeout),
             Waiting::Linger => (Counter::DeadlinesLinger, CloseReason::LingerTimeout),
+            // Its receive ends, and then it parks, with the idle time already running.
+            Waiting::Rest => {
+                self.wheel.schedule(&self.slots, slot, self.idle_deadline_ms(slot));
+                return self.io.cancel(token);
+            }
             Waiting::Origin => {
                 let again_ms = self.now_ms() + self.shared.timeouts.idle_ms;
                 self.wheel.schedule(&self.slots, slot, again_ms);
@@ -75,10 +82,10 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             }
         };
         self.counters.add(counter, 1);
-        match (waiting, index) {
+        match index.filter(|_| waiting == Waiting::Head) {
             // RFC 9110 section 15.5.9: say that the request took too long, where it began.
-            (Waiting::Head, Some(index)) => self.time_out(index, token, reason),
-            _ => self.close(token, reason),
+            Some(index) => self.time_out(index, token, reason),
+            None => self.close(token, reason),
         }
     }
 
@@ -106,6 +113,9 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         if active.sending {
             return (Waiting::Send, active.tx_flow.deadline_ms(timeouts));
         }
+        if let Some(since_ms) = active.rest_since_ms {
+            return (Waiting::Rest, since_ms + REST_MS);
+        }
         match (active.conn.expecting(), active.head_since_ms) {
             (Expecting::Head, Some(since_ms)) => (Waiting::Head, since_ms + timeouts.head_ms),
             (Expecting::Head, None) => (Waiting::Idle, self.idle_deadline_ms(slot)),
@@ -117,6 +127,10 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         }
     }
 }
+
+/// How long a connection rests with its receive armed before it parks: longer than a busy client's
+/// pause between two requests, short enough that a crowd of quiet ones holds no buffers.
+const REST_MS: u64 = 200;
 
 /// Expiries handled in one turn of the loop.
 const EXPIRED_MAX: usize = 256;

@@ -8,7 +8,7 @@ use longhold_telemetry::Counter;
 use longhold_transport::{Buffer, IoFault, Token, Transport};
 
 use super::active::Phase;
-use super::{Worker, is_peer_fault};
+use super::{Worker, fault_reason};
 use crate::outgoing::Outgoing;
 
 /// What one look at the input came to.
@@ -35,6 +35,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let now_ms = self.now_ms();
         let Some(active) = self.actives.get_mut(index) else { return };
         active.receiving = false;
+        let rested = active.rest_since_ms.take().is_some();
+        self.resting_count -= u32::from(rested);
         match result {
             Ok(0) => {
                 active.input = Some(buffer);
@@ -49,14 +51,14 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 self.counters.add(Counter::DownstreamReceivedBytes, received as u64);
                 self.advance(index);
             }
+            // The rest has lasted long enough.
+            Err(IoFault::Cancelled) if rested => {
+                self.io.recycle(buffer);
+                self.park(token);
+            }
             Err(fault) => {
                 self.io.recycle(buffer);
-                let reason = if is_peer_fault(fault) {
-                    CloseReason::PeerReset
-                } else {
-                    CloseReason::IoFault
-                };
-                self.close(token, reason);
+                self.close(token, fault_reason(fault));
             }
         }
     }
@@ -74,8 +76,9 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             EofOutcome::Truncated => self.close(token, CloseReason::PeerAborted),
             // The request was whole: its answer still has a reader.
             EofOutcome::HalfClosed => {
-                let buffer = active.input.take();
-                self.drop_buffer(buffer);
+                // Further requests may lie behind it; they are read when its response has ended.
+                let spent = active.input.take_if(|input| input.is_empty());
+                self.drop_buffer(spent);
                 self.pump(index);
             }
         }
@@ -114,7 +117,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             }
             Expecting::Head | Expecting::Body | Expecting::Drain => {}
         }
-        let Some(mut input) = active.input.take().filter(|input| !input.is_empty()) else {
+        let Some(mut input) = active.input.take_if(|input| !input.is_empty()) else {
             return self.look_for_more(index, expecting);
         };
         let limits = self.shared.limits;
@@ -137,7 +140,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 Looked::Again
             }
             Input::Reject(reject) => {
-                self.reject(index, reject);
+                self.reject(index, reject, expecting == Expecting::Drain);
                 Looked::Stop
             }
         };
@@ -146,17 +149,33 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         looked
     }
 
-    /// The input is used up. Between requests the connection parks; a response in progress waits
+    /// The input is used up. Between requests the connection rests for a moment with its receive
+    /// armed, as long as buffers are plenty, because the next request of a busy client is near and
+    /// a park and a wake cost more than the wait; otherwise it parks. A response in progress waits
     /// for nothing more than its own end.
     fn look_for_more(&mut self, index: u32, expecting: Expecting) -> Looked {
-        let Some(active) = self.actives.get(index) else { return Looked::Stop };
+        let now_ms = self.now_ms();
+        let Some(active) = self.actives.get_mut(index) else { return Looked::Stop };
         let between = active.phase == Phase::Reading && expecting == Expecting::Head;
-        if between && !active.sending {
-            let token = active.token;
-            self.park(token);
-            return Looked::Stop;
+        if !between || active.sending {
+            return Looked::Receive;
         }
-        Looked::Receive
+        // The idle time begins now, whether it rests first or parks at once.
+        if let Some(slot) = self.slots.get(active.token.slot) {
+            slot.touch(now_ms);
+        }
+        let token = active.token;
+        if !self.draining && self.resting_count < self.resting_max {
+            let buffer = active.input.take().or_else(|| self.io.buffer());
+            if buffer.is_some() {
+                self.resting_count += 1;
+                active.rest_since_ms = Some(now_ms);
+                active.input = buffer;
+                return Looked::Receive;
+            }
+        }
+        self.park(token);
+        Looked::Stop
     }
 
     /// Puts the rest of the input back, or gives the buffer back when nothing is left in it.
@@ -168,37 +187,11 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         }
     }
 
-    /// Arms a receive behind what is already there. A head that outgrows a pooled buffer moves to
-    /// one of the size of the largest head allowed; the machine refuses longer heads itself.
-    fn receive(&mut self, index: u32) {
+    /// Arms a receive behind what is already there; without a buffer it waits for one.
+    pub(super) fn receive(&mut self, index: u32) {
         let now_ms = self.now_ms();
-        let head_bytes_max = self.shared.limits.head_bytes_max;
-        let Some(active) = self.actives.get_mut(index) else { return };
-        let token = active.token;
-        let mut held = active.input.take();
-        let buffer = match held.take() {
-            Some(mut buffer) => {
-                buffer.compact();
-                if buffer.spare_len() == 0 {
-                    let mut larger =
-                        Buffer::with_capacity(head_bytes_max.max(buffer.capacity() * 2));
-                    larger.extend_from_slice(buffer.filled());
-                    self.io.recycle(buffer);
-                    larger
-                } else {
-                    buffer
-                }
-            }
-            None => match self.io.buffer() {
-                Some(buffer) => buffer,
-                None => {
-                    self.counters.add(Counter::BuffersExhausted, 1);
-                    self.close(token, CloseReason::Overload);
-                    return;
-                }
-            },
-        };
-        let Some(active) = self.actives.get_mut(index) else { return };
+        let Some(buffer) = self.input_buffer(index) else { return self.starve(index) };
+        let Some(active) = self.actives.get_mut(index) else { return self.io.recycle(buffer) };
         let waits_for_head = active.conn.expecting() == Expecting::Head && !buffer.is_empty();
         if waits_for_head && active.head_since_ms.is_none() {
             active.head_since_ms = Some(now_ms);
@@ -208,9 +201,36 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             active.rx_flow = Some(Flow::start(now_ms));
         }
         active.receiving = true;
-        self.io.receive(token, buffer);
-        if waits_for_head || body_is_due || active.phase == Phase::Lingering {
+        self.io.receive(active.token, buffer);
+        let rests = active.rest_since_ms.is_some();
+        if rests || waits_for_head || body_is_due || active.phase == Phase::Lingering {
             self.schedule(index);
+        }
+    }
+
+    /// The connection's input with room behind it, or a buffer from the pool. A head that outgrows
+    /// a pooled buffer moves to one of the size of the largest head allowed; the machine refuses
+    /// longer heads itself.
+    fn input_buffer(&mut self, index: u32) -> Option<Buffer> {
+        let Some(mut buffer) = self.actives.get_mut(index)?.input.take() else {
+            return self.io.buffer();
+        };
+        buffer.compact();
+        if buffer.spare_len() > 0 {
+            return Some(buffer);
+        }
+        let capacity = self.shared.limits.head_bytes_max.max(buffer.capacity() * 2);
+        let mut larger = Buffer::with_capacity(capacity);
+        larger.extend_from_slice(buffer.filled());
+        self.io.recycle(buffer);
+        Some(larger)
+    }
+
+    fn starve(&mut self, index: u32) {
+        let Some(active) = self.actives.get_mut(index) else { return };
+        if !std::mem::replace(&mut active.starving, true) {
+            self.counters.add(Counter::BuffersExhausted, 1);
+            self.starved.push_back(active.token);
         }
     }
 
@@ -245,13 +265,18 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     }
 
     /// A message that breaks a rule: say which, then close (RFC 9112 section 2.2).
-    fn reject(&mut self, index: u32, reject: Reject) {
+    fn reject(&mut self, index: u32, reject: Reject, draining: bool) {
         self.counters.add(Counter::of_reject(reject.status()), 1);
         let Some(active) = self.actives.get_mut(index) else { return };
         if let Some(upload) = active.upload.take() {
             upload.abort();
         }
         let token = active.token;
+        if draining {
+            // Its exchange has been answered: a second answer would be taken for the next one's.
+            active.conn.end_response();
+            return self.linger(index);
+        }
         active.conn.close_after_response();
         if active.phase == Phase::Reading && !active.sending {
             let cause = reject.to_string();

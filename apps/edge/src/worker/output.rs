@@ -9,7 +9,7 @@ use longhold_telemetry::{Counter, Histogram};
 use longhold_transport::{Buffer, IoFault, Token, Transport};
 
 use super::active::{Active, Body, Phase};
-use super::{Worker, is_peer_fault};
+use super::{Worker, fault_reason};
 use crate::outgoing::{Outgoing, Piece};
 
 /// The next thing to send, or why there is nothing.
@@ -26,20 +26,23 @@ enum Pumped {
 impl<T: Transport<Payload = Outgoing>> Worker<T> {
     /// Sends the head of a response together with the first piece of its body.
     pub(super) fn send_head(&mut self, index: u32, head: &[u8], piece: Piece) {
-        let mut buffer = self
-            .io
-            .buffer()
-            .filter(|buffer| buffer.spare_len() >= head.len())
-            .unwrap_or_else(|| Buffer::with_capacity(head.len()));
-        buffer.extend_from_slice(head);
-        let outgoing = Outgoing::new(Some(buffer), piece);
-        if let Some(active) = self.actives.get_mut(index) {
-            active.phase = Phase::Responding;
-            if let Body::Growing { chunked: true, .. } = active.body {
-                return self.send(index, outgoing.as_chunk());
-            }
+        let pooled = self.io.buffer();
+        let Some(active) = self.actives.get_mut(index) else { return self.drop_buffer(pooled) };
+        active.phase = Phase::Responding;
+        let chunked = matches!(active.body, Body::Growing { chunked: true, .. });
+        let mut buffer = pooled.unwrap_or_else(|| Buffer::with_capacity(head.len()));
+        if !buffer.extend_from_slice(head) {
+            self.io.recycle(buffer);
+            buffer = Buffer::with_capacity(head.len());
+            buffer.extend_from_slice(head);
         }
-        self.send(index, outgoing);
+        let outgoing = match piece {
+            Piece::Stored(slice) if !chunked && copied(&mut buffer, slice.as_ref()) => {
+                Outgoing::new(Some(buffer), Piece::None)
+            }
+            Piece::None | Piece::Stored(_) | Piece::Staged(_) => Outgoing::new(Some(buffer), piece),
+        };
+        self.send(index, if chunked { outgoing.as_chunk() } else { outgoing });
     }
 
     /// Hands `outgoing` to the transport, or queues it behind the interim response in flight.
@@ -84,12 +87,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             }
             Err(fault) => {
                 self.drop_buffer(payload.into_buffer());
-                let reason = match fault {
-                    IoFault::BadMemory => CloseReason::StoreFault,
-                    _ if is_peer_fault(fault) => CloseReason::PeerReset,
-                    _ => CloseReason::IoFault,
-                };
-                self.close(token, reason);
+                self.close(token, fault_reason(fault));
             }
         }
     }
@@ -188,7 +186,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
 
     /// Closes our half and reads on for a while, so that a peer that still sends gets to read the
     /// answer before a reset wipes it out (RFC 9112 section 9.6).
-    fn linger(&mut self, index: u32) {
+    pub(super) fn linger(&mut self, index: u32) {
         let now_ms = self.now_ms();
         let Some(active) = self.actives.get_mut(index) else { return };
         active.phase = Phase::Lingering;
@@ -238,6 +236,11 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     }
 }
 
+/// Copies a short body behind its head: one piece of memory costs the kernel less than two.
+fn copied(buffer: &mut Buffer, body: &[u8]) -> bool {
+    body.len() <= COPIED_BYTES_MAX && buffer.extend_from_slice(body)
+}
+
 fn log_record(
     active: &Active,
     peer: std::net::SocketAddr,
@@ -278,5 +281,8 @@ fn cache_counter(cache: CacheOutcome) -> Counter {
         },
     }
 }
+
+/// Largest stored body that is copied behind its head instead of being sent from the mapping.
+const COPIED_BYTES_MAX: usize = 4096;
 
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";

@@ -8,7 +8,7 @@ use longhold_origin::FetchError;
 use longhold_store::block_on_ready;
 use longhold_transport::sim::Profile;
 
-use crate::stage::{Stage, answer, body, reply, take_response};
+use crate::stage::{REST_MS, Stage, answer, body, reply, take_response};
 
 const GET: &[u8] = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -33,6 +33,7 @@ fn a_growing_body_reaches_the_client_as_it_grows() {
         let (status, got, rest) = take_response(&received);
         assert_eq!(status, 200);
         assert!(got == whole && rest.is_empty(), "seed {seed}");
+        stage.run_for_ms(REST_MS);
         assert_eq!(stage.count(State::Parked), 1);
     }
 }
@@ -93,6 +94,7 @@ fn a_failed_fetch_is_told_with_its_cause() {
         let text = String::from_utf8(stage.exchange(&client, b"")).expect("text");
         assert!(text.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{text}");
         assert!(text.contains(&error.to_string()), "{text}");
+        stage.run_for_ms(REST_MS);
         assert_eq!(stage.count(State::Parked), 1, "the client's connection goes on");
     }
 }
@@ -158,6 +160,7 @@ fn an_upload_is_held_back_when_the_origin_does_not_take_it() {
     download.finish().expect("all came");
     let received = stage.exchange(&client, b"");
     assert!(received.starts_with(b"HTTP/1.1 201 ") && received.ends_with(b"ok"));
+    stage.run_for_ms(REST_MS);
     assert_eq!(stage.count(State::Parked), 1);
 }
 
@@ -175,6 +178,7 @@ fn continue_is_sent_once_and_the_answer_follows_the_body() {
     download.finish().expect("nothing was promised");
     let received = stage.exchange(&client, b"");
     assert!(received.starts_with(b"HTTP/1.1 204 No Content\r\n"));
+    stage.run_for_ms(REST_MS);
     assert_eq!(stage.count(State::Parked), 1);
 }
 

@@ -3,7 +3,7 @@
 use longhold_conn::State;
 use longhold_transport::sim::Profile;
 
-use crate::stage::{Stage, body, take_response};
+use crate::stage::{REST_MS, Stage, body, take_response};
 
 #[test]
 fn pipelined_hits_are_whole_and_in_order_whatever_the_network_does() {
@@ -25,6 +25,7 @@ fn pipelined_hits_are_whole_and_in_order_whatever_the_network_does() {
             rest = after;
         }
         assert!(rest.is_empty(), "seed {seed}: {} bytes too many", rest.len());
+        stage.run_for_ms(REST_MS);
         assert_eq!(stage.count(State::Parked), 1);
         drop(client);
         stage.run_for_ms(100);
@@ -90,6 +91,7 @@ fn more_connections_than_buffers_are_all_served() {
     for client in &clients {
         assert!(client.read().ends_with(b"hello"));
     }
+    stage.run_for_ms(REST_MS);
     assert_eq!(stage.count(State::Parked), 60);
     assert_eq!(stage.worker.transport().buffers_out(), 0, "a parked connection holds a buffer");
 }

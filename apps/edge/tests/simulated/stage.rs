@@ -23,6 +23,8 @@ use longhold_transport::{Config, Transport, TransportError};
 pub(crate) const EDGE: &str = "10.0.0.1:80";
 pub(crate) const SLOTS: u32 = 64;
 pub(crate) const BUFFERS: u32 = 32;
+/// Longer than a connection rests before it parks.
+pub(crate) const REST_MS: u64 = 500;
 
 pub(crate) struct Stage {
     pub(crate) net: Network,
@@ -63,6 +65,7 @@ impl Stage {
             counters: counters.pop().expect("one set of counters"),
             log: None,
             stop: stop.clone(),
+            resting_max: BUFFERS / 2,
         };
         let worker = Worker::new(io, setup);
         Self { net, worker, jobs, slots, stop, writer, next_client: 1024, _registry: registry }

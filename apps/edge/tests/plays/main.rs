@@ -1,0 +1,5 @@
+//! x
+#![allow(dead_code)]
+mod hits;
+mod shared;
+mod stage;

@@ -1,0 +1,255 @@
+//! One fetch, many clients: leader and followers, their failures, and what must not be shared.
+
+use crate::stage::{Client, Edge, FRESH, Origin, body_of, reply};
+
+/// So many clients have asked for the target, and the origin has been asked once.
+fn crowd(edge: &Edge, target: &str, count: usize) -> Vec<Client> {
+    let ask = |_| {
+        let mut client = edge.client();
+        client.ask("GET", target, &[]);
+        client
+    };
+    (0..count).map(ask).collect()
+}
+
+#[test]
+fn followers_share_one_fetch_and_read_it_as_it_grows() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let body = body_of(3, 3 << 20);
+    let mut clients = crowd(&edge, "/slow", 8);
+    let mut call = origin.call_for("GET", "/slow");
+    call.say(format!("HTTP/1.1 200 OK\r\n{FRESH}\r\nContent-Length: {}\r\n\r\n", body.len()));
+    for part in body.chunks(body.len() / 4) {
+        // Each client has this part before the origin says the next one.
+        call.say(part);
+        clients.iter_mut().for_each(|client| client.follows(part));
+    }
+    call.done();
+    // One who comes late reads from the start.
+    let late = edge.client().get("/slow");
+    assert!(late.body == body);
+    assert_eq!(edge.fetches(), 1);
+    origin.was_left_alone();
+    edge.wait_for("longhold_requests_total{cache=uri-miss}", 8);
+    assert!(edge.counter("longhold_requests_coalesced_total") >= 7);
+}
+
+impl Client {
+    /// Hears this part of a body; before its first part, the head.
+    fn follows(&mut self, part: &[u8]) {
+        if !self.is_inside() {
+            let head = self.response_head();
+            assert_eq!(head.status, 200);
+            let cache = head.cache();
+            let shared = ["longhold; fwd=uri-miss; stored", "longhold; fwd=uri-miss; collapsed"];
+            assert!(shared.contains(&&*cache), "{cache}");
+        }
+        assert!(self.hear(part.len()) == part);
+    }
+}
+
+#[test]
+fn late_follower_reads_from_the_first_byte() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let body = body_of(4, 2 << 20);
+    let (first, second) = body.split_at(body.len() - 1);
+    let mut early = edge.client();
+    early.ask("GET", "/late", &[]);
+    let mut call = origin.call();
+    call.say(format!("HTTP/1.1 200 OK\r\n{FRESH}\r\nContent-Length: {}\r\n\r\n", body.len()));
+    call.say(first);
+    early.follows(first);
+    let mut late = edge.client();
+    late.ask("GET", "/late", &[]);
+    late.follows(first);
+    call.answer(second);
+    early.hears(second);
+    late.hears(second);
+    assert_eq!(edge.fetches(), 1);
+}
+
+/// However the body is framed, a part must not look like the whole.
+#[test]
+fn failure_of_the_origin_is_a_failure_for_leader_and_followers() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let heads = ["Content-Length: 5000", "Transfer-Encoding: chunked"];
+    for (round, framing) in heads.iter().enumerate() {
+        for reset in [false, true] {
+            let target = format!("/broken/{round}/{reset}");
+            let mut clients = crowd(&edge, &target, 4);
+            let mut call = origin.call_for("GET", &target);
+            call.say(format!("HTTP/1.1 200 OK\r\n{FRESH}\r\n{framing}\r\n\r\n"));
+            call.say("5\r\nhello\r\n");
+            let mut heads: Vec<_> = clients.iter_mut().map(Client::response_head).collect();
+            if reset {
+                call.reset()
+            } else {
+                call.hang_up()
+            }
+            for (client, head) in clients.iter_mut().zip(&mut heads) {
+                assert_eq!(head.status, 200);
+                assert!(!client.rest_of(head), "{framing}: a clean end after {:?}", head.body);
+            }
+            // Nothing of it was stored.
+            let mut client = edge.client();
+            client.ask("GET", &target, &[]);
+            origin.call_for("GET", &target).answer(reply("200 OK", &[FRESH], "whole"));
+            assert_eq!(client.response().body, b"whole");
+        }
+    }
+}
+
+#[test]
+fn failure_before_a_head_is_told_to_all() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let mut clients = crowd(&edge, "/none", 4);
+    let call = origin.call();
+    edge.wait_for_active(4);
+    call.hang_up();
+    let mut codes: Vec<u16> = Vec::new();
+    for client in &mut clients {
+        let response = client.response();
+        let body = String::from_utf8_lossy(&response.body).into_owned();
+        assert!(body.contains("the origin closed the connection without a response"), "{body}");
+        codes.push(response.status);
+    }
+    assert_eq!(codes, [502; 4]);
+}
+
+#[test]
+fn leader_that_goes_away_leaves_its_followers_whole() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let body = body_of(5, 1 << 20);
+    let mut leader = edge.client();
+    leader.ask("GET", "/left", &[]);
+    let mut call = origin.call();
+    call.say(format!("HTTP/1.1 200 OK\r\n{FRESH}\r\nContent-Length: {}\r\n\r\n", body.len()));
+    call.say(&body[..1000]);
+    leader.follows(&body[..1000]);
+    let mut followers = crowd(&edge, "/left", 3);
+    followers.iter_mut().for_each(|follower| follower.follows(&body[..1000]));
+    drop(leader);
+    edge.wait_for("longhold_connections_closed_total{reason=aborted}", 1);
+    call.answer(&body[1000..]);
+    for follower in &mut followers {
+        assert!(follower.hear(body.len() - 1000) == body[1000..]);
+    }
+    edge.wait_for_stored(1);
+    assert!(edge.client().get("/left").is_hit());
+}
+
+#[test]
+fn fetch_that_is_stored_goes_on_without_any_client() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let mut client = edge.client();
+    client.ask("GET", "/alone", &[]);
+    let mut call = origin.call();
+    call.say(format!("HTTP/1.1 200 OK\r\n{FRESH}\r\nContent-Length: 10\r\n\r\nhello"));
+    client.follows(b"hello");
+    drop(client);
+    edge.wait_for("longhold_connections_closed_total{reason=aborted}", 1);
+    call.answer("world");
+    edge.wait_for_stored(1);
+    let hit = edge.client().get("/alone");
+    assert!(hit.is_hit() && hit.body == b"helloworld", "{hit:?}");
+}
+
+#[test]
+fn fetch_that_nobody_reads_and_nobody_stores_is_given_up() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let mut client = edge.client();
+    client.ask("GET", "/private", &[]);
+    let mut call = origin.call();
+    call.say("HTTP/1.1 200 OK\r\nCache-Control: private\r\nContent-Length: 10\r\n\r\nhello");
+    assert_eq!(client.response_head().status, 200);
+    drop(client);
+    call.sees_the_end();
+}
+
+/// Responses that are for their asker alone: each of the crowd gets its own.
+#[test]
+fn followers_of_what_cannot_be_shared_go_on_their_own() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    for (round, field) in
+        ["Cache-Control: private", "Cache-Control: no-store", "Vary: *"].iter().enumerate()
+    {
+        let target = format!("/own/{round}");
+        let mut clients = crowd(&edge, &target, 4);
+        let leading = origin.call_for("GET", &target);
+        edge.wait_for_active(4);
+        let mut number = 0;
+        let mut answer = |call: crate::stage::Call| {
+            number += 1;
+            call.answer(reply("200 OK", &[field], format!("number {number}")));
+        };
+        answer(leading);
+        (0..3).for_each(|_| answer(origin.call_for("GET", &target)));
+        let mut bodies: Vec<_> = clients.iter_mut().map(|client| client.response().body).collect();
+        bodies.sort();
+        let own: Vec<_> = (1..=4).map(|number| format!("number {number}").into_bytes()).collect();
+        assert_eq!(bodies, own, "{field}");
+        // Nor is it there for one who comes later.
+        let mut late = edge.client();
+        late.ask("GET", &target, &[]);
+        answer(origin.call_for("GET", &target));
+        assert_eq!(late.response().body, b"number 5");
+        drop((clients, late));
+        edge.wait_for_active(0);
+    }
+    assert_eq!(edge.counter("longhold_store_stored_total"), 0);
+}
+
+#[test]
+fn answer_to_credentials_is_not_for_others() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let secret = "Authorization: Basic c2VjcmV0";
+    let mut owner = edge.client();
+    owner.ask("GET", "/account", &[secret]);
+    let leading = origin.call();
+    assert_eq!(leading.field("Authorization"), Some("Basic c2VjcmV0"));
+    let mut stranger = edge.client();
+    stranger.ask("GET", "/account", &[]);
+    edge.wait_for_active(2);
+    leading.answer(reply("200 OK", &[FRESH], "yours"));
+    assert_eq!(owner.response().body, b"yours");
+    let call = origin.call();
+    assert_eq!(call.field("Authorization"), None);
+    call.answer(reply("401 Unauthorized", &[], "who?"));
+    assert_eq!(stranger.response().status, 401);
+    assert_eq!(edge.counter("longhold_store_stored_total"), 0);
+
+    // Unless the origin says that it is for all (RFC 9111 section 3.5).
+    owner.ask("GET", "/public", &[secret]);
+    origin.call().answer(reply("200 OK", &["Cache-Control: public, max-age=60"], "ours"));
+    assert_eq!(owner.response().body, b"ours");
+    edge.wait_for_stored(1);
+    assert!(stranger.get("/public").is_hit());
+}
+
+/// A client that forbids storing gets an answer of its own, and leaves nothing behind.
+#[test]
+fn request_that_forbids_storing_shares_nothing() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let mut one = edge.client();
+    one.ask("GET", "/mine", &[]);
+    let first = origin.call();
+    let mut two = edge.client();
+    two.ask("GET", "/mine", &["Cache-Control: no-store"]);
+    let second = origin.call();
+    second.answer(reply("200 OK", &[FRESH], "second"));
+    assert_eq!(two.response().body, b"second");
+    first.answer(reply("200 OK", &[FRESH], "first"));
+    assert_eq!(one.response().body, b"first");
+    edge.wait_for_stored(1);
+    assert_eq!(edge.client().get("/mine").body, b"first");
+}

@@ -1,0 +1,332 @@
+//! The edge as a child process, with a config and a store of its own.
+
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+use std::{fs, io};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Client, LOOK_AGAIN, Origin, PATIENCE};
+
+/// What the config says; by default one site for all hosts, and a small store.
+pub(crate) struct Setting {
+    folder: TempDir,
+    listener: String,
+    server: String,
+    store: String,
+    limits: String,
+    sites: String,
+}
+
+impl Setting {
+    /// One site for all hosts, before this origin.
+    pub(crate) fn before(origin: &Origin) -> Self {
+        Self::before_url(&origin.url(), "")
+    }
+
+    /// The same with more values for the origin, as `key = value, …`.
+    pub(crate) fn before_with(origin: &Origin, values: &str) -> Self {
+        Self::before_url(&origin.url(), values)
+    }
+
+    /// The same before whatever may stand at this URL.
+    pub(crate) fn before_url(url: &str, values: &str) -> Self {
+        let empty = Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            listener: "127.0.0.1:0".to_owned(),
+            server: String::new(),
+            store: "size = \"64MiB\"\nsegment = \"4MiB\"".to_owned(),
+            limits: String::new(),
+            sites: String::new(),
+        };
+        empty.site("*", url, values)
+    }
+
+    /// One more site.
+    pub(crate) fn site(mut self, hosts: &str, url: &str, values: &str) -> Self {
+        let comma = if values.is_empty() { "" } else { ", " };
+        let origin = format!("{{ urls = [\"{url}\"]{comma}{values} }}");
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.sites, "[[site]]\nhosts = [\"{hosts}\"]\norigin = {origin}");
+        self
+    }
+
+    /// Values of `[server]`.
+    pub(crate) fn server(mut self, values: &str) -> Self {
+        self.server = values.to_owned();
+        self
+    }
+
+    /// Values of `[store]` instead of the small one's.
+    pub(crate) fn store(mut self, values: &str) -> Self {
+        self.store = values.to_owned();
+        self
+    }
+
+    /// Values of `[limits]`.
+    pub(crate) fn limits(mut self, values: &str) -> Self {
+        self.limits = values.to_owned();
+        self
+    }
+
+    /// Listens there and not at a port of the kernel's choice.
+    pub(crate) fn listener(mut self, address: SocketAddr) -> Self {
+        self.listener = address.to_string();
+        self
+    }
+
+    /// The folder in which everything lies.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts an edge, which must come up.
+    pub(crate) fn start(self) -> Edge {
+        self.write();
+        Edge::start(self.folder)
+    }
+
+    /// Starts an edge that must not come up; the folder stays.
+    pub(crate) fn fails_to_start(&self) -> Output {
+        self.write();
+        command(self.folder.path()).output().expect("the binary")
+    }
+
+    fn write(&self) {
+        let Self { listener, server, store, limits, sites, .. } = self;
+        let config = format!(
+            "[server]\nworkers = 2\n{server}\n[[listener]]\naddress = \"{listener}\"\n\
+             [store]\npath = \"store\"\n{store}\n[limits]\n{limits}\n{sites}\n\
+             [admin]\naddress = \"unix:admin\"\n[access_log]\npath = \"access.log\"\n"
+        );
+        fs::write(self.folder.path().join(CONFIG), config).expect("a writable folder");
+    }
+}
+
+/// A running edge, or one that has been killed and may run again.
+pub(crate) struct Edge {
+    folder: TempDir,
+    child: Child,
+    listener: SocketAddr,
+    log: Arc<Mutex<String>>,
+    log_reader: Option<JoinHandle<()>>,
+}
+
+impl Edge {
+    /// One site for all hosts, before this origin.
+    pub(crate) fn before(origin: &Origin) -> Self {
+        Setting::before(origin).start()
+    }
+
+    fn start(folder: TempDir) -> Self {
+        let mut child = command(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary");
+        let mut stderr = child.stderr.take().expect("a pipe");
+        let log = Arc::new(Mutex::new(String::new()));
+        let written = Arc::clone(&log);
+        let log_reader = thread::spawn(move || {
+            let mut some = [0; 4096];
+            while let Ok(read @ 1..) = stderr.read(&mut some) {
+                let text = String::from_utf8_lossy(&some[..read]);
+                written.lock().expect("no panic under the lock").push_str(&text);
+            }
+        });
+        let listener = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut edge = Self { folder, child, listener, log, log_reader: Some(log_reader) };
+        let begun = Instant::now();
+        while !edge.admin("GET /readyz", "").is_some_and(|(code, _)| code == 200) {
+            let ended = edge.child.try_wait().expect("a child");
+            assert!(ended.is_none() && begun.elapsed() < PATIENCE, "no edge\n{}", edge.log());
+            thread::sleep(LOOK_AGAIN);
+        }
+        let status = edge.status();
+        let listener = status["listeners"][0].as_str().expect("an address");
+        edge.listener = listener.parse().expect("an address");
+        edge
+    }
+
+    /// Runs again, on the same store, after it has ended.
+    pub(crate) fn start_again(mut self) -> Self {
+        let nowhere = tempfile::tempdir().expect("a folder");
+        let folder = std::mem::replace(&mut self.folder, nowhere);
+        drop(self);
+        Self::start(folder)
+    }
+
+    /// A new connection.
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.listener)
+    }
+
+    /// Where clients connect.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.listener
+    }
+
+    /// The folder in which config, store and access log lie.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// `/status.json`
+    pub(crate) fn status(&self) -> Value {
+        let (code, body) = self.admin("GET /status.json", "").expect("the admin API answers");
+        assert_eq!(code, 200, "{body}");
+        serde_json::from_str(&body).expect("JSON")
+    }
+
+    /// A counter by its name and label, as `/status.json` has it.
+    pub(crate) fn counter(&self, name: &str) -> u64 {
+        let counter = &self.status()["counters"][name];
+        counter.as_u64().unwrap_or_else(|| panic!("no counter {name}"))
+    }
+
+    /// How many requests have been sent to origins.
+    pub(crate) fn fetches(&self) -> u64 {
+        self.counter("longhold_origin_fetches_total")
+    }
+
+    /// Waits until a counter has reached `least`.
+    pub(crate) fn wait_for(&self, name: &str, least: u64) {
+        self.wait(name, |edge| edge.counter(name) >= least);
+    }
+
+    /// Waits until so many responses have been stored since the start. A client may have its
+    /// response before the store has.
+    pub(crate) fn wait_for_stored(&self, count: u64) {
+        self.wait_for("longhold_store_stored_total", count);
+    }
+
+    /// Waits until so many connections are active: each has an exchange in progress.
+    pub(crate) fn wait_for_active(&self, count: u64) {
+        self.wait("active connections", |edge| edge.status()["connections"]["active"] == count);
+    }
+
+    /// Waits until something is so.
+    pub(crate) fn wait(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let begun = Instant::now();
+        while !is_so(self) {
+            assert!(begun.elapsed() < PATIENCE, "{what} did not come\n{}", self.log());
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Purges by the admin API; returns whether something was stored.
+    pub(crate) fn purge(&self, url: &str) -> bool {
+        let body = serde_json::json!({ "url": url }).to_string();
+        let (code, reply) = self.admin("POST /purge", &body).expect("the admin API answers");
+        assert_eq!(code, 200, "{reply}");
+        let reply: Value = serde_json::from_str(&reply).expect("JSON");
+        reply["found"].as_bool().expect("found")
+    }
+
+    /// Runs a command of the binary against this edge's admin socket.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Output {
+        let admin = format!("unix:{}", self.socket().display());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edge"));
+        command.args(arguments).args(["--admin", &admin]).output().expect("the binary")
+    }
+
+    /// Resident memory, bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(path).expect("the process lives");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let pages = line.and_then(|line| line.trim().strip_suffix(" kB")).map(str::parse::<u64>);
+        pages.expect("a line").expect("a number") * 1024
+    }
+
+    /// SIGTERM
+    pub(crate) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// kill -9, and waits for the process to be gone.
+    pub(crate) fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        self.child.wait().expect("a child");
+    }
+
+    /// Waits for the process to end by itself.
+    pub(crate) fn ends(&mut self) -> ExitStatus {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                if let Some(reader) = self.log_reader.take() {
+                    reader.join().expect("no panic");
+                }
+                return status;
+            }
+            assert!(begun.elapsed() < PATIENCE, "the edge does not end\n{}", self.log());
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// What it has written to its log.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().expect("no panic under the lock").clone()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).expect("a process id");
+        let id = Pid::from_raw(id).expect("a process id");
+        kill_process(id, signal).expect("a child");
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("admin")
+    }
+
+    /// One request to the admin API; `None` while nobody answers.
+    fn admin(&self, line: &str, body: &str) -> Option<(u16, String)> {
+        let ask = || -> io::Result<String> {
+            let mut stream = UnixStream::connect(self.socket())?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            write!(
+                stream,
+                "{line} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                 Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            )?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok(answer)
+        };
+        let answer = ask().ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let code = head.split(' ').nth(1)?.parse().ok()?;
+        Some((code, body.to_owned()))
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        // It may have ended before.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("the edge's log:\n{}", self.log());
+        }
+    }
+}
+
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_edge"));
+    command.args(["run", "--config"]).arg(folder.join(CONFIG));
+    command
+}
+
+const CONFIG: &str = "edge.toml";

@@ -1,0 +1,26 @@
+//! The stage: who plays, and what they can say.
+
+mod body;
+mod client;
+mod edge;
+mod origin;
+
+use std::time::Duration;
+
+pub(crate) use body::{body_of, digest};
+pub(crate) use client::{Client, Response};
+pub(crate) use edge::{Edge, Setting};
+pub(crate) use origin::{Call, Origin, reply};
+
+/// How long a play waits for an event before it counts as missing. Only a failing play waits so
+/// long; it is generous because the machine may be busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a play rests between two looks at something that has no event to wait for.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
+/// Fields that let a response be stored for an hour.
+pub(crate) const FRESH: &str = "Cache-Control: max-age=3600";
+
+/// Fields of a response that is stale on arrival and may be validated by its tag `"v1"`.
+pub(crate) const STALE: [&str; 3] = ["Cache-Control: max-age=60", "Age: 100", "ETag: \"v1\""];
