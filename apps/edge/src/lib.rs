@@ -11,6 +11,7 @@ pub mod control;
 pub mod demo;
 pub mod fill;
 pub mod inbox;
+pub mod manual;
 pub mod observe;
 pub mod outgoing;
 pub mod run;

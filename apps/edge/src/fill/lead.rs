@@ -11,6 +11,7 @@ use longhold_gateway::outcome::Fwd;
 use longhold_gateway::plan;
 use longhold_gateway::stored::{self, RecordHead, StoredHead};
 use longhold_http1::{self as http1, RequestHead};
+use longhold_origin::fill::pump;
 use longhold_origin::{Download, FetchError, OriginResponse, RequestBody};
 use longhold_policy::storable::{Exchange, NotStored};
 use longhold_policy::{freshen, vary};
@@ -199,31 +200,10 @@ impl Plane {
         if let Some(reply) = &job.reply {
             attach(reply, &open, false);
         }
-        loop {
-            // A client that goes away ends the origin's work at once, not at its next byte.
-            let piece = tokio::select! {
-                piece = response.body.next() => piece,
-                () = body.abandoned() => break,
-            };
-            match piece {
-                Some(Ok(bytes)) => {
-                    self.parts.counters.add(Counter::OriginReceivedBytes, bytes.len() as u64);
-                    if body.push(bytes).await.is_err() {
-                        break;
-                    }
-                }
-                Some(Err(error)) => {
-                    self.count_error(error);
-                    body.fail(error);
-                    break;
-                }
-                None => {
-                    if let Err(error) = body.finish() {
-                        self.count_error(error);
-                    }
-                    break;
-                }
-            }
+        // A client that goes away ends the origin's work at once, not at its next byte.
+        match pump(&mut response.body, &body).await {
+            Ok(carried) => self.parts.counters.add(Counter::OriginReceivedBytes, carried),
+            Err(error) => self.count_error(error),
         }
         drop(guard);
     }

@@ -35,7 +35,7 @@ impl FillThread {
         let store = store.clone();
         let (ready, readiness) = mpsc::channel();
         let thread = super::spawn("fill".to_owned(), move || {
-            tokio_uring::start(async move {
+            longhold_origin::fill::run(RING_ENTRIES, async move {
                 let made = (|| -> anyhow::Result<Parts> {
                     let pools: Result<Vec<OriginPool>, _> =
                         origins.into_iter().map(OriginPool::new).collect();
@@ -63,6 +63,7 @@ impl FillThread {
                     }
                 }
             })
+            .context("the fill plane's ring cannot be made")?
         })?;
         readiness.recv().map_err(|_| anyhow!("the fill thread ended before it was ready"))??;
         Ok(Self { thread })
@@ -73,6 +74,9 @@ impl FillThread {
         super::join(self.thread, "fill")
     }
 }
+
+/// Submission slots of the fill plane's ring: as many file writes may be prepared in one turn.
+const RING_ENTRIES: u32 = 256;
 
 fn origin_config(site: &checked::Site) -> OriginConfig {
     let origin = &site.origin;
