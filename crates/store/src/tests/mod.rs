@@ -1,1 +1,10 @@
 //! Unit tests that need private parts; the rest is in `tests/it`.
+
+#[cfg(not(loom))]
+mod directory;
+#[cfg(not(loom))]
+mod format;
+#[cfg(not(loom))]
+mod index;
+#[cfg(loom)]
+mod loom;

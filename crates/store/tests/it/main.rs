@@ -1,4 +1,5 @@
 //! The store from outside: a model, crash images, faults, pins, and a child that is killed.
+#![cfg(not(loom))]
 
 mod crash;
 mod fault;
