@@ -1,6 +1,7 @@
 //! The manual: how the edge is made, how it is run, and why it is so.
 //!
-//! The pages are the Markdown files beside this one; `cargo doc --open -p longhold-edge` shows them.
+//! The pages are the Markdown files beside this one; `cargo doc --open -p longhold-edge` shows
+//! them.
 
 #[doc = include_str!("manual/architecture.md")]
 pub mod architecture {}

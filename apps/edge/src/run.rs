@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use longhold_conn::SlotTable;
 use longhold_store::Store;
+use longhold_telemetry::WorkerCounters;
 use longhold_telemetry::access_log::{self, AccessLog};
 use longhold_telemetry::exporter::{BuildInfo, Registry};
 use longhold_transport::{BoundListener, bind_listeners, probe};
@@ -30,7 +31,7 @@ mod watch;
 mod worker_thread;
 
 use fill_thread::FillThread;
-use worker_thread::{WorkerParts, WorkerThread};
+use worker_thread::{Common, Seat, WorkerThread};
 
 /// What stands once the edge serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,31 +78,17 @@ pub fn serve(
     let (port, queue) = fill::queue(FILL_QUEUE_MAX);
     let fills = FillThread::start(config, &store, (queue, fill_counters))?;
     let shared = Arc::new(Shared::of(config));
-    let slots_per_worker = u32::try_from(plan.slots_count.div_ceil(workers as u64))?;
     let (ended, endings) = mpsc::channel();
-    let mut threads = Vec::with_capacity(workers);
-    let mut tables = Vec::with_capacity(workers);
-    let queues = queues.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
-    let listeners = by_worker(bound, workers);
-    for (index, ((counters, log), listeners)) in
-        counters.into_iter().zip(queues).zip(listeners).enumerate()
-    {
-        let slots = Arc::new(SlotTable::new(slots_per_worker));
-        tables.push(Arc::clone(&slots));
-        let parts = WorkerParts {
-            index,
-            listeners,
-            slots,
-            store: store.clone(),
-            shared: Arc::clone(&shared),
-            fills: port.clone(),
-            counters,
-            log,
-            stop: stop.clone(),
-            buffers: config.limits.buffers_max,
-        };
-        threads.push(WorkerThread::start(parts, ended.clone())?);
-    }
+    let common = Common {
+        store: store.clone(),
+        shared: Arc::clone(&shared),
+        fills: port.clone(),
+        stop: stop.clone(),
+        slots: u32::try_from(plan.slots_count.div_ceil(workers as u64))?,
+        buffers: config.limits.buffers_max,
+    };
+    let seats = seats(counters, queues, by_worker(bound, workers));
+    let (threads, tables) = start_workers(common, seats, &ended)?;
     for thread in &threads {
         thread.ready()?;
     }
@@ -126,6 +113,33 @@ pub fn serve(
         log.shutdown(LOG_FLUSH_MAX).context("the access log could not be flushed")?;
     }
     outcome.and(sealed)
+}
+
+/// What each worker has for itself.
+fn seats(
+    counters: Vec<WorkerCounters>,
+    queues: Vec<access_log::Queue>,
+    listeners: Vec<Vec<BoundListener>>,
+) -> Vec<Seat> {
+    let logs = queues.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+    let seats = counters.into_iter().zip(logs).zip(listeners);
+    seats.map(|((counters, log), listeners)| Seat { counters, log, listeners }).collect()
+}
+
+fn start_workers(
+    common: Common,
+    seats: Vec<Seat>,
+    ended: &mpsc::Sender<()>,
+) -> anyhow::Result<(Vec<WorkerThread>, Vec<Arc<SlotTable>>)> {
+    let common = Arc::new(common);
+    let mut threads = Vec::with_capacity(seats.len());
+    let mut tables = Vec::with_capacity(seats.len());
+    for (index, seat) in seats.into_iter().enumerate() {
+        let slots = Arc::new(SlotTable::new(common.slots));
+        tables.push(Arc::clone(&slots));
+        threads.push(WorkerThread::start((index, seat, slots), &common, ended.clone())?);
+    }
+    Ok((threads, tables))
 }
 
 /// Waits until all workers have ended. A worker that ends by itself takes the rest with it: half an

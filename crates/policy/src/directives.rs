@@ -1,8 +1,8 @@
 //! The directives of `Cache-Control` (RFC 9111 section 5.2, RFC 5861) and the `Pragma` fallback
 //! (section 5.4).
 //!
-//! One rule decides all doubts (invariant PO-6): a directive that forbids is obeyed in whatever form
-//! it comes; one that permits counts only if it is well formed. So `no-store=1` forbids, and
+//! One rule decides all doubts (invariant PO-6): a directive that forbids is obeyed in whatever
+//! form it comes; one that permits counts only if it is well formed. So `no-store=1` forbids, and
 //! `max-age=1h` makes the response stale.
 //!
 //! Nothing here allocates.

@@ -23,7 +23,7 @@ pub const EXCEPTIONS: [Exception; 13] = [
     },
     Exception {
         clause: "RFC 9110 9.3.3",
-        what: "Responses to POST are not stored, even with explicit freshness and Content-Location.",
+        what: "Responses to POST are not stored, not even with freshness and Content-Location.",
         why: "The body of the request would have to be read and matched; POST always goes through.",
     },
     Exception {
@@ -50,7 +50,7 @@ pub const EXCEPTIONS: [Exception; 13] = [
     Exception {
         clause: "RFC 9111 4",
         what: "Responses to HEAD are not stored, and a HEAD does not freshen a stored GET (4.3.5).",
-        why: "A stored GET answers HEAD; a HEAD miss goes to the origin and leaves the store alone.",
+        why: "A stored GET answers HEAD; a HEAD miss goes to the origin and stores nothing.",
     },
     Exception {
         clause: "RFC 9111 4.1",

@@ -36,8 +36,8 @@ pub fn is_about(stored: &Validators<'_>, update_304: &[Field<'_>]) -> bool {
 /// name, the rest stays (RFC 9111 section 3.2).
 ///
 /// Not taken from the 304: what is not stored (section 3.1) and what describes the body. Not kept
-/// from the stored response: `Age` and `Date`; a 304 without `Date` leaves none, and the caller adds
-/// the time of receipt (RFC 9110 section 6.6.1).
+/// from the stored response: `Age` and `Date`; a 304 without `Date` leaves none, and the caller
+/// adds the time of receipt (RFC 9110 section 6.6.1).
 pub fn merge(stored: &[Field<'_>], update_304: &[Field<'_>], emit: &mut dyn FnMut(&str, &[u8])) {
     for (name, value) in stored {
         let is_replaced = is_taken(update_304, name) && fields::first(update_304, name).is_some();

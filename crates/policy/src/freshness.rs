@@ -28,8 +28,8 @@ pub(crate) fn date_s(exchange: &Exchange<'_>) -> u64 {
     date.and_then(|value| date::parse_at(value, received_s)).unwrap_or(received_s)
 }
 
-/// RFC 9111 section 4.2.1 for a shared cache: the first of s-maxage, max-age, `Expires` less `Date`,
-/// and a guess. What cannot be read is stale at once.
+/// RFC 9111 section 4.2.1 for a shared cache: the first of s-maxage, max-age, `Expires` less
+/// `Date`, and a guess. What cannot be read is stale at once.
 pub(crate) fn lifetime(exchange: &Exchange<'_>, directives: &ResponseDirectives<'_>) -> Lifetime {
     let explicit = |seconds: u32| Lifetime { seconds, heuristic: false };
     match (directives.s_maxage, directives.max_age) {

@@ -17,15 +17,16 @@
 //! | may it stand in for an error? | [`reuse::may_serve_on_error`] |
 //! | which variant does the request select? | [`vary::nominated`], [`vary::write_key`] |
 //! | 200 or 304? which bytes? | [`validate::evaluate`], [`range::select`] |
-//! | what to ask the origin, and what a 304 changes | [`validate::conditional_fields`], [`freshen`] |
+//! | what to ask the origin | [`validate::conditional_fields`] |
+//! | what does a 304 change? | [`freshen`] |
 //! | what makes stored responses invalid? | [`invalidate::applies`] |
 //! | how to say all this to the client | [`status::write`], [`reuse::age_s`] |
 //!
 //! # What it is not
-//! It keeps nothing, reads no clock, opens nothing, logs nothing and cannot fail: every input has an
-//! outcome. It does not know keys, stores, sites or configuration; it does not parse messages, and
-//! trusts no field to be well formed. What the RFCs allow and this form does not do is listed, with
-//! reasons, in [`exceptions`].
+//! It keeps nothing, reads no clock, opens nothing, logs nothing and cannot fail: every input has
+//! an outcome. It does not know keys, stores, sites or configuration; it does not parse messages,
+//! and trusts no field to be well formed. What the RFCs allow and this form does not do is listed,
+//! with reasons, in [`exceptions`].
 //!
 //! # Invariants
 //! - **PO-1** No input panics or overflows, and what is chosen of a body lies within it.
@@ -37,14 +38,15 @@
 //!   speaks for the origin in place of `Cache-Control`.
 //! - **PO-5** [`StoredMeta`] is read back as it was written; bytes of another version, length or
 //!   flag are not read at all.
-//! - **PO-6** A directive that forbids counts in whatever form it comes; one that permits counts only
-//!   if it is well formed. An unreadable freshness lifetime is zero.
+//! - **PO-6** A directive that forbids counts in whatever form it comes; one that permits counts
+//!   only if it is well formed. An unreadable freshness lifetime is zero.
 //! - **PO-7** Nothing stale is served without a permission in force, and nothing at all against
 //!   no-cache; must-revalidate, proxy-revalidate and s-maxage beat every permission.
 //! - **PO-8** What runs on a hit allocates nothing: the modules [`directives`], [`reuse`],
 //!   [`validate`], [`range`], [`date`] and [`fields`], and [`StoredMeta`], do not use `alloc`.
 //!
-//! The clauses stand at the code and at the cases in `tests/cases/`, which read as given, when, then.
+//! The clauses stand at the code and at the cases in `tests/cases/`, which read as given, when,
+//! then.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 

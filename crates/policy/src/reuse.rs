@@ -8,9 +8,9 @@
 //! | stale | has max-stale for it | [`Decision::StaleAllowed`] |
 //! | stale | must-revalidate, no-cache, or nothing permits it | validate |
 //!
-//! Validating means [`Decision::Validate`] with a validator and [`Decision::Forward`] without; under
-//! only-if-cached both become [`Decision::GatewayTimeout`]. Nothing here allocates; the cost is a
-//! few comparisons.
+//! Validating means [`Decision::Validate`] with a validator and [`Decision::Forward`] without;
+//! under only-if-cached both become [`Decision::GatewayTimeout`]. Nothing here allocates; the cost
+//! is a few comparisons.
 
 use crate::directives::RequestDirectives;
 use crate::meta::StoredMeta;

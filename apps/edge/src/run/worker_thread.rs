@@ -20,18 +20,23 @@ use crate::shared::Shared;
 use crate::signals::Stop;
 use crate::worker::{Setup, Worker};
 
-/// What a worker's thread is given.
-pub(super) struct WorkerParts {
-    pub(super) index: usize,
-    pub(super) listeners: Vec<BoundListener>,
-    pub(super) slots: Arc<SlotTable>,
+/// What all workers have in common.
+pub(super) struct Common {
     pub(super) store: Store,
     pub(super) shared: Arc<Shared>,
     pub(super) fills: FillPort,
+    pub(super) stop: Stop,
+    /// Slots of each worker.
+    pub(super) slots: u32,
+    /// Buffers of each worker.
+    pub(super) buffers: u32,
+}
+
+/// What one worker has for itself.
+pub(super) struct Seat {
     pub(super) counters: WorkerCounters,
     pub(super) log: Option<Queue>,
-    pub(super) stop: Stop,
-    pub(super) buffers: u32,
+    pub(super) listeners: Vec<BoundListener>,
 }
 
 /// A running worker.
@@ -41,14 +46,20 @@ pub(super) struct WorkerThread {
 }
 
 impl WorkerThread {
-    /// Starts the thread; `ended` hears of its end, however it comes.
-    pub(super) fn start(parts: WorkerParts, ended: mpsc::Sender<()>) -> anyhow::Result<Self> {
+    /// Starts the thread of worker `index`; `ended` hears of its end, however it comes.
+    pub(super) fn start(
+        (index, seat, slots): (usize, Seat, Arc<SlotTable>),
+        common: &Arc<Common>,
+        ended: mpsc::Sender<()>,
+    ) -> anyhow::Result<Self> {
         let (said, ready) = mpsc::channel();
-        let name = format!("worker-{}", parts.index);
-        let thread = super::spawn(name, move || {
+        let common = Arc::clone(common);
+        let thread = super::spawn(format!("worker-{index}"), move || {
             let _ending = Ending(ended);
-            pin_to_core(parts.index);
-            let mut worker = make(parts)?;
+            pin_to_core(index);
+            let mut worker = make((index, seat, slots), &common)?;
+            // The common things go with the last worker that holds them, not with the last thread.
+            drop(common);
             // The starter gave up for another reason if it does not listen any more.
             let _ = said.send(());
             worker.run().context("a worker's transport failed")
@@ -67,26 +78,29 @@ impl WorkerThread {
     }
 }
 
-fn make(parts: WorkerParts) -> anyhow::Result<Worker<Reactor<Outgoing>>> {
-    let config = Config { slots: parts.slots.len(), buffers: parts.buffers, ..Config::default() };
+fn make(
+    (index, seat, slots): (usize, Seat, Arc<SlotTable>),
+    common: &Common,
+) -> anyhow::Result<Worker<Reactor<Outgoing>>> {
+    let config = Config { slots: slots.len(), buffers: common.buffers, ..Config::default() };
     let made = Reactor::new(&config).context("a worker's ring cannot be made");
     let mut io = made.inspect_err(|fault| tracing::error!("{fault:#}"))?;
-    for listener in parts.listeners {
+    for listener in seat.listeners {
         io.listen(listener).inspect_err(|fault| tracing::error!("{fault}"))?;
     }
     let inbox = Arc::new(Inbox::new(io.waker()));
     let woken = Arc::clone(&inbox);
-    parts.stop.on_change(Arc::new(move || woken.wake()));
+    common.stop.on_change(Arc::new(move || woken.wake()));
     let setup = Setup {
-        slots: parts.slots,
-        store: parts.store.reader(parts.index),
-        shared: parts.shared,
-        fills: parts.fills,
+        slots,
+        store: common.store.reader(index),
+        shared: Arc::clone(&common.shared),
+        fills: common.fills.clone(),
         inbox,
-        counters: parts.counters,
-        log: parts.log,
-        stop: parts.stop,
-        resting_max: parts.buffers / 2,
+        counters: seat.counters,
+        log: seat.log,
+        stop: common.stop.clone(),
+        resting_max: common.buffers / 2,
     };
     Ok(Worker::new(io, setup))
 }

@@ -244,7 +244,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         if kept || bytes.is_empty() {
             return;
         }
-        // RFC 9112 section 9.3: read the rest so that the connection can be reused, but not for ever.
+        // RFC 9112 section 9.3: read the rest so that the connection can be reused, within a bound.
         active.drained_bytes += bytes.len() as u64;
         if active.drained_bytes > self.shared.drain_bytes_max {
             active.conn.close_after_response();
