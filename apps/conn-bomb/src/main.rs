@@ -2,7 +2,7 @@
 //!
 //! The engine is `longhold-loadgen`; here are only its command line and the printing of what it
 //! found. Exit codes: 0 when everything asked for was answered right, 1 when anything was not, 2
-//! for a command line that makes no sense.
+//! when it could not be tried.
 
 mod hold;
 mod load;
@@ -37,7 +37,10 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("conn-bomb: {error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(COULD_NOT_TRY)
         }
     }
 }
+
+/// The code that clap has for a command line that makes no sense, too.
+const COULD_NOT_TRY: u8 = 2;

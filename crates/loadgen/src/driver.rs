@@ -356,6 +356,9 @@ impl<'t, T: Transport<Payload = Outgoing>> Driver<'t, T> {
     }
 }
 
+// LG-3: what a parked connection costs here.
+const _: () = assert!(size_of::<Connection>() == 12);
+
 /// No slot, no exchange, no connection.
 const NONE: u32 = u32::MAX;
 /// How often timeouts are looked for.

@@ -34,9 +34,16 @@ pub struct ProcessSample {
     user_ticks: u64,
     #[serde(skip)]
     system_ticks: u64,
-    /// Nanoseconds run, by thread; empty where the kernel does not say.
+    /// By thread; empty where the kernel does not say.
     #[serde(skip)]
-    run_ns: BTreeMap<u32, u64>,
+    run: BTreeMap<u32, RunTime>,
+}
+
+/// What schedstat says of a thread, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct RunTime {
+    ran_ns: u64,
+    waited_ns: u64,
 }
 
 /// A process's memory in bytes, from `smaps_rollup`.
@@ -61,6 +68,9 @@ pub struct CpuUse {
     pub system_us: f64,
     /// Both.
     pub total_us: f64,
+    /// How long its threads were ready to run and did not, because something else had the core: a
+    /// measure of how disturbed the others are. 0 where the kernel does not say.
+    pub waited_us: f64,
     /// `schedstat` or `stat`: where the total comes from.
     pub source: &'static str,
 }
@@ -149,9 +159,9 @@ impl ProcessSample {
             };
             // A thread may end between the listing and the reading.
             if let Ok(text) = fs::read_to_string(entry.path().join("schedstat"))
-                && let Some(ns) = first_number(&text)
+                && let Some(run) = parse_schedstat(&text)
             {
-                self.run_ns.insert(thread, ns);
+                self.run.insert(thread, run);
             }
         }
         Ok(())
@@ -175,19 +185,24 @@ impl CpuUse {
         let user_us = ticks(before.user_ticks, after.user_ticks);
         let system_us = ticks(before.system_ticks, after.system_ticks);
         let by_ticks_us = user_us + system_us;
-        let thread_ended = before.run_ns.keys().any(|thread| !after.run_ns.contains_key(thread));
-        if thread_ended || after.run_ns.is_empty() {
-            return Self { user_us, system_us, total_us: by_ticks_us, source: "stat" };
+        let thread_ended = before.run.keys().any(|thread| !after.run.contains_key(thread));
+        if thread_ended || after.run.is_empty() {
+            let (total_us, waited_us, source) = (by_ticks_us, 0.0, "stat");
+            return Self { user_us, system_us, total_us, waited_us, source };
         }
-        let ran = |(thread, ns): (&u32, &u64)| {
-            ns.saturating_sub(before.run_ns.get(thread).copied().unwrap_or(0))
-        };
-        let total_us = after.run_ns.iter().map(ran).sum::<u64>() as f64 / 1000.0;
+        let (mut ran_ns, mut waited_ns) = (0, 0);
+        for (thread, now) in &after.run {
+            let then = before.run.get(thread).copied().unwrap_or_default();
+            ran_ns += now.ran_ns.saturating_sub(then.ran_ns);
+            waited_ns += now.waited_ns.saturating_sub(then.waited_ns);
+        }
+        let total_us = ran_ns as f64 / 1000.0;
         let user_share = if by_ticks_us > 0.0 { user_us / by_ticks_us } else { 0.0 };
         Self {
             user_us: total_us * user_share,
             system_us: total_us * (1.0 - user_share),
             total_us,
+            waited_us: waited_ns as f64 / 1000.0,
             source: "schedstat",
         }
     }
@@ -218,6 +233,13 @@ fn read_proc(folder: &Path, name: &str) -> io::Result<String> {
 
 fn first_number(text: &str) -> Option<u64> {
     text.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// `ran waited slices`, as sched-stats of the kernel's documentation has it.
+fn parse_schedstat(text: &str) -> Option<RunTime> {
+    let mut numbers = text.split_ascii_whitespace().map(str::parse);
+    let (ran_ns, waited_ns) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    Some(RunTime { ran_ns, waited_ns })
 }
 
 /// User and system ticks: fields 14 and 15 of proc_pid_stat(5), counted behind the command name,

@@ -52,6 +52,8 @@ struct Run {
     system_us: f64,
     total_us: f64,
     answers_per_s: f64,
+    /// Time that the server was kept from its core, as a share of the time that it ran.
+    waited_share: f64,
     cpu_source: String,
 }
 
@@ -167,6 +169,8 @@ fn measure(rig: &Rig, arguments: &Arguments, size_bytes: u64, server: &Server) -
         system_us: number(&found, "/cpu_per_answer_us/system")?,
         total_us: number(&found, "/cpu_per_answer_us/total")?,
         answers_per_s: number(&found, "/answers_per_s")?,
+        waited_share: number(&found, "/server/cpu/waited_us")?
+            / number(&found, "/server/cpu/total_us")?.max(1.0),
         cpu_source: source.context("the result names no source")?.to_owned(),
     })
 }
@@ -214,6 +218,7 @@ impl Row {
                 "system_us": run.system_us,
                 "total_us": run.total_us,
                 "answers_per_s": run.answers_per_s,
+                "waited_share": run.waited_share,
             })
         };
         let (user_us, system_us) = self.shares_us();
@@ -240,6 +245,11 @@ fn cpu_source(rows: &[Row]) -> String {
     sources.join(", ")
 }
 
+/// How much the machine did beside the bench: a quiet one keeps no server from its core.
+fn disturbance(rows: &[Row]) -> f64 {
+    Spread::of(rows.iter().flat_map(|row| &row.runs).map(|run| run.waited_share)).median
+}
+
 fn cores(rig: &Rig) -> String {
     rig.cores().map_or_else(
         || "shared by server and client: there is only one".to_owned(),
@@ -253,6 +263,7 @@ fn result(host: &Host, rig: &Rig, versions: &[String], rows: &[Row]) -> Value {
         "host": host.json(),
         "cores": cores(rig),
         "cpu_source": cpu_source(rows),
+        "disturbance": disturbance(rows),
         "peers": versions,
         "rows": rows.iter().map(Row::json).collect::<Vec<_>>(),
     })
@@ -265,6 +276,12 @@ fn print(host: &Host, rig: &Rig, versions: &[String], rows: &[Row]) {
     for version in versions {
         println!("peer       {version}");
     }
+    let disturbance = disturbance(rows) * 100.0;
+    let verdict =
+        if disturbance > DISTURBANCE_MAX { "NOT QUIET: do not trust the figures" } else { "quiet" };
+    println!(
+        "machine    {verdict}: servers waited {disturbance:.1} % of their run time for the core"
+    );
     println!();
     println!(
         "      size  server    CPU µs per request (range)       user  system   × floor (range)  \
@@ -311,3 +328,5 @@ const EDGE_CONNECTIONS_MAX: u32 = 4096;
 /// Bytes of answers before anything is counted, within a number of requests.
 const WARMUP_BYTES: u64 = 64 << 20;
 const WARM_TRIES: u32 = 50;
+/// Percentage of waiting that a quiet machine stays below.
+const DISTURBANCE_MAX: f64 = 5.0;

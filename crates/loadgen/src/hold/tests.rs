@@ -1,5 +1,6 @@
 //! The hold against a scripted server: what stands at the end is held, everything else is counted
-//! once with its reason.
+//! once with its reason (LG-2), with few exchanges for many connections (LG-3), and to its end
+//! whatever the server does (LG-4, LG-5).
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,5 @@
-//! The closed loop against a scripted server: what is right is counted, what is wrong is named.
+//! The closed loop against a scripted server: what is right is counted, what is wrong is named
+//! (LG-2), and every load ends (LG-4, LG-5).
 //!
 //! Nothing here asserts on time; the timeouts of tests that need one to pass are short.
 

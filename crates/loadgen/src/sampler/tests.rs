@@ -39,12 +39,13 @@ fn total_is_schedstats_and_shares_are_stats() {
     process.write("task/7/schedstat", "1000000000 5 6\n");
     let before = process.sampler().processes().expect("a sample");
     process.write("stat", &stat(101, 103));
-    process.write("task/7/schedstat", "1044000000 5 6\n");
-    process.write("task/8/schedstat", "4000000 5 6\n");
+    process.write("task/7/schedstat", "1044000000 3005 6\n");
+    process.write("task/8/schedstat", "4000000 1000 6\n");
     let after = process.sampler().processes().expect("a sample");
     let used = CpuUse::between(&before, &after);
     assert_eq!(used.source, "schedstat");
     assert_eq!((used.total_us, used.user_us, used.system_us), (48_000.0, 12_000.0, 36_000.0));
+    assert_eq!(used.waited_us, 4.0);
     assert_eq!((before.threads, after.threads), (1, 2));
 }
 
@@ -91,7 +92,7 @@ fn processes_of_one_server_are_added() {
     sampler.processes.push(other.folder.path().to_owned());
     let sum = sampler.processes().expect("a sample");
     assert_eq!((sum.threads, sum.user_ticks, sum.system_ticks), (2, 11, 22));
-    assert_eq!((sum.memory.anonymous_bytes, sum.run_ns.len()), (8 * 1024, 2));
+    assert_eq!((sum.memory.anonymous_bytes, sum.run.len()), (8 * 1024, 2));
 }
 
 #[test]
