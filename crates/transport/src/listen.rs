@@ -4,10 +4,16 @@
 //! silently take half of the connections. So a guard socket without it listens first: the kernel
 //! checks for listeners at `listen` once more, which makes the check free of races between
 //! processes. Then the guard joins the sharing, the workers' sockets follow, and the guard closes.
+//!
+//! The kernel ends the rings of a process that was killed on its own time, and a ring's armed
+//! accepts keep its listener open for some tens of milliseconds after the process is gone. So an
+//! address in use is tried again for [`PATIENCE`] before it is reported.
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 
 use crate::ListenError;
@@ -39,7 +45,8 @@ pub(crate) enum Socket {
 }
 
 /// `count` sockets of this process that listen on `address` together; port 0 is chosen once for
-/// all of them. Accepted connections inherit `TCP_NODELAY`. IPv6 sockets take IPv6 only.
+/// all of them. Accepted connections inherit `TCP_NODELAY`. IPv6 sockets take IPv6 only. Blocks
+/// for up to half a second while the address is in use.
 ///
 /// # Errors
 /// [`ListenError::AddressInUse`] when anything else listens there, and the other variants as
@@ -48,20 +55,30 @@ pub fn bind_listeners(
     address: SocketAddr,
     count: usize,
 ) -> Result<Vec<BoundListener>, ListenError> {
-    let fault = |errno: rustix::io::Errno| ListenError::from_errno(address, errno.raw_os_error());
-    let guard = open_socket(address).map_err(fault)?;
-    let chosen = start_listening(&guard, address).map_err(fault)?;
+    let started = Instant::now();
+    loop {
+        match try_bind(address, count) {
+            Err(Errno::ADDRINUSE) if started.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+            Err(errno) => return Err(ListenError::from_errno(address, errno.raw_os_error())),
+            Ok(bound) => return Ok(bound),
+        }
+    }
+}
+
+fn try_bind(address: SocketAddr, count: usize) -> rustix::io::Result<Vec<BoundListener>> {
+    let guard = open_socket(address)?;
+    let chosen = start_listening(&guard, address)?;
     if count == 1 {
         return Ok(vec![BoundListener { socket: Socket::Kernel(guard), address: chosen }]);
     }
-    sockopt::set_socket_reuseport(&guard, true).map_err(fault)?;
+    sockopt::set_socket_reuseport(&guard, true)?;
     let one = || {
         let socket = open_socket(chosen)?;
         sockopt::set_socket_reuseport(&socket, true)?;
         start_listening(&socket, chosen)?;
         Ok(BoundListener { socket: Socket::Kernel(socket), address: chosen })
     };
-    (0..count).map(|_| one().map_err(fault)).collect()
+    (0..count).map(|_| one()).collect()
 }
 
 /// A TCP socket with the options that listeners need and connections inherit.
@@ -91,3 +108,6 @@ fn start_listening(socket: impl AsFd, address: SocketAddr) -> rustix::io::Result
 
 /// Connections that may wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 65_535;
+/// How long an address in use is tried again, and how often.
+const PATIENCE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(10);
