@@ -42,7 +42,7 @@
 //! struct Text(&'static [u8]);
 //! impl Payload for Text {
 //!     fn parts<'a>(&'a self, parts: &mut Parts<'a>) { parts.push(self.0) }
-//!     fn advance(&mut self, sent_bytes: usize) { self.0 = self.0.get(sent_bytes..).unwrap_or(&[]) }
+//!     fn advance(&mut self, sent_bytes: usize) { self.0 = &self.0[sent_bytes..] }
 //! }
 //!
 //! let network = Network::new(7);

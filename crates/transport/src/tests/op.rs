@@ -34,7 +34,9 @@ proptest! {
 
     /// Records are reused, never given out twice, and a slot's list holds exactly its ops.
     #[test]
-    fn table_keeps_its_lists(steps in proptest::collection::vec((0_u32..6, any::<bool>()), 0..120)) {
+    fn table_keeps_its_lists(
+        steps in proptest::collection::vec((0_u32..6, any::<bool>()), 0..120),
+    ) {
         let mut table = OpTable::default();
         let mut firsts = [OpLink::NONE; 6];
         let mut model: Vec<Vec<u32>> = vec![Vec::new(); 6];
