@@ -12,7 +12,7 @@ use longhold_transport::uring::Reactor;
 /// Options of every load.
 #[derive(Args, Debug)]
 pub(crate) struct Shared {
-    /// What to ask for: http://ADDRESS[:PORT]/PATH on a loopback address. The body of /bytes/N is
+    /// What to ask for: http://ADDRESS:PORT/PATH on a loopback address. The body of /bytes/N is
     /// known beforehand; any other is compared with the first answer.
     #[arg(long)]
     url: String,

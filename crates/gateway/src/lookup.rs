@@ -9,12 +9,8 @@ use crate::stored::StoredHead;
 /// What the exchange does after its lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Send the stored response; with `revalidate`, one background fetch freshens it
-    /// (RFC 5861 section 3).
-    Serve {
-        /// A background fetch is due.
-        revalidate: bool,
-    },
+    /// Send the stored response.
+    Serve(Served),
     /// Ask the origin.
     Fetch {
         /// Why, in the words of RFC 9211.
@@ -26,6 +22,17 @@ pub enum Verdict {
     },
     /// `only-if-cached` and nothing suitable (RFC 9111 section 5.2.1.7).
     GatewayTimeout,
+}
+
+/// By which right a stored response is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// It is fresh.
+    Fresh,
+    /// It is stale, and the request allows that (RFC 9111 section 5.2.1.2).
+    MaxStale,
+    /// It is stale, and one background fetch freshens it (RFC 5861 section 3).
+    WhileRevalidate,
 }
 
 /// Decides for a key under which `stored` was found; `missed` says why there is nothing.
@@ -43,8 +50,9 @@ pub fn judge(facts: &Facts, stored: Option<&StoredHead<'_>>, missed: Fwd, now_ms
         }
     };
     match reuse::decide(&facts.directives, &stored.meta, now_ms) {
-        Decision::Fresh | Decision::StaleAllowed => Verdict::Serve { revalidate: false },
-        Decision::StaleWhileRevalidate => Verdict::Serve { revalidate: true },
+        Decision::Fresh => Verdict::Serve(Served::Fresh),
+        Decision::StaleAllowed => Verdict::Serve(Served::MaxStale),
+        Decision::StaleWhileRevalidate => Verdict::Serve(Served::WhileRevalidate),
         Decision::Validate(why) => fetch(why, true),
         Decision::Forward(why) => fetch(why, false),
         Decision::GatewayTimeout => Verdict::GatewayTimeout,

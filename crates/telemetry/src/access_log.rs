@@ -132,27 +132,16 @@ impl AccessLog {
             })
             .map_err(|source| StartError::Thread { source })?;
         let thread = handle.thread().clone();
-        let queues = producers
-            .into_iter()
-            .enumerate()
-            .map(|(index, ring)| Queue {
-                ring,
-                scratch: Vec::with_capacity(RECORD_BYTES_MAX),
-                half_full: false,
-                index,
-                shared: Arc::clone(&shared),
-                writer: thread.clone(),
-            });
+        let queues = producers.into_iter().enumerate().map(|(index, ring)| Queue {
+            ring,
+            scratch: Vec::with_capacity(RECORD_BYTES_MAX),
+            half_full: false,
+            index,
+            shared: Arc::clone(&shared),
+            writer: thread.clone(),
+        });
         let queues = queues.collect();
-        Ok((
-            Self {
-                shared,
-                thread,
-                _writer: handle,
-                ended,
-            },
-            queues,
-        ))
+        Ok((Self { shared, thread, _writer: handle, ended }, queues))
     }
 
     /// Asks the writer to open its file again under its name, as after a rotation. If that fails,
@@ -183,9 +172,7 @@ impl AccessLog {
             Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => Ok(stats),
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 let settled = stats.written + stats.lost;
-                Err(ShutdownTimeout {
-                    queued: stats.accepted.saturating_sub(settled),
-                })
+                Err(ShutdownTimeout { queued: stats.accepted.saturating_sub(settled) })
             }
         }
     }
@@ -215,11 +202,7 @@ impl Queue {
         record.encode(&mut self.scratch);
         let accepted = self.ring.push(&self.scratch);
         let totals = &self.shared.queues[self.index];
-        let total = if accepted {
-            &totals.accepted
-        } else {
-            &totals.dropped
-        };
+        let total = if accepted { &totals.accepted } else { &totals.dropped };
         bump(total, 1);
         let half_full_before = std::mem::replace(&mut self.half_full, self.ring.is_half_full());
         if (self.half_full && !half_full_before) || self.shared.asleep.load(Relaxed) {
@@ -255,10 +238,7 @@ impl Shared {
 
     fn stats(&self) -> Stats {
         let sum = |pick: fn(&QueueTotals) -> &AtomicU64| {
-            self.queues
-                .iter()
-                .map(|totals| pick(totals).load(Relaxed))
-                .sum()
+            self.queues.iter().map(|totals| pick(totals).load(Relaxed)).sum()
         };
         Stats {
             accepted: sum(|totals| &totals.accepted),

@@ -66,10 +66,7 @@ impl WorkerCounters {
     }
 
     pub(crate) fn new(cells: Arc<Cells>) -> Self {
-        Self {
-            cells,
-            not_sync: PhantomData,
-        }
+        Self { cells, not_sync: PhantomData }
     }
 }
 

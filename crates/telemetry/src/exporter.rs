@@ -37,29 +37,12 @@ impl Registry {
     #[must_use]
     pub fn new(threads: usize, build: &BuildInfo<'_>) -> (Self, Vec<WorkerCounters>) {
         let sets: Vec<_> = (0..threads).map(|_| Arc::new(Cells::new())).collect();
-        let writers = sets
-            .iter()
-            .map(|set| WorkerCounters::new(Arc::clone(set)))
-            .collect();
+        let writers = sets.iter().map(|set| WorkerCounters::new(Arc::clone(set))).collect();
         let recorder = PrometheusBuilder::new().build_recorder();
-        let counters = Counter::ALL
-            .iter()
-            .map(|it| counter(&recorder, it.row()))
-            .collect();
-        let gauges = Gauge::ALL
-            .iter()
-            .map(|it| gauge(&recorder, it.row()))
-            .collect();
+        let counters = Counter::ALL.iter().map(|it| counter(&recorder, it.row())).collect();
+        let gauges = Gauge::ALL.iter().map(|it| gauge(&recorder, it.row())).collect();
         register_build(&recorder, build);
-        (
-            Self {
-                sets,
-                counters,
-                gauges,
-                recorder,
-            },
-            writers,
-        )
+        (Self { sets, counters, gauges, recorder }, writers)
     }
 
     /// Sums all sets: O(threads × metrics), some microseconds.
@@ -95,9 +78,7 @@ impl Registry {
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Registry")
-            .field("threads", &self.sets.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Registry").field("threads", &self.sets.len()).finish_non_exhaustive()
     }
 }
 
@@ -124,16 +105,11 @@ fn register_build(recorder: &PrometheusRecorder, build: &BuildInfo<'_>) {
         Some(metrics::Unit::Count),
         SharedString::const_str("What runs; always 1."),
     );
-    recorder
-        .register_gauge(&Key::from_parts(BUILD_INFO, labels), &METADATA)
-        .set(1.0);
+    recorder.register_gauge(&Key::from_parts(BUILD_INFO, labels), &METADATA).set(1.0);
 }
 
 fn key(row: &'static Row) -> Key {
-    let labels = row
-        .label
-        .iter()
-        .map(|(key, value)| Label::from_static_parts(key, value));
+    let labels = row.label.iter().map(|(key, value)| Label::from_static_parts(key, value));
     Key::from_parts(row.name, labels.collect::<Vec<_>>())
 }
 
@@ -161,10 +137,7 @@ fn write_histograms(text: &mut String, snapshot: &Snapshot) {
 
 fn write_histogram(text: &mut String, row: &Row, distribution: &crate::histogram::Distribution) {
     let name = row.name;
-    let label = row
-        .label
-        .map(|(key, value)| format!("{key}=\"{value}\""))
-        .unwrap_or_default();
+    let label = row.label.map(|(key, value)| format!("{key}=\"{value}\"")).unwrap_or_default();
     let (comma, braced) = match row.label {
         Some(_) => (",", format!("{{{label}}}")),
         None => ("", String::new()),
@@ -178,11 +151,7 @@ fn write_histogram(text: &mut String, row: &Row, distribution: &crate::histogram
     }
     let count = distribution.count();
     line("+Inf", count);
-    let _ = writeln!(
-        text,
-        "{name}_sum{braced} {}",
-        seconds(distribution.sum_us())
-    );
+    let _ = writeln!(text, "{name}_sum{braced} {}", seconds(distribution.sum_us()));
     let _ = writeln!(text, "{name}_count{braced} {count}");
 }
 

@@ -20,10 +20,7 @@ pub(crate) struct Cells {
 
 impl Cells {
     pub(crate) const fn new() -> Self {
-        Self {
-            buckets: [const { AtomicU64::new(0) }; BUCKETS_COUNT],
-            sum_us: AtomicU64::new(0),
-        }
+        Self { buckets: [const { AtomicU64::new(0) }; BUCKETS_COUNT], sum_us: AtomicU64::new(0) }
     }
 
     pub(crate) fn observe(&self, value_us: u64) {
@@ -48,10 +45,7 @@ pub struct Distribution {
 
 impl Default for Distribution {
     fn default() -> Self {
-        Self {
-            buckets: [0; BUCKETS_COUNT],
-            sum_us: 0,
-        }
+        Self { buckets: [0; BUCKETS_COUNT], sum_us: 0 }
     }
 }
 

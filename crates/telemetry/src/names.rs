@@ -89,7 +89,6 @@ metrics! {
         ConnectionsRefusedTable "limit" = "table",
         ConnectionsRefusedDescriptors "limit" = "descriptors",
         ConnectionsRefusedMemory "limit" = "memory",
-        ConnectionsRefusedSource "limit" = "source",
         ConnectionsRefusedFault "limit" = "fault",
     }
     "longhold_connections_closed_total" Count "Downstream connections closed, by reason." {
@@ -161,12 +160,10 @@ metrics! {
     "longhold_origin_errors_total" Count "Fetches that failed, by the fault's name in the log." {
         OriginErrorConnectRefused "error" = "connect-refused",
         OriginErrorConnectTimeout "error" = "connect-timeout",
-        OriginErrorConnectFailed "error" = "connect-failed",
         OriginErrorConnectFault "error" = "connect-fault",
         OriginErrorUnreachable "error" = "unreachable",
         OriginErrorExhausted "error" = "exhausted",
         OriginErrorDns "error" = "dns",
-        OriginErrorTls "error" = "tls",
         OriginErrorTlsCertificate "error" = "tls-certificate",
         OriginErrorTlsHandshake "error" = "tls-handshake",
         OriginErrorFirstByteTimeout "error" = "first-byte-timeout",

@@ -12,10 +12,7 @@ fn records_survive_every_interleaving() {
         let (mut producer, mut consumer) = pair(32);
         let pushing = thread::spawn(move || {
             let records = [[1_u8; 8], [2; 8], [3; 8]];
-            records
-                .into_iter()
-                .filter(|record| producer.push(record))
-                .collect::<Vec<_>>()
+            records.into_iter().filter(|record| producer.push(record)).collect::<Vec<_>>()
         });
         let mut popped: Vec<Vec<u8>> = Vec::new();
         let mut record = Vec::new();
@@ -28,10 +25,7 @@ fn records_survive_every_interleaving() {
         while consumer.pop(&mut record) {
             popped.push(record.clone());
         }
-        assert_eq!(
-            popped, accepted,
-            "what was accepted comes out, whole and in order"
-        );
+        assert_eq!(popped, accepted, "what was accepted comes out, whole and in order");
         assert!(consumer.is_empty());
     });
 }

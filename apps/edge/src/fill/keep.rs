@@ -60,7 +60,7 @@ impl Plane {
             fields,
             stored,
             ttl_s: stored.then(|| reuse::ttl_s(&meta, unix_ms())),
-            detail: (!stored).then_some("no-room"),
+            detail: (!stored).then(|| self.unstored_detail(length)),
         };
         let mut variant = Vec::new();
         if !nominated.is_empty() {
@@ -91,6 +91,12 @@ impl Plane {
         };
         self.conclude(lead, plan, (&body, keeping), outcome).await;
         drop(guard);
+    }
+
+    /// Why a storable response is not stored.
+    fn unstored_detail(&self, length: Option<u64>) -> &'static str {
+        let fits = length.is_none_or(|length| length <= self.parts.object_bytes_max);
+        if fits { "no-room" } else { "too-large" }
     }
 
     /// Works out the record's key and head, and whether a new vary base is due.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use longhold_gateway::coalesce::{FillId, Joined};
 use longhold_gateway::fetch::{self, Disposition};
 use longhold_gateway::forward::Purpose;
-use longhold_gateway::lookup::{self, Verdict};
+use longhold_gateway::lookup::{self, Served, Verdict};
 use longhold_gateway::outcome::Fwd;
 use longhold_gateway::plan;
 use longhold_gateway::stored::{self, RecordHead, StoredHead};
@@ -56,10 +56,10 @@ impl Plane {
         let background = matches!(job.kind, JobKind::Revalidate);
         let validate = match lookup::judge(&facts, stored.as_ref(), missed, unix_ms()) {
             // Another fetch has brought it since the worker looked.
-            Verdict::Serve { revalidate } if !(background && revalidate) => {
+            Verdict::Serve(served) if !(background && served == Served::WhileRevalidate) => {
                 return tell(&job, Event::UseStored { validated: false, collapsed: false });
             }
-            Verdict::Serve { .. } => stored.as_ref().is_some_and(StoredHead::can_validate),
+            Verdict::Serve(_) => stored.as_ref().is_some_and(StoredHead::can_validate),
             Verdict::Fetch { validate, .. } => validate,
             Verdict::GatewayTimeout => false,
         };

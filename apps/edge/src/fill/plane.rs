@@ -83,6 +83,8 @@ pub async fn run(parts: Parts, mut queue: FillQueue) -> Result<(), WriteError> {
     });
     let keeper = Rc::clone(&plane);
     tokio_uring::spawn(async move { keeper.parts.writer.maintain().await });
+    let observer = Rc::clone(&plane);
+    tokio_uring::spawn(async move { observer.observe().await });
     while let Some(message) = queue.next().await {
         plane.parts.counters.set(Gauge::FillQueue, queue_len(&queue));
         match message {
@@ -121,6 +123,21 @@ impl Plane {
             let _ending = Ending(plane);
             task.await;
         });
+    }
+
+    /// Keeps the gauges of the origins' connections up to date, for as long as it is polled.
+    async fn observe(&self) {
+        let mut ticks = tokio::time::interval(OBSERVED_EVERY);
+        loop {
+            ticks.tick().await;
+            let (mut idle, mut in_use) = (0, 0);
+            for stats in self.parts.pools.iter().map(OriginPool::stats) {
+                idle += stats.idle as u64;
+                in_use += stats.in_use as u64;
+            }
+            self.parts.counters.set(Gauge::OriginConnectionsIdle, idle);
+            self.parts.counters.set(Gauge::OriginConnectionsInUse, in_use);
+        }
     }
 
     /// Waits until no task runs.
@@ -239,3 +256,6 @@ fn origin_error(error: FetchError) -> Counter {
         FetchError::TunnelUnsupported => Counter::OriginErrorTunnelUnsupported,
     }
 }
+
+/// How often gauges that nobody counts on the way are read.
+const OBSERVED_EVERY: std::time::Duration = std::time::Duration::from_secs(1);

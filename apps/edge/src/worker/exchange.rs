@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use longhold_conn::BodyLength;
 use longhold_gateway::deliver::{self, Delivery, Shape};
-use longhold_gateway::lookup::{self, Verdict};
+use longhold_gateway::lookup::{self, Served, Verdict};
 use longhold_gateway::outcome::{CacheOutcome, Fwd, Outcome};
 use longhold_gateway::plan::{self, Facts, Plan};
 use longhold_gateway::reject::{self, Answer, Persistence};
@@ -125,11 +125,15 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 Found::Nothing(fwd) => *fwd,
             };
             match (lookup::judge(&facts, stored.as_ref(), missed, now_ms), found) {
-                (Verdict::Serve { revalidate }, Found::Response(record)) => {
+                (Verdict::Serve(served), Found::Response(record)) => {
                     if self.deliver(index, record, head.method, (&head.fields, &facts), hit()) {
-                        if revalidate {
-                            self.counters.add(Counter::RequestsStaleWhileRevalidate, 1);
-                            self.revalidate(index, &key, (head, raw), site);
+                        match served {
+                            Served::Fresh => {}
+                            Served::MaxStale => self.counters.add(Counter::RequestsMaxStale, 1),
+                            Served::WhileRevalidate => {
+                                self.counters.add(Counter::RequestsStaleWhileRevalidate, 1);
+                                self.revalidate(index, &key, (head, raw), site);
+                            }
                         }
                         self.scratch.key = key;
                         return;
@@ -167,7 +171,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 };
                 self.ask(index, Box::new(held), kind);
             }
-            Verdict::Serve { .. } => {}
+            Verdict::Serve(_) => {}
         }
         self.scratch.key = key;
     }

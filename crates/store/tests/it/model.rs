@@ -57,6 +57,8 @@ struct World {
     open: Option<(Store, Writer<longhold_store::FileDevice>, Reader)>,
     map: HashMap<u32, Object>,
     pending: Vec<(Object, Pending)>,
+    /// The newest version of a key that a removal covers.
+    removed: HashMap<u32, u64>,
     /// Something may have been reclaimed or displaced: a miss is allowed from now on.
     lossy: bool,
     version: u64,
@@ -69,6 +71,7 @@ fn run(steps: Vec<Step>) {
         folder,
         map: HashMap::new(),
         pending: Vec::new(),
+        removed: HashMap::new(),
         lossy: false,
         version: 0,
     };
@@ -98,14 +101,11 @@ impl World {
             }
             Step::Get { key } => self.check(key),
             Step::Remove { key } => {
-                // Dropping drafts of the key that have begun before is the store's business.
-                if remove_now(self.writer(), key).is_ok() {
-                    self.map.remove(&key);
-                    self.pending.retain(|(object, _)| object.key != key);
-                } else {
-                    self.lossy = true;
-                    self.map.remove(&key);
-                }
+                // Refused only when everything is pinned or in drafts; gone from the index all the
+                // same.
+                self.lossy |= remove_now(self.writer(), key).is_err();
+                self.map.remove(&key);
+                self.removed.insert(key, self.version);
             }
             Step::Seal => block_on_ready(self.writer().seal()).unwrap(),
             Step::MakeRoom => {
@@ -156,10 +156,12 @@ impl World {
         let Ok(committed) = committed else { return };
         let newer = self.map.get(&object.key).is_some_and(|now| now.version > object.version);
         assert!(!(newer && committed.published), "an older draft hid a newer object");
+        let removed = self.removed.get(&object.key).is_some_and(|to| *to >= object.version);
+        assert!(!(removed && committed.published), "a draft outlived the removal of its key");
         if committed.published {
             self.map.insert(object.key, object);
         } else {
-            assert!(newer || self.lossy);
+            assert!(newer || removed || self.lossy);
         }
     }
 

@@ -32,14 +32,7 @@ impl Format {
 
 fn write_json(record: &Record<'_>, out: &mut Vec<u8>) {
     let time = Civil::from_unix_ms(record.unix_ms);
-    put(
-        out,
-        format_args!(
-            "{{\"time\":\"{}\",\"peer\":\"{}\"",
-            time.rfc3339(),
-            record.peer
-        ),
-    );
+    put(out, format_args!("{{\"time\":\"{}\",\"peer\":\"{}\"", time.rfc3339(), record.peer));
     for (name, part) in [
         ("method", record.method),
         ("host", record.host),
@@ -49,10 +42,7 @@ fn write_json(record: &Record<'_>, out: &mut Vec<u8>) {
         write_json_part(name, part, out);
     }
     put(out, format_args!(",\"status\":{}", record.status));
-    put(
-        out,
-        format_args!(",\"received_bytes\":{}", record.received_bytes),
-    );
+    put(out, format_args!(",\"received_bytes\":{}", record.received_bytes));
     put(out, format_args!(",\"sent_bytes\":{}", record.sent_bytes));
     put(out, format_args!(",\"duration_us\":{}", record.duration_us));
     for (name, part) in [
@@ -92,30 +82,17 @@ fn write_json_part(name: &str, part: &[u8], out: &mut Vec<u8>) {
 
 fn write_text(record: &Record<'_>, out: &mut Vec<u8>) {
     let time = Civil::from_unix_ms(record.unix_ms);
-    put(
-        out,
-        format_args!("{} - - [{}] \"", record.peer.ip(), time.common_log()),
-    );
+    put(out, format_args!("{} - - [{}] \"", record.peer.ip(), time.common_log()));
     write_text_part(record.method, out);
     out.push(b' ');
     write_text_part(record.target, out);
-    put(
-        out,
-        format_args!(
-            " {}\" {} {}",
-            record.protocol, record.status, record.sent_bytes
-        ),
-    );
+    put(out, format_args!(" {}\" {} {}", record.protocol, record.status, record.sent_bytes));
     for part in [record.referer, record.user_agent, record.host] {
         out.extend_from_slice(b" \"");
         write_text_part(if part.is_empty() { b"-" } else { part }, out);
         out.push(b'"');
     }
-    let cache = if record.cache.is_empty() {
-        "-"
-    } else {
-        record.cache
-    };
+    let cache = if record.cache.is_empty() { "-" } else { record.cache };
     put(out, format_args!(" {cache} {}", record.duration_us));
 }
 
@@ -152,36 +129,20 @@ impl Civil {
         let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let shifted_month = (5 * of_year + 2) / 153;
         let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-        let month = if shifted_month < 10 {
-            shifted_month + 3
-        } else {
-            shifted_month - 9
-        };
+        let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
         let year = era * 400 + year_of_era + u64::from(month <= 2);
-        Self {
-            year,
-            month,
-            day,
-            ms_of_day: unix_ms % MS_PER_DAY,
-        }
+        Self { year, month, day, ms_of_day: unix_ms % MS_PER_DAY }
     }
 
     fn rfc3339(self) -> String {
-        let Self {
-            year,
-            month,
-            day,
-            ms_of_day,
-        } = self;
+        let Self { year, month, day, ms_of_day } = self;
         let (hour, minute, second) = self.time_of_day();
         let ms = ms_of_day % 1_000;
         format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
     }
 
     fn common_log(self) -> String {
-        let Self {
-            year, month, day, ..
-        } = self;
+        let Self { year, month, day, .. } = self;
         let name = MONTHS[month as usize - 1];
         let (hour, minute, second) = self.time_of_day();
         format!("{day:02}/{name}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000")
@@ -197,9 +158,8 @@ const MS_PER_DAY: u64 = 86_400_000;
 const DAYS_PER_ERA: u64 = 146_097;
 /// Days from 1 March of the year 0 to 1 January 1970.
 const DAYS_TO_1970: u64 = 719_468;
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 #[cfg(test)]
 mod tests;

@@ -19,15 +19,8 @@ pub(super) struct Output {
 impl Output {
     pub(super) fn open(sink: Sink) -> Result<Self, StartError> {
         match open_file(&sink) {
-            Ok(file) => Ok(Self {
-                sink,
-                file,
-                mid_line: false,
-            }),
-            Err(source) => Err(StartError::Open {
-                path: name(&sink),
-                source,
-            }),
+            Ok(file) => Ok(Self { sink, file, mid_line: false }),
+            Err(source) => Err(StartError::Open { path: name(&sink), source }),
         }
     }
 

@@ -61,12 +61,7 @@ impl<'a> Record<'a> {
     /// Replaces the content of `out`, by at most [`RECORD_BYTES_MAX`] bytes.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.clear();
-        for number in [
-            self.unix_ms,
-            self.received_bytes,
-            self.sent_bytes,
-            self.duration_us,
-        ] {
+        for number in [self.unix_ms, self.received_bytes, self.sent_bytes, self.duration_us] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&self.status.to_le_bytes());
@@ -155,9 +150,7 @@ impl<'a> Rest<'a> {
     /// One of our own words; should one have been cut inside a character, up to that character.
     fn word(&mut self) -> Option<&'a str> {
         let part = self.part()?;
-        part.utf8_chunks()
-            .next()
-            .map_or(Some(""), |chunk| Some(chunk.valid()))
+        part.utf8_chunks().next().map_or(Some(""), |chunk| Some(chunk.valid()))
     }
 }
 

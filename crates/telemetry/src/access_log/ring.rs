@@ -31,11 +31,7 @@ pub fn pair(bytes: usize) -> (Producer, Consumer) {
         write: Position(AtomicU64::new(0)),
         read: Position(AtomicU64::new(0)),
     });
-    let producer = Producer {
-        ring: Arc::clone(&ring),
-        write: 0,
-        read_seen: 0,
-    };
+    let producer = Producer { ring: Arc::clone(&ring), write: 0, read_seen: 0 };
     (producer, Consumer { ring, read: 0 })
 }
 
@@ -58,15 +54,11 @@ impl Producer {
                 return false;
             }
         }
-        self.ring
-            .word(self.write)
-            .store(record.len() as u64, Ordering::Relaxed);
+        self.ring.word(self.write).store(record.len() as u64, Ordering::Relaxed);
         for (at, piece) in (self.write + 1..).zip(record.chunks(WORD_BYTES)) {
             let mut word = [0; WORD_BYTES];
             word[..piece.len()].copy_from_slice(piece);
-            self.ring
-                .word(at)
-                .store(u64::from_le_bytes(word), Ordering::Relaxed);
+            self.ring.word(at).store(u64::from_le_bytes(word), Ordering::Relaxed);
         }
         self.write += words_count;
         self.ring.write.0.store(self.write, Ordering::Release);

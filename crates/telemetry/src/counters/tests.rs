@@ -4,10 +4,7 @@ use std::thread;
 
 use crate::{BuildInfo, Counter, Gauge, Histogram, Registry, WorkerCounters};
 
-const BUILD: BuildInfo<'static> = BuildInfo {
-    version: "0",
-    commit: "unknown",
-};
+const BUILD: BuildInfo<'static> = BuildInfo { version: "0", commit: "unknown" };
 
 #[test]
 fn sums_add_up_what_threads_counted() {
@@ -44,9 +41,7 @@ fn sums_add_up_what_threads_counted() {
 #[test]
 fn totals_from_elsewhere_never_fall() {
     let (registry, sets) = Registry::new(1, &BUILD);
-    let [counters] = &sets[..] else {
-        panic!("one set")
-    };
+    let [counters] = &sets[..] else { panic!("one set") };
     counters.set_total(Counter::StoreReclaimed, 7);
     counters.set_total(Counter::StoreReclaimed, 3);
     assert_eq!(registry.sum().counter(Counter::StoreReclaimed), 7);

@@ -5,10 +5,7 @@ use std::collections::HashMap;
 use super::{BuildInfo, Registry, seconds};
 use crate::{Counter, Gauge, Histogram};
 
-const BUILD: BuildInfo<'static> = BuildInfo {
-    version: "1.2.3",
-    commit: "a\"b\\c",
-};
+const BUILD: BuildInfo<'static> = BuildInfo { version: "1.2.3", commit: "a\"b\\c" };
 
 /// Type of each family, and value of each sample by its text up to the value.
 #[derive(Debug, Default)]
@@ -23,20 +20,14 @@ fn parse(text: &str) -> Parsed {
     for line in text.lines().filter(|line| !line.is_empty()) {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').expect("a type line has a type");
-            assert!(
-                parsed.types.insert(name.into(), kind.into()).is_none(),
-                "{name} typed twice"
-            );
+            assert!(parsed.types.insert(name.into(), kind.into()).is_none(), "{name} typed twice");
         } else if let Some(rest) = line.strip_prefix("# HELP ") {
             let (name, help) = rest.split_once(' ').expect("a help line has text");
             parsed.helps.insert(name.into(), help.into());
         } else {
             let (sample, value) = line.rsplit_once(' ').expect("a sample has a value");
             let value = value.parse().expect("a value is a number");
-            assert!(
-                parsed.samples.insert(sample.into(), value).is_none(),
-                "{sample} stands twice"
-            );
+            assert!(parsed.samples.insert(sample.into(), value).is_none(), "{sample} stands twice");
         }
     }
     parsed
@@ -58,11 +49,7 @@ fn every_row_of_the_table_is_rendered_with_type_and_help() {
     let parsed = parse(&registry.render());
     for (place, counter) in Counter::ALL.iter().enumerate() {
         let row = counter.row();
-        assert_eq!(
-            parsed.samples[&sample_name(row)],
-            place as f64 + 1.0,
-            "{row:?}"
-        );
+        assert_eq!(parsed.samples[&sample_name(row)], place as f64 + 1.0, "{row:?}");
         assert_eq!(parsed.types[row.name], "counter");
         assert_eq!(parsed.helps[row.name], row.help);
     }
@@ -89,13 +76,7 @@ fn histograms_are_cumulative_and_end_in_their_count() {
     let buckets: Vec<f64> = text
         .lines()
         .filter(|line| line.starts_with(&prefix))
-        .map(|line| {
-            line.rsplit_once(' ')
-                .expect("value")
-                .1
-                .parse()
-                .expect("number")
-        })
+        .map(|line| line.rsplit_once(' ').expect("value").1.parse().expect("number"))
         .collect();
     assert!(buckets.is_sorted(), "{buckets:?}");
     let parsed = parse(&text);
@@ -104,18 +85,9 @@ fn histograms_are_cumulative_and_end_in_their_count() {
     assert_eq!(bucket("0.000032"), 2.0);
     assert_eq!(bucket("67.108864"), 2.0);
     assert_eq!(bucket("+Inf"), 3.0);
-    assert_eq!(
-        parsed.samples[&format!("{family}_count{{cache=\"hit\"}}")],
-        3.0
-    );
-    assert_eq!(
-        parsed.samples[&format!("{family}_sum{{cache=\"hit\"}}")],
-        3_600.000_033
-    );
-    assert_eq!(
-        parsed.samples[&format!("{family}_count{{cache=\"miss\"}}")],
-        0.0
-    );
+    assert_eq!(parsed.samples[&format!("{family}_count{{cache=\"hit\"}}")], 3.0);
+    assert_eq!(parsed.samples[&format!("{family}_sum{{cache=\"hit\"}}")], 3_600.000_033);
+    assert_eq!(parsed.samples[&format!("{family}_count{{cache=\"miss\"}}")], 0.0);
 }
 
 #[test]
@@ -127,11 +99,7 @@ fn rendering_twice_changes_nothing_but_what_was_counted() {
     let second = parse(&registry.render());
     assert_eq!(first.samples.len(), second.samples.len());
     for (sample, value) in &second.samples {
-        let grown = if sample == "longhold_purges_total" {
-            1.0
-        } else {
-            0.0
-        };
+        let grown = if sample == "longhold_purges_total" { 1.0 } else { 0.0 };
         assert_eq!(first.samples[sample] + grown, *value, "{sample}");
     }
 }
@@ -146,12 +114,7 @@ fn build_info_escapes_its_labels() {
 
 #[test]
 fn seconds_are_exact() {
-    for (us, text) in [
-        (0, "0"),
-        (16, "0.000016"),
-        (1_000_000, "1"),
-        (10_500_000, "10.5"),
-    ] {
+    for (us, text) in [(0, "0"), (16, "0.000016"), (1_000_000, "1"), (10_500_000, "10.5")] {
         assert_eq!(seconds(us), text);
     }
 }

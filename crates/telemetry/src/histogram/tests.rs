@@ -49,10 +49,7 @@ fn quantiles_are_upper_bounds_within_an_eighth() {
     let distribution = observed(1..=10_000);
     for (quantile, exact) in [(0.0, 1), (0.5, 5_000), (0.99, 9_900), (1.0, 10_000)] {
         let found = distribution.quantile_us(quantile);
-        assert!(
-            found >= exact && found <= exact + exact / 8 + 1,
-            "{quantile}: {found}"
-        );
+        assert!(found >= exact && found <= exact + exact / 8 + 1, "{quantile}: {found}");
     }
     assert_eq!(Distribution::default().quantile_us(0.5), 0);
     assert_eq!(observed([VALUE_US_MAX + 1]).quantile_us(0.5), u64::MAX);

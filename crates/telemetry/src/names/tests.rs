@@ -7,10 +7,7 @@ use super::{Counter, Gauge, Histogram, Row, Unit};
 fn all_rows() -> Vec<&'static Row> {
     let counters = Counter::ALL.iter().map(|it| it.row());
     let gauges = Gauge::ALL.iter().map(|it| it.row());
-    counters
-        .chain(gauges)
-        .chain(Histogram::ALL.iter().map(|it| it.row()))
-        .collect()
+    counters.chain(gauges).chain(Histogram::ALL.iter().map(|it| it.row())).collect()
 }
 
 #[test]
@@ -18,21 +15,11 @@ fn names_follow_the_prometheus_conventions() {
     for row in all_rows() {
         let text = row.name;
         let plain = |c: char| c.is_ascii_lowercase() || c == '_';
-        assert!(
-            text.starts_with("longhold_") && text.chars().all(plain),
-            "{text}"
-        );
+        assert!(text.starts_with("longhold_") && text.chars().all(plain), "{text}");
         let stem = text.strip_suffix("_total").unwrap_or(text);
         assert_eq!(stem.ends_with("_bytes"), row.unit == Unit::Bytes, "{text}");
-        assert_eq!(
-            stem.ends_with("_seconds"),
-            row.unit == Unit::Seconds,
-            "{text}"
-        );
-        assert!(
-            row.help.ends_with('.') && !row.help.contains(['\n', '"', '\\']),
-            "{text}"
-        );
+        assert_eq!(stem.ends_with("_seconds"), row.unit == Unit::Seconds, "{text}");
+        assert!(row.help.ends_with('.') && !row.help.contains(['\n', '"', '\\']), "{text}");
     }
     for counter in Counter::ALL {
         assert!(counter.row().name.ends_with("_total"), "{counter:?}");
@@ -50,11 +37,7 @@ fn rows_of_a_family_agree_and_differ_in_the_label_value() {
         assert!(seen.insert((row.name, row.label)), "{row:?} stands twice");
         let first = families.entry(row.name).or_insert(row);
         assert_eq!(first.help, row.help, "{row:?}");
-        assert_eq!(
-            first.label.map(|(key, _)| key),
-            row.label.map(|(key, _)| key),
-            "{row:?}"
-        );
+        assert_eq!(first.label.map(|(key, _)| key), row.label.map(|(key, _)| key), "{row:?}");
     }
 }
 
@@ -78,10 +61,7 @@ fn statuses_find_their_rows() {
     ] {
         assert_eq!(Counter::of_response(status), row);
     }
-    for counter in Counter::ALL
-        .iter()
-        .filter(|it| it.row().name == "longhold_rejects_total")
-    {
+    for counter in Counter::ALL.iter().filter(|it| it.row().name == "longhold_rejects_total") {
         let value = counter.row().label.expect("rejects are labelled").1;
         let status = value.parse().unwrap_or(418);
         assert_eq!(Counter::of_reject(status), *counter);

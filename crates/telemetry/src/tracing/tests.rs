@@ -12,10 +12,7 @@ struct Buffer(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Buffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0
-            .lock()
-            .expect("no panic while held")
-            .extend_from_slice(bytes);
+        self.0.lock().expect("no panic while held").extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -50,10 +47,7 @@ fn json_lines_are_objects_with_fields_at_the_top() {
 #[test]
 fn text_lines_are_plain_off_a_terminal() {
     let text = logged(Format::Text);
-    assert!(
-        text.contains("INFO ready workers=2 transport=\"uring\""),
-        "{text}"
-    );
+    assert!(text.contains("INFO ready workers=2 transport=\"uring\""), "{text}");
     assert!(!text.contains('\u{1b}'), "{text}");
 }
 

@@ -21,11 +21,7 @@ fn text_is_combined_with_host_cache_word_and_duration() {
     let expected = "192.0.2.7 - - [09/Sep/2001:01:46:40 +0000] \"GET /a?b=c HTTP/1.1\" 200 1234 \
                     \"-\" \"curl/8\" \"example.com\" hit 57";
     assert_eq!(line(Format::Text, &sample()), expected);
-    let refused = Record {
-        cache: "",
-        host: b"",
-        ..sample()
-    };
+    let refused = Record { cache: "", host: b"", ..sample() };
     assert!(line(Format::Text, &refused).ends_with("\"-\" - 57"));
 }
 
@@ -40,10 +36,7 @@ fn json_carries_numbers_as_numbers_and_leaves_out_what_is_not_there() {
     assert_eq!(value["duration_us"], 57);
     assert_eq!(value["cache"], "hit");
     assert!(value.get("referer").is_none() && value.get("close").is_none());
-    let closing = Record {
-        close: "idle",
-        ..sample()
-    };
+    let closing = Record { close: "idle", ..sample() };
     assert_eq!(json(&closing)["close"], "idle");
 }
 
@@ -52,11 +45,7 @@ fn every_byte_makes_one_valid_line() {
     for first in 0..=u8::MAX {
         for second in [b'a', b'"', b'\\', 0x80, 0xc3, 0xa9, first] {
             let bytes = [b'/', first, second, b'z'];
-            let record = Record {
-                target: &bytes,
-                user_agent: &bytes,
-                ..sample()
-            };
+            let record = Record { target: &bytes, user_agent: &bytes, ..sample() };
             let expected = String::from_utf8_lossy(&bytes).into_owned();
             assert_eq!(json(&record)["target"], expected.as_str());
             assert_eq!(json(&record)["user_agent"], expected.as_str());
@@ -69,10 +58,7 @@ fn every_byte_makes_one_valid_line() {
 
 #[test]
 fn what_could_forge_or_split_a_line_is_escaped() {
-    let record = Record {
-        target: b"/\"\\\n\xff",
-        ..sample()
-    };
+    let record = Record { target: b"/\"\\\n\xff", ..sample() };
     assert!(line(Format::Text, &record).contains(r"/\x22\x5C\x0A\xFF HTTP/1.1"));
 }
 
@@ -89,10 +75,7 @@ fn the_calendar_knows_leap_years() {
     ] {
         assert_eq!(Civil::from_unix_ms(unix_s * 1_000).rfc3339(), expected);
     }
-    assert_eq!(
-        Civil::from_unix_ms(0).common_log(),
-        "01/Jan/1970:00:00:00 +0000"
-    );
+    assert_eq!(Civil::from_unix_ms(0).common_log(), "01/Jan/1970:00:00:00 +0000");
     // Every time that there is has a date: no panic at the far end.
     assert!(!Civil::from_unix_ms(u64::MAX).common_log().is_empty());
 }

@@ -13,11 +13,7 @@ struct Scripted {
 
 impl Write for Scripted {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let step = if self.script.is_empty() {
-            Ok(usize::MAX)
-        } else {
-            self.script.remove(0)
-        };
+        let step = if self.script.is_empty() { Ok(usize::MAX) } else { self.script.remove(0) };
         let count = step.map_err(io::Error::from)?.min(bytes.len());
         self.taken.extend_from_slice(&bytes[..count]);
         Ok(count)
@@ -29,26 +25,16 @@ impl Write for Scripted {
 }
 
 fn check(script: &[Result<usize, ErrorKind>], taken: &str, outcome: Result<(), (ErrorKind, bool)>) {
-    let mut file = Scripted {
-        script: script.to_vec(),
-        taken: Vec::new(),
-    };
+    let mut file = Scripted { script: script.to_vec(), taken: Vec::new() };
     let result = write_lines(&mut file, b"one\ntwo\n");
-    assert_eq!(
-        result.map_err(|failure| (failure.error.kind(), failure.mid_line)),
-        outcome
-    );
+    assert_eq!(result.map_err(|failure| (failure.error.kind(), failure.mid_line)), outcome);
     assert_eq!(file.taken, taken.as_bytes());
 }
 
 #[test]
 fn short_and_interrupted_writes_go_on() {
     check(&[], "one\ntwo\n", Ok(()));
-    check(
-        &[Ok(2), Err(ErrorKind::Interrupted), Ok(1)],
-        "one\ntwo\n",
-        Ok(()),
-    );
+    check(&[Ok(2), Err(ErrorKind::Interrupted), Ok(1)], "one\ntwo\n", Ok(()));
 }
 
 #[test]
@@ -69,8 +55,5 @@ fn after_a_part_of_a_line_the_next_batch_starts_a_new_one() {
     output.mid_line = true;
     output.write_lines(b"two\n").expect("room");
     output.write_lines(b"three\n").expect("room");
-    assert_eq!(
-        std::fs::read_to_string(&path).expect("the log"),
-        "one\n\ntwo\nthree\n"
-    );
+    assert_eq!(std::fs::read_to_string(&path).expect("the log"), "one\n\ntwo\nthree\n");
 }

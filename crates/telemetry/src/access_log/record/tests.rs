@@ -36,10 +36,7 @@ fn what_goes_in_comes_out() {
         close: "drained",
         ..v4
     };
-    let mapped = Record {
-        peer: "[::ffff:192.0.2.7]:1".parse().expect("an address"),
-        ..v4
-    };
+    let mapped = Record { peer: "[::ffff:192.0.2.7]:1".parse().expect("an address"), ..v4 };
     for record in [v4, v6, mapped] {
         assert_eq!(Record::decode(&encoded(&record)), Some(record));
     }
@@ -64,11 +61,7 @@ fn long_parts_are_cut_to_their_maxima() {
     assert_eq!(cut.method.len(), METHOD_BYTES_MAX);
     assert_eq!(cut.target.len(), TARGET_BYTES_MAX);
     assert!(record.cache.starts_with(cut.cache) && cut.cache.len() == 32);
-    let full = Record {
-        cache: record.protocol,
-        close: record.protocol,
-        ..record
-    };
+    let full = Record { cache: record.protocol, close: record.protocol, ..record };
     assert_eq!(encoded(&full).len(), RECORD_BYTES_MAX);
 }
 
@@ -76,11 +69,7 @@ fn long_parts_are_cut_to_their_maxima() {
 fn nothing_else_is_a_record() {
     let bytes = encoded(&sample());
     for length in 0..bytes.len() {
-        assert_eq!(
-            Record::decode(&bytes[..length]),
-            None,
-            "first {length} bytes"
-        );
+        assert_eq!(Record::decode(&bytes[..length]), None, "first {length} bytes");
     }
     let longer = [&bytes[..], b"x"].concat();
     assert_eq!(Record::decode(&longer), None);

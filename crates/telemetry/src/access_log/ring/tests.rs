@@ -16,10 +16,7 @@ fn records_come_out_whole_and_in_order() {
         assert!(producer.push(&vec![length; usize::from(length)]));
     }
     for length in 0..=9 {
-        assert_eq!(
-            popped(&mut consumer),
-            Some(vec![length; usize::from(length)])
-        );
+        assert_eq!(popped(&mut consumer), Some(vec![length; usize::from(length)]));
     }
     assert_eq!(popped(&mut consumer), None);
     assert!(consumer.is_empty());
