@@ -348,3 +348,28 @@ fn allowed_cores() -> Option<Cores> {
 const READY_MAX: Duration = Duration::from_secs(20);
 const RETRY_EVERY: Duration = Duration::from_millis(20);
 const LOG_LINES_MAX: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::peer;
+
+    #[test]
+    fn a_peer_is_read_whole_or_not_at_all() {
+        let whole = json!({
+            "name": "nginx", "version": "nginx/1", "address": "127.0.0.1:81", "pids": [7, 8],
+        });
+        let server = peer(&whole).expect("a peer");
+        assert_eq!(server.url("/x"), "http://127.0.0.1:81/x");
+        assert_eq!(server.pid_option(), "7,8");
+        for key in ["name", "version", "address"] {
+            let mut part = whole.clone();
+            part[key] = json!(null);
+            assert_eq!(peer(&part), None, "{key}");
+        }
+        let mut strange = whole;
+        strange["pids"] = json!(["7"]);
+        assert_eq!(peer(&strange), None);
+    }
+}

@@ -1,9 +1,15 @@
 //! `cargo xtask bench idle`: user memory that a parked connection costs.
 //!
-//! The edge starts, some connections come and go so that what is touched once is touched, its
-//! memory is read; then all connections open, make one request each, whose answer is verified, and
-//! rest; its memory is read again. The difference is divided by their number. Kernel memory is
-//! that of both ends of each connection, and of the whole machine: a hint, no figure of ours.
+//! Two parts of it are measured, and added up:
+//!
+//! - **reserved** at start: what an edge that is configured for these connections has just after
+//!   its start over one that is configured for a thousand, before any connection.
+//! - **growth** under connections: some come and go, so that what is touched once is touched; the
+//!   memory is read; all connections open, make one request each, whose answer is verified, and
+//!   rest; the memory is read again.
+//!
+//! Kernel memory is that of both ends of each connection, and of the whole machine: a hint, no
+//! figure of ours.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -33,9 +39,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut rig = Rig::new(arguments.no_build)?;
     rig.keep_apart();
     let (_origin, origin) = rig.origin()?;
+    let small = {
+        let shape = EdgeShape { workers: 1, connections_max: SPARE_CONNECTIONS };
+        let (_edge, server) = rig.edge(origin, shape)?;
+        hold(&rig, &server, 1, 0)?
+    };
     let connections_max = arguments.connections.saturating_add(SPARE_CONNECTIONS);
     let (mut edge, server) = rig.edge(origin, EdgeShape { workers: 1, connections_max })?;
-    hold(&rig, &server, WARM_CONNECTIONS, 0)?;
+    let warm = hold(&rig, &server, WARM_CONNECTIONS, 0)?;
     let found = hold(&rig, &server, arguments.connections, arguments.seconds)?;
     edge.ensure_running()?;
     let held = count(&found, "/held")?;
@@ -45,7 +56,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         arguments.connections,
         found.get("faults").unwrap_or(&Value::Null)
     );
-    let result = result(&Host::here(), &found, arguments.connections)?;
+    let result = result([&small, &warm, &found], arguments.connections)?;
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&result)?);
     } else {
@@ -60,6 +71,7 @@ fn hold(rig: &Rig, server: &Server, connections: u32, seconds: u32) -> Result<Va
         format!("--url={}", server.url("/bytes/1024?max_age=86400")),
         format!("--connections={connections}"),
         format!("--hold={seconds}s"),
+        format!("--active={ACTIVE}"),
         format!("--server-pid={}", server.pid_option()),
     ])
 }
@@ -69,15 +81,23 @@ fn count(value: &Value, pointer: &str) -> Result<u64> {
     found.with_context(|| format!("the result lacks {pointer}"))
 }
 
-fn result(host: &Host, found: &Value, connections: u32) -> Result<Value> {
+/// Readings of three holds and what follows from them, by kind of memory.
+fn result([small, warm, found]: [&Value; 3], connections: u32) -> Result<Value> {
     let memory = |name: &str| -> Result<Value> {
+        let small_start = count(small, &format!("/server/memory_before/{name}"))?;
+        let start = count(warm, &format!("/server/memory_before/{name}"))?;
         let before = count(found, &format!("/server/memory_before/{name}"))?;
         let after = count(found, &format!("/server/memory_after/{name}"))?;
-        let grown = after as f64 - before as f64;
+        let each = |from: u64, to: u64| (to as f64 - from as f64) / f64::from(connections);
+        let (reserved, growth) = (each(small_start, start), each(before, after));
         Ok(json!({
+            "small_edge_start_bytes": small_start,
+            "start_bytes": start,
             "before_bytes": before,
             "after_bytes": after,
-            "per_connection_bytes": grown / f64::from(connections),
+            "reserved_per_connection_bytes": reserved,
+            "growth_per_connection_bytes": growth,
+            "per_connection_bytes": reserved + growth,
         }))
     };
     let kernel = |name: &str| -> Result<Value> {
@@ -88,7 +108,7 @@ fn result(host: &Host, found: &Value, connections: u32) -> Result<Value> {
     };
     Ok(json!({
         "bench": "idle",
-        "host": host.json(),
+        "host": Host::here().json(),
         "connections": connections,
         "anonymous": memory("anonymous_bytes")?,
         "private": memory("private_bytes")?,
@@ -111,24 +131,29 @@ fn print(result: &Value, found: &Value) -> Result<()> {
         "{connections} connections parked after one verified request each (ramp {} ms)",
         count(found, "/ramp_ms")?
     );
+    println!("              B each = reserved + growth   KiB: small edge, start, before, after");
     for (name, what) in [
         ("anonymous", "allocated and touched"),
-        ("private", "the above and private file pages"),
-        ("resident", "the above and shared pages"),
+        ("private", "and private file pages"),
+        ("resident", "and shared pages"),
     ] {
-        let number = |key: &str| count(result, &format!("/{name}/{key}"));
-        let per_connection = result
-            .pointer(&format!("/{name}/per_connection_bytes"))
-            .and_then(Value::as_f64)
-            .context("the result lacks a figure")?;
+        let kib = |key: &str| anyhow::Ok(count(result, &format!("/{name}/{key}_bytes"))? / 1024);
+        let each = |key: &str| {
+            let found = result.pointer(&format!("/{name}/{key}per_connection_bytes"));
+            found.and_then(Value::as_f64).context("the result lacks a figure")
+        };
         println!(
-            "  {name:<10} {per_connection:>8.1} B each   {:>7} KiB before, {:>7} KiB after \
-             ({what})",
-            number("before_bytes")? / 1024,
-            number("after_bytes")? / 1024
+            "  {name:<10} {:>7.1} = {:>8.1} + {:>6.1} {:>16} {:>6} {:>6} {:>6} ({what})",
+            each("")?,
+            each("reserved_")?,
+            each("growth_")?,
+            kib("small_edge_start")?,
+            kib("start")?,
+            kib("before")?,
+            kib("after")?
         );
     }
-    println!("  budget         96.0 B each, of anonymous memory");
+    println!("  budget        96.0 of anonymous memory");
     let kernel = |key: &str| count(result, &format!("/kernel_of_both_ends/{key}"));
     let slab = kernel("slab_bytes/after")?.saturating_sub(kernel("slab_bytes/before")?);
     println!(
@@ -157,9 +182,39 @@ fn print(result: &Value, found: &Value) -> Result<()> {
     Ok(())
 }
 
-/// Connections that the edge has room for beyond those that are parked.
+/// Connections that the edge has room for beyond those that are parked, and all that the small
+/// edge has.
 const SPARE_CONNECTIONS: u32 = 1024;
+/// Connects and requests under way at once: few, since each may touch a buffer of the edge's pool,
+/// which is shared and no part of a connection.
+const ACTIVE: u32 = 16;
 /// Connections that come and go before the first reading.
 const WARM_CONNECTIONS: u32 = 64;
 /// Slab caches that are printed.
 const SLAB_CACHES_MAX: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::result;
+
+    fn hold(before: u64, after: u64) -> Value {
+        let memory = |bytes: u64| json!({ "anonymous_bytes": bytes, "private_bytes": bytes, "resident_bytes": bytes });
+        let kernel = json!({ "tcp_sockets": 1, "tcp_memory_pages": 2, "slab_bytes": 3 });
+        json!({ "server": {
+            "memory_before": memory(before), "memory_after": memory(after),
+            "kernel_before": kernel, "kernel_after": kernel,
+        }})
+    }
+
+    #[test]
+    fn what_is_reserved_at_start_counts_as_well_as_what_grows() {
+        let (small, warm, found) = (hold(1000, 9999), hold(7500, 9999), hold(8000, 8700));
+        let result = result([&small, &warm, &found], 100).expect("all figures are there");
+        let figure = |name: &str| result["anonymous"][name].as_f64().expect("a figure");
+        assert_eq!(figure("reserved_per_connection_bytes"), 65.0);
+        assert_eq!(figure("growth_per_connection_bytes"), 7.0);
+        assert_eq!(figure("per_connection_bytes"), 72.0);
+    }
+}
