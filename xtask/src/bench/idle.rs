@@ -195,12 +195,15 @@ const SLAB_CACHES_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::{Value, json};
 
     use super::result;
 
     fn hold(before: u64, after: u64) -> Value {
-        let memory = |bytes: u64| json!({ "anonymous_bytes": bytes, "private_bytes": bytes, "resident_bytes": bytes });
+        let kinds = ["anonymous_bytes", "private_bytes", "resident_bytes"];
+        let memory = |bytes: u64| BTreeMap::from(kinds.map(|kind| (kind, bytes)));
         let kernel = json!({ "tcp_sockets": 1, "tcp_memory_pages": 2, "slab_bytes": 3 });
         json!({ "server": {
             "memory_before": memory(before), "memory_after": memory(after),
