@@ -113,7 +113,8 @@ pub struct SlabGrowth {
 }
 
 impl Sampler {
-    /// A sampler of a server that consists of these processes.
+    /// A sampler of a server that consists of these processes, its main one first. Others may end
+    /// meanwhile, as helpers do that have a job at start.
     pub fn new(pids: &[u32]) -> Self {
         let folder = |pid| PathBuf::from(format!("/proc/{pid}"));
         Self { processes: pids.iter().map(folder).collect(), system: PathBuf::from("/proc") }
@@ -122,11 +123,14 @@ impl Sampler {
     /// Reads all processes now.
     ///
     /// # Errors
-    /// A process is gone or belongs to another user.
+    /// The main process is gone, or one belongs to another user.
     pub fn processes(&self) -> io::Result<ProcessSample> {
         let mut sum = ProcessSample::default();
-        for folder in &self.processes {
-            sum.add(folder)?;
+        for (index, folder) in self.processes.iter().enumerate() {
+            match sum.add(folder) {
+                Err(error) if index > 0 && error.kind() == io::ErrorKind::NotFound => {}
+                outcome => outcome?,
+            }
         }
         Ok(sum)
     }

@@ -93,6 +93,11 @@ fn processes_of_one_server_are_added() {
     let sum = sampler.processes().expect("a sample");
     assert_eq!((sum.threads, sum.user_ticks, sum.system_ticks), (2, 11, 22));
     assert_eq!((sum.memory.anonymous_bytes, sum.run.len()), (8 * 1024, 2));
+
+    sampler.processes.push("/proc/no-such-process".into());
+    assert_eq!(sampler.processes().expect("a helper may end"), sum);
+    sampler.processes.reverse();
+    assert!(sampler.processes().is_err(), "the main process may not");
 }
 
 #[test]
