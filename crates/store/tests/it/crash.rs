@@ -37,7 +37,7 @@ fn smallest(path: &Path) -> Config {
 
 #[test]
 fn every_prefix_opens_without_wrong_bytes() {
-    let runs = from_env("LONGHOLD_CRASH_RUNS", 6);
+    let runs = from_env("LONGHOLD_CRASH_RUNS", 12);
     for seed in 0..runs {
         let folder = scratch();
         let mut random = Random(seed);

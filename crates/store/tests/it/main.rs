@@ -6,6 +6,7 @@ mod fault;
 mod flip;
 mod interleave;
 mod kill;
+mod leftover;
 mod model;
 mod open;
 mod pins;
