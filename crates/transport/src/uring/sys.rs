@@ -465,7 +465,9 @@ impl<P: Payload> Ring<P> {
     }
 
     fn raw_enter(&self, to_submit: u32, wait: Wait) -> Result<(), i32> {
-        let timeout = wait.timeout.map(Timespec::from);
+        // Without a timeout the kernel takes the least wait for the whole one.
+        let gathers = self.has_min_wait && wait.min_wait_us > 0;
+        let timeout = wait.timeout.or(gathers.then_some(LONGEST_WAIT)).map(Timespec::from);
         let mut args = SubmitArgs::new();
         if self.has_min_wait {
             args = args.min_wait_usec(wait.min_wait_us);
@@ -581,6 +583,8 @@ const CHUNK_OPS: usize = 64;
 const FILE_INDEX_ALLOC: i32 = -1;
 /// How long to wait before submitting again when the kernel is short of memory.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(1);
+/// Stands for a wait without an end; whoever waits so begins anew.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// A drop waits this long at most for what it has cancelled, in rounds.
 const DRAIN_ROUND: Duration = Duration::from_millis(100);
 const DRAIN_ROUNDS: u32 = 50;

@@ -99,3 +99,30 @@ fn deadlines_come_in_order_while_others_are_far() {
     assert!(done.is_empty(), "{done:?}");
     assert!(edge.now().monotonic_us < start_us + 5_000_000);
 }
+
+/// A wait without a deadline is no reason to look again and again.
+#[test]
+fn wait_without_a_deadline_sleeps() {
+    let config = Config { wait_min_us: 50, ..Config::default() };
+    let (mut edge, _) = edge(config);
+    let waker = edge.waker();
+    let sleeper = rustix::thread::gettid().as_raw_nonzero();
+    let observer = std::thread::spawn(move || {
+        let status = format!("/proc/self/task/{sleeper}/status");
+        let switches = || {
+            let text = std::fs::read_to_string(&status).unwrap();
+            let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            line.unwrap().trim().parse::<u64>().unwrap()
+        };
+        let before = switches();
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        let seen = switches() - before;
+        waker.wake();
+        seen
+    });
+    let mut done = Vec::new();
+    edge.wait(None, &mut done).unwrap();
+    assert!(matches!(done[..], [Completion::Woken]), "{done:?}");
+    let seen = observer.join().unwrap();
+    assert!(seen < 100, "it woke {seen} times");
+}
