@@ -340,6 +340,13 @@ impl Downstream {
         }
     }
 
+    /// A response is on its way after which the next request is awaited, whose request has been
+    /// read to its end: what the peer sends from now on is that next request.
+    pub fn is_next_due(&self) -> bool {
+        let keeps_alive = matches!(self.tx, Tx::Responding(TxEnd::KeepsAlive));
+        keeps_alive && !self.facts.must_close && matches!(self.rx, Rx::Complete)
+    }
+
     /// The response's last byte has been sent.
     pub fn end_response(&mut self) -> After {
         let end = match self.tx {

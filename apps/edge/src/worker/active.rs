@@ -18,6 +18,8 @@ pub(super) struct Active {
     pub(super) conn: Downstream,
     /// Received bytes not yet consumed; `None` while a receive is in flight or nothing is there.
     pub(super) input: Option<Buffer>,
+    /// Its input is out of here, being looked at.
+    pub(super) looking: bool,
     pub(super) receiving: bool,
     /// It waits for a buffer to receive into.
     pub(super) starving: bool,
@@ -121,6 +123,7 @@ impl Actives {
             token,
             conn: Downstream::new(),
             input: None,
+            looking: false,
             receiving: false,
             starving: false,
             sending: false,

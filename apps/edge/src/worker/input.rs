@@ -7,7 +7,7 @@ use longhold_http1::Reject;
 use longhold_telemetry::Counter;
 use longhold_transport::{Buffer, IoFault, Token, Transport};
 
-use super::active::Phase;
+use super::active::{Body, Phase};
 use super::{Worker, fault_reason};
 use crate::outgoing::Outgoing;
 
@@ -99,6 +99,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     fn look(&mut self, index: u32) -> Looked {
         let Some(active) = self.actives.get_mut(index) else { return Looked::Stop };
         if active.receiving {
+            self.go_on_resting(index);
             return Looked::Stop;
         }
         if active.phase == Phase::Lingering {
@@ -120,6 +121,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let Some(mut input) = active.input.take_if(|input| !input.is_empty()) else {
             return self.look_for_more(index, expecting);
         };
+        active.looking = true;
         let limits = self.shared.limits;
         let step = active.conn.handle_input(input.filled(), &limits);
         let consumed = step.consumed;
@@ -156,34 +158,81 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     fn look_for_more(&mut self, index: u32, expecting: Expecting) -> Looked {
         let now_ms = self.now_ms();
         let Some(active) = self.actives.get_mut(index) else { return Looked::Stop };
+        let token = active.token;
         let between = active.phase == Phase::Reading && expecting == Expecting::Head;
         if !between || active.sending {
             return Looked::Receive;
         }
         // The idle time begins now, whether it rests first or parks at once.
-        if let Some(slot) = self.slots.get(active.token.slot) {
+        if let Some(slot) = self.slots.get(token.slot) {
             slot.touch(now_ms);
         }
-        let token = active.token;
-        if !self.draining && self.resting_count < self.resting_max {
-            let buffer = active.input.take().or_else(|| self.io.buffer());
-            if buffer.is_some() {
-                self.resting_count += 1;
-                active.rest_since_ms = Some(now_ms);
-                active.input = buffer;
-                return Looked::Receive;
-            }
+        if self.begin_rest(index) {
+            return Looked::Receive;
         }
         self.park(token);
         Looked::Stop
+    }
+
+    /// The last piece of a response is on its way: the receive of the next request is armed beside
+    /// it, so that both are done in one turn. What arrives waits for the response's end (CN-5).
+    pub(super) fn rest_early(&mut self, index: u32) {
+        let Some(active) = self.actives.get(index) else { return };
+        let is_last = active.phase == Phase::Responding && matches!(active.body, Body::Done);
+        let is_free = !active.looking && !active.receiving && active.input.is_none();
+        if is_last
+            && is_free
+            && active.sending
+            && active.conn.is_next_due()
+            && self.begin_rest(index)
+        {
+            self.receive(index);
+        }
+    }
+
+    /// Gives the connection a buffer to rest with, if it may have one.
+    fn begin_rest(&mut self, index: u32) -> bool {
+        if self.draining || self.resting_count >= self.resting_max {
+            return false;
+        }
+        let now_ms = self.now_ms();
+        let Some(active) = self.actives.get_mut(index) else { return false };
+        active.input = active.input.take().or_else(|| self.io.buffer());
+        if active.input.is_none() {
+            return false;
+        }
+        self.resting_count += 1;
+        active.rest_since_ms = Some(now_ms);
+        true
+    }
+
+    /// The response has ended and its receive is armed already: only the times begin anew.
+    fn go_on_resting(&mut self, index: u32) {
+        let now_ms = self.now_ms();
+        let Some(active) = self.actives.get_mut(index) else { return };
+        if active.phase == Phase::Reading && active.rest_since_ms.is_some() {
+            active.rest_since_ms = Some(now_ms);
+            if let Some(slot) = self.slots.get(active.token.slot) {
+                slot.touch(now_ms);
+            }
+            self.schedule(index);
+        }
     }
 
     /// Puts the rest of the input back, or gives the buffer back when nothing is left in it.
     fn keep_input(&mut self, index: u32, input: Buffer, looked: &Looked) {
         let needs_more = matches!(looked, Looked::Receive);
         match self.actives.get_mut(index) {
-            Some(active) if !input.is_empty() || needs_more => active.input = Some(input),
-            Some(_) | None => self.io.recycle(input),
+            Some(active) if !input.is_empty() || needs_more => {
+                active.looking = false;
+                active.input = Some(input);
+            }
+            Some(active) => {
+                active.looking = false;
+                self.io.recycle(input);
+                self.rest_early(index);
+            }
+            None => self.io.recycle(input),
         }
     }
 
@@ -202,7 +251,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         }
         active.receiving = true;
         self.io.receive(active.token, buffer);
-        let rests = active.rest_since_ms.is_some();
+        let rests = active.phase == Phase::Reading && active.rest_since_ms.is_some();
         if rests || waits_for_head || body_is_due || active.phase == Phase::Lingering {
             self.schedule(index);
         }

@@ -56,6 +56,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         active.sending = true;
         active.tx_flow = Flow::start(now_ms);
         self.io.send(active.token, outgoing);
+        self.rest_early(index);
     }
 
     pub(super) fn on_sent(

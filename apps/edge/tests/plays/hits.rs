@@ -90,7 +90,7 @@ fn body_too_large_for_the_store_streams_through() {
     for round in 1..=2 {
         let response = client.get("/large");
         assert!(response.body == body);
-        assert_eq!(response.cache(), "longhold; fwd=uri-miss; detail=no-room");
+        assert_eq!(response.cache(), "longhold; fwd=uri-miss; detail=too-large");
         assert_eq!(edge.fetches(), round);
     }
     assert_eq!(edge.counter("longhold_store_stored_total"), 0);

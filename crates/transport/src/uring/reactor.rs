@@ -8,7 +8,9 @@
 //! Under load a wait asks for more than one completion, for `wait_min_us` at most: for half as
 //! many as came last time, so that a busy worker finds them there and does not sleep; and for
 //! twice as many when the kernel had more to tell, because it runs no more deferred work in one
-//! enter than the larger of 20 and what is asked for.
+//! enter than the larger of 20 and what is asked for. Sends are counted apart: most are complete
+//! when they are submitted, so a wait asks for all of them beside its share of news, or it would
+//! end at once with nothing new.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -43,6 +45,8 @@ pub struct Reactor<P: Payload> {
     started: Instant,
     /// Completions that a wait under load asks for, from 1 to `wait_batch`.
     want: u32,
+    /// Sends asked for since the last wait.
+    sends: u32,
     wait_batch: u32,
     wait_min_us: u32,
 }
@@ -105,6 +109,7 @@ impl<P: Payload> Reactor<P> {
             ready: Vec::new(),
             started: Instant::now(),
             want: 1,
+            sends: 0,
             wait_batch: config.wait_batch.max(1),
             wait_min_us: config.wait_min_us,
         })
@@ -202,11 +207,15 @@ impl<P: Payload> Reactor<P> {
                 left_us => Some(Duration::from_micros(left_us)),
             },
         };
-        Wait { want: self.want, min_wait_us: self.wait_min_us, timeout }
+        let sends = if self.wait_min_us > 0 { self.sends } else { 0 };
+        let want = self.want.saturating_add(sends).min(self.wait_batch);
+        Wait { want, min_wait_us: self.wait_min_us, timeout }
     }
 
-    /// Decides how many completions the next wait asks for, after a batch of so many.
+    /// Decides how many completions the next wait asks for, after a batch of so many, sends among
+    /// them.
     fn adapt(&mut self, batch: u32) {
+        let batch = batch.saturating_sub(std::mem::take(&mut self.sends));
         let has_more = self.shards.first_mut().is_some_and(|main| main.ring.has_deferred());
         let want = if has_more { batch.saturating_mul(2) } else { batch / 2 };
         let want_max = if self.wait_min_us > 0 { self.wait_batch } else { 1 };
@@ -392,6 +401,7 @@ impl<P: Payload> Transport for Reactor<P> {
             Some((shard, at)) => shard.send(at, payload),
             None => Err((payload, Err(IoFault::Cancelled))),
         };
+        self.sends = self.sends.saturating_add(u32::from(refused.is_ok()));
         if let Err((payload, result)) = refused {
             self.ready.push(Completion::Sent { token, payload, result });
         }
