@@ -16,7 +16,7 @@ use longhold_transport::Transport;
 
 use super::Worker;
 use super::active::{Body, Phase};
-use super::exchange::{Found, Held, stored_head};
+use super::exchange::{Asked, Found, Held, stored_head};
 use crate::fill::{FillHead, JobKind};
 use crate::inbox::{Event, ExchangeId};
 use crate::outgoing::{Outgoing, Piece};
@@ -88,7 +88,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             stored: head.stored && !collapsed,
             collapsed,
         };
-        self.relay(index, head, (&request, held), body, outcome);
+        self.relay(index, head, (&request, held), (body, outcome));
     }
 
     fn relay(
@@ -96,8 +96,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         index: u32,
         head: &FillHead,
         (request, held): (&RequestHead<'_>, Box<Held>),
-        mut body: DownloadReader<Extent>,
-        mut outcome: Outcome,
+        (mut body, mut outcome): (DownloadReader<Extent>, Outcome),
     ) {
         // The client's conditions stayed here while the cache was filled (RFC 9111 section 4.3.1).
         let known = validators(head);
@@ -169,10 +168,9 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 CacheOutcome::Hit
             };
             let outcome = Outcome { status: 0, cache: Some(cache), stored: false, collapsed };
-            let facts = held.facts;
-            if fresh
-                && self.deliver(index, record, request.method, (&request.fields, &facts), outcome)
-            {
+            let asked =
+                Asked { method: request.method, fields: &request.fields, facts: &held.facts };
+            if fresh && self.deliver(index, record, &asked, outcome) {
                 return;
             }
         }
@@ -248,9 +246,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             stored: false,
             collapsed: false,
         };
-        let facts = held.facts;
-        let served =
-            self.deliver(index, record, request.method, (&request.fields, &facts), outcome);
+        let asked = Asked { method: request.method, fields: &request.fields, facts: &held.facts };
+        let served = self.deliver(index, record, &asked, outcome);
         if served {
             self.counters.add(Counter::RequestsStaleIfError, 1);
         }

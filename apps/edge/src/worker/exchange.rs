@@ -37,6 +37,13 @@ pub(super) struct Held {
     pub(super) asked: u8,
 }
 
+/// The parts of a request that the form of its answer depends on.
+pub(super) struct Asked<'a> {
+    pub(super) method: &'a str,
+    pub(super) fields: &'a [Field<'a>],
+    pub(super) facts: &'a Facts,
+}
+
 /// What a lookup found.
 pub(super) enum Found {
     /// A response; its record head decodes.
@@ -126,7 +133,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             };
             match (lookup::judge(&facts, stored.as_ref(), missed, now_ms), found) {
                 (Verdict::Serve(served), Found::Response(record)) => {
-                    if self.deliver(index, record, head.method, (&head.fields, &facts), hit()) {
+                    let asked = Asked { method: head.method, fields: &head.fields, facts: &facts };
+                    if self.deliver(index, record, &asked, hit()) {
                         match served {
                             Served::Fresh => {}
                             Served::MaxStale => self.counters.add(Counter::RequestsMaxStale, 1),
@@ -210,16 +218,16 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         &mut self,
         index: u32,
         record: Record,
-        method: &str,
-        (request, facts): (&[Field<'_>], &Facts),
+        asked: &Asked<'_>,
         outcome: Outcome,
     ) -> bool {
         let Some(RecordHead::Response(stored)) = stored::decode(record.head()) else {
             return false;
         };
         let body_len = record.body_len();
+        let facts = asked.facts;
         let shape = if facts.is_conditional || facts.is_ranged {
-            deliver::shape(method, request, &stored, body_len)
+            deliver::shape(asked.method, asked.fields, &stored, body_len)
         } else {
             Shape::Whole
         };
