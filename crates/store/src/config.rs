@@ -23,8 +23,8 @@ pub struct Config {
     /// Largest body that [`Writer::begin`](crate::Writer::begin) takes, in bytes; what does not
     /// fit into a segment is refused whatever stands here.
     pub object_bytes_max: u64,
-    /// Slots of the index, 16 bytes each, rounded up to whole lines of four. At three quarters
-    /// full, one object in some thousands is displaced by another.
+    /// Slots of the index, 16 bytes each, rounded up to whole lines of four. Half full, hardly an
+    /// object is displaced by another; three quarters full, one in 150.
     pub index_slots: u64,
     /// Failed writes and syncs that the writer survives before it takes the device offline.
     pub write_errors_max: u32,

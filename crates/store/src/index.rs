@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! slot 16 B   tag 64 (low half of the key hash) │ place 64
-//! place       used 1 │ body verified 1 │ head verified 1 │ spare 13 │ generation 8 │ segment 20 │ offset/64 20
+//! place       used 1 │ body verified 1 │ head verified 1 │ spare 13 │
+//!             generation 8 │ segment 20 │ offset / 64 20
 //! line 64 B   four slots; a key has two candidate lines, chosen by the high half of its hash
 //! ```
 //! One thread writes, any number read, nobody locks. A reader that meets a torn pair of tag and
@@ -175,8 +176,7 @@ impl Index {
             self.store(number, tag, place);
             return Inserted::Stored;
         }
-        let free = self.candidates(hash).find(|&number| self.load(number).is_none());
-        if let Some(number) = free {
+        if let Some(number) = self.free(hash) {
             self.store(number, tag, place);
             return Inserted::Stored;
         }
@@ -229,7 +229,7 @@ impl Index {
         self.displaced.load(Ordering::Relaxed)
     }
 
-    fn candidates(&self, hash: u128) -> impl Iterator<Item = SlotNumber> + use<> {
+    fn candidates(&self, hash: u128) -> impl Iterator<Item = SlotNumber> + Clone + use<> {
         let high = (hash >> 64) as u64;
         let count = self.lines.len() as u128;
         // Multiply and shift maps 64 bits evenly onto any count; the rotation makes the second
@@ -240,6 +240,16 @@ impl Index {
         let line =
             move |line: u64, slots: u64| (0..slots).map(move |s| line * LINE_SLOTS as u64 + s);
         line(first, LINE_SLOTS as u64).chain(line(second, twice)).map(SlotNumber)
+    }
+
+    /// A free slot in the emptier one of the two lines, so that lines fill evenly.
+    fn free(&self, hash: u128) -> Option<SlotNumber> {
+        let free = self.candidates(hash).filter(|&number| self.load(number).is_none());
+        let in_line = |line: u64| {
+            let in_line = |number: &SlotNumber| number.0 / LINE_SLOTS as u64 == line;
+            free.clone().filter(in_line).count()
+        };
+        free.clone().max_by_key(|number| in_line(number.0 / LINE_SLOTS as u64))
     }
 
     fn slot(&self, number: SlotNumber) -> Option<&Slot> {

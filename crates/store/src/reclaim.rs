@@ -1,8 +1,11 @@
 //! Turning the log: footers for what is full, new headers for what is oldest, one sync for both.
 //!
-//! A turn goes on until enough segments are clean or nothing more can be done. Each round retires one
-//! segment only, the oldest, and syncs: so that a header is never durable before those of all older
-//! segments are. Otherwise a tombstone could vanish before the record that it outranks (ST-7).
+//! A turn goes on until enough segments are clean or nothing more can be done. Each round retires
+//! one segment only, the oldest, and syncs: so that a header is never durable before those of all
+//! older segments are. Otherwise a tombstone could vanish before the record that it outranks
+//! (ST-7).
+
+use std::sync::atomic::Ordering;
 
 use crate::device::Device;
 use crate::error::WriteError;
@@ -11,7 +14,6 @@ use crate::format::{
     encode_segment_header,
 };
 use crate::writer::Inner;
-use std::sync::atomic::Ordering;
 
 impl<D: Device> Inner<D> {
     /// Turns the log, when it is due and nobody else sees to it.

@@ -22,6 +22,7 @@ use crate::error::Refused;
 use crate::format::{FooterLine, Layout, SEGMENT_HEADER_BYTES};
 use crate::index::Place;
 use crate::store::Shared;
+use crate::superblock::EPOCH_SHIFT;
 
 /// Where a segment is in its round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +83,8 @@ pub(crate) struct Log {
     clean: VecDeque<u32>,
     current: Option<u32>,
     next_sequence: u64,
+    /// First sequence that belongs to the next open.
+    sequence_end: u64,
     next_generation: u64,
     next_order: u64,
 }
@@ -130,6 +133,7 @@ impl Log {
             clean: VecDeque::new(),
             current: None,
             next_sequence: ids + 1,
+            sequence_end: ids.saturating_add(1 << EPOCH_SHIFT),
             next_generation: ids + 1,
             next_order: 1,
         }
@@ -163,6 +167,9 @@ impl Log {
 
     /// Reserves an extent in the current segment, or in the next one when it is full.
     pub(crate) fn reserve(&mut self, wanted: Wanted, shared: &Shared) -> Result<Reserved, Refused> {
+        if self.next_sequence >= self.sequence_end {
+            return Err(Refused::Offline);
+        }
         if let Some((segment, layout)) = self.fit_current(wanted) {
             return Ok(self.take(segment, layout));
         }
@@ -171,6 +178,9 @@ impl Log {
         let layout = layout.filter(|layout| u64::from(layout.end()) <= end_max);
         let layout = layout.ok_or(Refused::TooLarge)?;
         let kept = usize::from(self.current.is_some() && !wanted.last_clean);
+        if self.clean.len() <= kept {
+            self.collect_clean(shared);
+        }
         if self.clean.len() <= kept {
             return Err(Refused::NoCleanSegment);
         }
@@ -252,9 +262,8 @@ impl Log {
     }
 
     /// Moves waiting segments that nobody reads or writes any more to the clean ones.
-    pub(crate) fn collect_clean(&mut self, shared: &Shared) -> bool {
+    pub(crate) fn collect_clean(&mut self, shared: &Shared) {
         let mut waiting = std::mem::take(&mut self.waiting);
-        let before = waiting.len();
         waiting.retain(|&segment| {
             let busy = self.segment(segment).writes_in_flight > 0 || shared.pins.is_pinned(segment);
             if !busy {
@@ -264,7 +273,6 @@ impl Log {
             busy
         });
         self.waiting = waiting;
-        self.waiting.len() < before
     }
 
     pub(crate) fn has_clean(&self) -> bool {

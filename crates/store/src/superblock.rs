@@ -85,9 +85,10 @@ fn mac_key(secret: &[u8; 32]) -> [u8; 32] {
 
 /// The two files.
 pub(crate) const FILE_NAMES: [&str; 2] = ["super.0", "super.1"];
-/// Sequences and generations are `epoch << EPOCH_SHIFT` and up: 2^40 of each for every open.
-pub(crate) const EPOCH_SHIFT: u32 = 40;
-/// Opens in the life of a store.
+/// Sequences and generations are `epoch << EPOCH_SHIFT` and up: 2^44 of each for every open, five
+/// years of 100,000 records a second.
+pub(crate) const EPOCH_SHIFT: u32 = 44;
+/// Opens in the life of a store: a million.
 pub(crate) const EPOCH_MAX: u64 = (1 << (64 - EPOCH_SHIFT)) - 1;
 
 const MAGIC: [u8; 8] = *b"LHSTORE\0";

@@ -19,7 +19,7 @@ use crate::format::{
 };
 use crate::index::{Inserted, Place};
 use crate::keys::ChunkSums;
-use crate::segment::{Log, Wanted};
+use crate::segment::{Log, Reserved, Wanted};
 use crate::staging::{Changed, Operation, Staged};
 use crate::store::{Shared, Store};
 
@@ -262,16 +262,27 @@ impl<D: Device> Inner<D> {
         let body_bytes = draft.body_len;
         let last_clean = kind == Kind::Tombstone;
         let wanted = Wanted { key_bytes, head_bytes, body_bytes, last_clean };
-        let reserved = self.log.borrow_mut().reserve(wanted, &self.shared)?;
+        let reserved = self.log.borrow_mut().reserve(wanted, &self.shared);
+        // Pins fall without a word: whoever reclaims must look again.
+        let reserved = reserved.inspect_err(|_| self.changed.notify())?;
+        let open = Rc::new(self.open_draft(kind, draft, reserved));
+        self.fronts.borrow_mut().insert(open.sequence, Rc::clone(&open));
+        let entry = Open { draft: Rc::clone(&open), staged: None };
+        self.drafts.borrow_mut().insert(open.sequence, entry);
+        Ok(open)
+    }
+
+    /// The state of a draft whose extent has just been reserved.
+    fn open_draft(&self, kind: Kind, draft: Draft<'_>, reserved: Reserved) -> OpenDraft {
         let layout = reserved.layout;
         let header = RecordHeader {
             kind,
             generation: reserved.generation,
             sequence: reserved.sequence,
             key_hash: self.shared.keys.key_hash(draft.key),
-            body_bytes,
-            key_bytes,
-            head_bytes,
+            body_bytes: draft.body_len,
+            key_bytes: layout.key_bytes,
+            head_bytes: layout.head_bytes,
             stored_at_ms: unix_ms(),
         };
         let bytes = header.encode(&layout, &self.shared.keys);
@@ -287,7 +298,7 @@ impl<D: Device> Inner<D> {
             mac.update(part);
         }
         let work = Work { prefix, mac, sums: ChunkSums::new(seed, layout.chunk_count()) };
-        let open = Rc::new(OpenDraft {
+        OpenDraft {
             kind,
             segment: reserved.segment,
             generation: reserved.generation,
@@ -305,11 +316,7 @@ impl<D: Device> Inner<D> {
             staged_to: Cell::new(layout.at),
             written_to: Cell::new(layout.at),
             work: RefCell::new(Some(work)),
-        });
-        self.fronts.borrow_mut().insert(open.sequence, Rc::clone(&open));
-        let entry = Open { draft: Rc::clone(&open), staged: None };
-        self.drafts.borrow_mut().insert(open.sequence, entry);
-        Ok(open)
+        }
     }
 
     async fn append(&self, draft: &Rc<OpenDraft>, bytes: &[u8]) -> Result<(), WriteError> {

@@ -66,6 +66,17 @@ fn a_full_index_displaces_the_oldest_and_counts_it() {
 }
 
 #[test]
+fn what_is_displaced_grows_with_the_fill() {
+    for (filled, displaced_max) in [(20_000, 4), (30_000, 300)] {
+        let index = Index::new(40_000);
+        for number in 0..filled {
+            index.insert(hash(number), Place::new(number as u32, 4096, 1), rank);
+        }
+        assert!(index.displaced() <= displaced_max, "{} of {filled}", index.displaced());
+    }
+}
+
+#[test]
 fn an_older_record_does_not_replace_a_newer_one() {
     let index = Index::new(64);
     let (old, new) = (Place::new(3, 4096, 1), Place::new(3, 8192, 1));

@@ -214,6 +214,20 @@ fn a_row_is_taken_once() {
 }
 
 #[test]
+fn a_row_is_free_again_after_the_last_pin_of_its_reader() {
+    let store = Store::in_memory(&tiny("unused")).unwrap();
+    let writer = Writer::new(&store, MemoryDevice::new(&store).unwrap()).unwrap();
+    put_now(&writer, Object { key: 1, version: 1, body_bytes: 10 }).unwrap();
+    let reader = store.reader(0);
+    let record = reader.lookup(&Object::key_bytes(1)).unwrap();
+    drop(reader);
+    let taken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| store.reader(0)));
+    assert!(taken.is_err(), "a record still pins with this row");
+    drop(record);
+    let _again = store.reader(0);
+}
+
+#[test]
 fn a_store_in_memory_works_alike() {
     let store = Store::in_memory(&tiny("unused")).unwrap();
     let writer = Writer::new(&store, MemoryDevice::new(&store).unwrap()).unwrap();

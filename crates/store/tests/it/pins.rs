@@ -60,7 +60,7 @@ fn a_store_pinned_all_over_refuses_and_recovers() {
     assert!(!block_on_ready(writer.make_room()));
     held.iter().for_each(|(object, slice)| assert!(**slice == *object.body()));
     held.clear();
-    assert!(block_on_ready(writer.make_room()));
+    // Nobody tells the writer that pins have fallen: the next draft finds it out.
     put_now(&writer, Object { key: 1, version: 9999, body_bytes: 50_000 }).unwrap();
 }
 
