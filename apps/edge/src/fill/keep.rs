@@ -23,7 +23,8 @@ use super::{FillHead, request};
 struct Plan {
     key: Vec<u8>,
     head: Vec<u8>,
-    /// A vary base to write under the primary key once the variant is there.
+    /// A vary base to write under the primary key before the variant, so that a fetch of another
+    /// variant in the meantime takes the same one.
     base: Option<Vec<u8>>,
 }
 
@@ -146,7 +147,7 @@ impl Plane {
             body.set_length(length);
         }
         let fits = length.is_none_or(|length| length <= self.parts.object_bytes_max);
-        if !fits || !body.is_granted() {
+        if !fits || !body.is_granted() || !self.put_base(plan).await {
             self.parts.counters.add(Counter::StoreRefused, 1);
             return (body, Keeping::No);
         }
@@ -261,7 +262,7 @@ impl Plane {
         drop(self.table.borrow_mut().end(&lead.entry, lead.id));
     }
 
-    /// Writes what is missing and publishes the record; then its vary base.
+    /// Writes what is missing and publishes the record.
     async fn commit(&self, plan: &Plan, keeping: Keeping) -> bool {
         let pending = match keeping {
             Keeping::Extent(pending) => pending,
@@ -273,12 +274,20 @@ impl Plane {
             }
             Keeping::No => return false,
         };
-        if self.parts.writer.commit(pending).await.is_err() {
+        let committed = self.parts.writer.commit(pending).await.is_ok();
+        if !committed {
             self.parts.counters.add(Counter::StoreWriteErrors, 1);
-            return false;
         }
-        let (Some(base), Some(primary)) = (&plan.base, primary_of(&plan.key)) else { return true };
-        self.put(primary, base, &[]).await
+        committed
+    }
+
+    /// Writes the plan's vary base, if it has one. A purge that comes after this takes it away
+    /// again, and the variant is not stored then (FL-2).
+    async fn put_base(&self, plan: &Plan) -> bool {
+        match (&plan.base, primary_of(&plan.key)) {
+            (Some(base), Some(primary)) => self.put(primary, base).await,
+            (Some(_), None) | (None, _) => true,
+        }
     }
 
     async fn write_gathered(&self, plan: &Plan, pieces: &[Bytes], len: u64) -> Option<Pending> {
@@ -309,19 +318,11 @@ impl Plane {
         begun.ok()
     }
 
-    /// Stores one whole record.
-    pub(super) async fn put(&self, key: &[u8], head: &[u8], body: &[&[u8]]) -> bool {
-        let body_len = body.iter().map(|piece| piece.len() as u64).sum();
-        let Some(mut pending) = self.begin(Draft { key, head, body_len }).await else {
+    /// Stores a record that is a head alone.
+    async fn put(&self, key: &[u8], head: &[u8]) -> bool {
+        let Some(pending) = self.begin(Draft { key, head, body_len: 0 }).await else {
             return false;
         };
-        for piece in body {
-            if self.parts.writer.append(&mut pending, piece).await.is_err() {
-                self.parts.counters.add(Counter::StoreWriteErrors, 1);
-                self.parts.writer.abandon(pending).await;
-                return false;
-            }
-        }
         let committed = self.parts.writer.commit(pending).await.is_ok();
         if !committed {
             self.parts.counters.add(Counter::StoreWriteErrors, 1);
