@@ -1,10 +1,10 @@
 //! What all workers read and nobody changes while the edge runs.
 
 use longhold_conn::deadline::Timeouts;
-use longhold_gateway::site::{HostPattern, SiteTable};
+use longhold_gateway::site::SiteTable;
 use longhold_http1::Limits;
 
-use crate::config::checked::{self, Checked};
+use crate::config::checked::Checked;
 
 /// Sites, limits and timeouts in the form in which a worker wants them.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Shared {
     /// What a config means to the workers.
     pub fn of(config: &Checked) -> Self {
         let limits = &config.limits;
-        let sites = config.sites.iter().map(|site| site.hosts.iter().map(pattern));
+        let sites = config.sites.iter().map(|site| site.hosts.iter().cloned());
         Self {
             sites: SiteTable::new(sites),
             scheme: "http",
@@ -53,14 +53,6 @@ impl Shared {
             upload_window_bytes: limits.upload_window.0 as usize,
             drain_bytes_max: DRAIN_BYTES_MAX,
         }
-    }
-}
-
-fn pattern(host: &checked::HostPattern) -> HostPattern {
-    match host {
-        checked::HostPattern::Any => HostPattern::Any,
-        checked::HostPattern::Below(suffix) => HostPattern::Suffix(suffix.clone()),
-        checked::HostPattern::Exact(name) => HostPattern::Exact(name.clone()),
     }
 }
 

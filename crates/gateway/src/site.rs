@@ -4,54 +4,40 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 /// One `hosts` member of a site.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HostPattern {
     /// `*`: every host, also none (HTTP/1.0 without `Host`).
     Any,
     /// One host name or address literal, lower case, without a port.
     Exact(String),
-    /// `*.example.com`: the suffix with its leading dot, lower case. Does not match the bare
-    /// `example.com`.
-    Suffix(String),
+    /// `*.example.com`, kept as `.example.com`, lower case. Does not match the bare `example.com`.
+    Below(String),
 }
 
 impl HostPattern {
-    /// Reads a pattern as typed in the configuration; `None` when it is no host pattern.
-    pub fn parse(typed: &str) -> Option<Self> {
-        if typed == "*" {
-            return Some(Self::Any);
-        }
-        let (pattern, suffix) = match typed.strip_prefix("*.") {
-            Some(rest) => (rest, true),
-            None => (typed, false),
-        };
-        let valid = !pattern.is_empty()
-            && !pattern.contains('*')
-            && pattern.bytes().all(|b| b.is_ascii_graphic() && !b"/?#@".contains(&b));
-        if !valid {
-            return None;
-        }
-        let mut name = String::new();
-        if suffix {
-            name.push('.');
-        }
-        name.push_str(pattern);
-        name.make_ascii_lowercase();
-        Some(if suffix { Self::Suffix(name) } else { Self::Exact(name) })
-    }
-
     /// How well the pattern fits: longer is better, `None` is no fit.
     fn fit(&self, host: &str) -> Option<usize> {
         match self {
             Self::Any => Some(0),
             Self::Exact(name) => name.eq_ignore_ascii_case(host).then_some(usize::MAX),
-            Self::Suffix(suffix) => {
+            Self::Below(suffix) => {
                 let at = host.len().checked_sub(suffix.len())?;
                 let tail = host.get(at..)?;
                 (at > 0 && tail.eq_ignore_ascii_case(suffix)).then_some(suffix.len())
             }
+        }
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => out.write_str("*"),
+            Self::Below(suffix) => write!(out, "*{suffix}"),
+            Self::Exact(host) => out.write_str(host),
         }
     }
 }

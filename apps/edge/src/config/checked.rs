@@ -5,6 +5,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+pub use longhold_gateway::site::HostPattern;
+pub use longhold_origin::{OriginUrl, Scheme};
+
 use super::knobs::Knob;
 use super::units::{Bytes, BytesPerSecond, Millis};
 
@@ -86,17 +89,6 @@ pub struct Site {
     pub idle_timeout: Millis,
 }
 
-/// A host name, or a group of them; lower case, without a port.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum HostPattern {
-    /// `*`: every host that no other pattern takes.
-    Any,
-    /// `*.example.com`, kept as `.example.com`: every host that ends in it.
-    Below(String),
-    /// Exactly this host.
-    Exact(String),
-}
-
 /// `origin = { … }` of a site.
 #[derive(Debug, Clone)]
 pub struct Origin {
@@ -116,26 +108,6 @@ pub struct Origin {
     pub queue_max: usize,
     /// How long an unused connection is kept.
     pub idle_timeout: Millis,
-}
-
-/// One URL of an origin.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OriginUrl {
-    /// Whether TLS is spoken.
-    pub scheme: Scheme,
-    /// Host name in lower case, IPv4 address, or IPv6 address without brackets.
-    pub host: String,
-    /// The port, 80 or 443 unless it was said.
-    pub port: u16,
-}
-
-/// The scheme of an origin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
-    /// Plain HTTP.
-    Http,
-    /// HTTP over TLS.
-    Https,
 }
 
 /// `[admin]`
@@ -269,48 +241,6 @@ impl fmt::Display for AdminAddress {
         match self {
             Self::Tcp(address) => address.fmt(out),
             Self::Unix(path) => write!(out, "unix:{}", path.display()),
-        }
-    }
-}
-
-impl fmt::Display for HostPattern {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Any => out.write_str("*"),
-            Self::Below(suffix) => write!(out, "*{suffix}"),
-            Self::Exact(host) => out.write_str(host),
-        }
-    }
-}
-
-impl Scheme {
-    /// The port that need not be said.
-    #[must_use]
-    pub const fn default_port(self) -> u16 {
-        match self {
-            Self::Http => 80,
-            Self::Https => 443,
-        }
-    }
-}
-
-impl fmt::Display for Scheme {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        })
-    }
-}
-
-impl fmt::Display for OriginUrl {
-    /// Always with the port, so that equal URLs print equal.
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scheme, host, port } = self;
-        if host.contains(':') {
-            write!(out, "{scheme}://[{host}]:{port}")
-        } else {
-            write!(out, "{scheme}://{host}:{port}")
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use super::checked::{AdminAddress, HostPattern, OriginUrl, Scheme};
+use super::checked::{AdminAddress, HostPattern, OriginUrl};
 
 /// Reads a host pattern; `None` when it is none.
 pub(super) fn host_pattern(text: &str) -> Option<HostPattern> {
@@ -23,23 +23,11 @@ pub(super) fn host_pattern(text: &str) -> Option<HostPattern> {
 /// Reads the URL of an origin; `None` when it is none. A path other than `/` is refused, because
 /// it would be ignored.
 pub(super) fn origin_url(text: &str) -> Option<OriginUrl> {
-    let (scheme, rest) = text.split_once("://")?;
-    let scheme = match lower(scheme).as_str() {
-        "http" => Scheme::Http,
-        "https" => Scheme::Https,
-        _ => return None,
-    };
-    let authority = rest.strip_suffix('/').unwrap_or(rest);
-    let (host, port) = split_port(authority)?;
-    let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(address) => address.parse::<Ipv6Addr>().ok()?.to_string(),
-        None => is_name(host).then(|| lower(host))?,
-    };
-    let port = match port {
-        Some(port) => port.parse().ok().filter(|port| *port != 0)?,
-        None => scheme.default_port(),
-    };
-    Some(OriginUrl { scheme, host, port })
+    let url: OriginUrl = text.parse().ok()?;
+    match url.host.parse::<Ipv6Addr>() {
+        Ok(address) => Some(OriginUrl { host: address.to_string(), ..url }),
+        Err(_) => is_name(&url.host).then_some(url),
+    }
 }
 
 /// Reads an admin address; unix paths are relative to `folder`.
@@ -58,18 +46,6 @@ pub(super) fn admin_address(text: &str, folder: &Path) -> Option<AdminAddress> {
 pub fn parse_admin_address(text: &str) -> Result<AdminAddress, String> {
     admin_address(text, &PathBuf::new())
         .ok_or_else(|| "needs IP:port such as 127.0.0.1:9900, or unix:PATH".to_owned())
-}
-
-/// Splits `host[:port]`; a colon within brackets is none.
-fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
-    let after_host = authority.rfind(']').map_or(0, |at| at + 1);
-    match authority[after_host..].split_once(':') {
-        Some((rest, port)) => {
-            let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-            digits.then(|| (&authority[..after_host + rest.len()], Some(port)))
-        }
-        None => Some((authority, None)),
-    }
 }
 
 /// A DNS name or an IPv4 address: labels of letters, digits, `-` and `_`, as hosts use them.

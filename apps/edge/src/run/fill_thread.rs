@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use anyhow::{Context as _, anyhow};
-use longhold_origin::{OriginConfig, OriginPool, OriginUrl, Scheme, StagingBudget};
+use longhold_origin::{OriginConfig, OriginPool, StagingBudget};
 use longhold_store::{Store, UringDevice, Writer};
 use longhold_telemetry::WorkerCounters;
 
@@ -80,16 +80,8 @@ const RING_ENTRIES: u32 = 256;
 
 fn origin_config(site: &checked::Site) -> OriginConfig {
     let origin = &site.origin;
-    let urls = origin.urls.iter().map(|url| OriginUrl {
-        scheme: match url.scheme {
-            checked::Scheme::Http => Scheme::Http,
-            checked::Scheme::Https => Scheme::Https,
-        },
-        host: url.host.clone(),
-        port: url.port,
-    });
     OriginConfig {
-        urls: urls.collect(),
+        urls: origin.urls.clone(),
         ca_file: origin.ca.clone(),
         connect_timeout_ms: origin.connect_timeout.0,
         first_byte_timeout_ms: origin.first_byte_timeout.0,

@@ -39,11 +39,11 @@ fn host_patterns() {
 #[test]
 fn origin_urls() {
     let table = [
-        ("http://a", Some("http://a:80")),
-        ("HTTPS://A.example/", Some("https://a.example:443")),
+        ("http://a", Some("http://a")),
+        ("HTTPS://A.example/", Some("https://a.example")),
         ("http://127.0.0.1:9000", Some("http://127.0.0.1:9000")),
         ("http://[::1]:9000/", Some("http://[::1]:9000")),
-        ("https://[2001:DB8::0]", Some("https://[2001:db8::]:443")),
+        ("https://[2001:DB8::0]", Some("https://[2001:db8::]")),
         ("http://", None),
         ("http:///", None),
         ("http://a:", None),

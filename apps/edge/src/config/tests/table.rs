@@ -209,7 +209,7 @@ pub(super) const ROWS: &[(&str, &str)] = &[
     ),
     (
         "[[site]]\nhosts = [\"a\"]\norigin = { urls = [\"http://a\", \"http://A:80/\"] }",
-        "edge.toml:8:32: site.origin.urls: http://a:80 stands already in line 8\n  \
+        "edge.toml:8:32: site.origin.urls: http://a stands already in line 8\n  \
           remedy: remove one of the two",
     ),
     (
