@@ -23,28 +23,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     step("format", || finish(cargo(&["fmt", "--all", "--check"])))?;
     step("clippy", || finish(cargo(CLIPPY)))?;
     step("tidy", || tidy::run(&tidy::Arguments::default()))?;
-    step("tests", || {
-        totals.add(cargo(&[
-            "test",
-            "--locked",
-            "--workspace",
-            "--no-fail-fast",
-        ]))
-    })?;
+    step("tests", || totals.add(cargo(&["test", "--locked", "--workspace", "--no-fail-fast"])))?;
     if !arguments.quick {
-        for package in loom_packages()? {
-            step(&format!("loom models of {package}"), || {
-                totals.add(loom(&package))
-            })?;
+        for models in loom_models()? {
+            step(&format!("loom models of {}", models.package), || totals.add(loom(&models)))?;
         }
         step("documentation", || finish(documentation()))?;
     }
     let seconds = begun.elapsed().as_secs();
-    let Totals {
-        passed,
-        failed,
-        ignored,
-    } = totals;
+    let Totals { passed, failed, ignored } = totals;
     println!("{passed} passed, {failed} failed, {ignored} ignored, in {seconds} s");
     Ok(())
 }
@@ -54,10 +41,7 @@ fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     let begun = Instant::now();
     let outcome = work().with_context(|| format!("the step `{name}` failed"));
     let verdict = if outcome.is_ok() { "ok" } else { "FAILED" };
-    println!(
-        "<== {name}: {verdict}, {:.1} s",
-        begun.elapsed().as_secs_f64()
-    );
+    println!("<== {name}: {verdict}, {:.1} s", begun.elapsed().as_secs_f64());
     outcome
 }
 
@@ -72,10 +56,7 @@ struct Totals {
 impl Totals {
     /// Runs a command that runs tests, shows its output, and adds its totals.
     fn add(&mut self, mut command: Command) -> Result<()> {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot run cargo")?;
+        let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
         let output = child.stdout.take().context("the output is piped")?;
         for line in BufReader::new(output).lines() {
             let line = line.context("the output of the tests is not text")?;
@@ -96,10 +77,7 @@ impl Totals {
         };
         let counts = result.split_once(". ").map_or("", |(_, counts)| counts);
         for part in counts.split("; ") {
-            match part
-                .split_once(' ')
-                .and_then(|(n, what)| Some((n.parse::<u64>().ok()?, what)))
-            {
+            match part.split_once(' ').and_then(|(n, what)| Some((n.parse::<u64>().ok()?, what))) {
                 Some((count, "passed")) => self.passed += count,
                 Some((count, "failed")) => self.failed += count,
                 Some((count, "ignored")) => self.ignored += count,
@@ -129,42 +107,43 @@ fn documentation() -> Command {
     command
 }
 
-/// Members with models of their shared atomics.
-fn loom_packages() -> Result<Vec<String>> {
-    let members = tree::packages(&tree::root().join("Cargo.toml"))?;
-    let with_models = members
-        .into_iter()
-        .filter(|it| it.folder.join("tests/loom.rs").exists());
-    Ok(with_models.map(|it| it.name).collect())
+/// A member's models of its shared atomics, and which of its tests they are.
+struct Models {
+    package: String,
+    tests: &'static [&'static str],
+}
+
+/// Models stand in `tests/loom.rs`, or beside private code in `src/tests/loom.rs`.
+fn loom_models() -> Result<Vec<Models>> {
+    let places: [(&str, &[&str]); 2] =
+        [("tests/loom.rs", &["--test", "loom"]), ("src/tests/loom.rs", &["--lib", "--", "loom"])];
+    let mut models = Vec::new();
+    for member in tree::packages(&tree::root().join("Cargo.toml"))? {
+        for (place, tests) in places {
+            if member.folder.join(place).exists() {
+                models.push(Models { package: member.name.clone(), tests });
+            }
+        }
+    }
+    Ok(models)
 }
 
 /// Loom replaces the atomics of everything that is compiled, so it builds into a folder of its own;
 /// optimised, because models are all about speed, but without the slow parts of our release
 /// profile.
-fn loom(package: &str) -> Command {
+fn loom(models: &Models) -> Command {
     let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
     flags.push_str(" --cfg loom");
     let folder = tree::target_folder().join("loom");
-    let mut command = cargo(&["test", "--locked", "--release", "--test", "loom"]);
-    command
-        .args(["--package", package, "--target-dir"])
-        .arg(folder);
+    let mut command = cargo(&["test", "--locked", "--release", "--package", &models.package]);
+    command.arg("--target-dir").arg(folder).args(models.tests);
     command.env("RUSTFLAGS", flags.trim());
-    command
-        .env("CARGO_PROFILE_RELEASE_LTO", "off")
-        .env("CARGO_PROFILE_RELEASE_DEBUG", "0");
+    command.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_DEBUG", "0");
     command
 }
 
-const CLIPPY: &[&str] = &[
-    "clippy",
-    "--locked",
-    "--workspace",
-    "--all-targets",
-    "--",
-    "-D",
-    "warnings",
-];
+const CLIPPY: &[&str] =
+    &["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
 
 #[cfg(test)]
 mod tests;

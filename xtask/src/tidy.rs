@@ -83,10 +83,7 @@ fn relative(root: &Path, packages: Vec<Package>) -> Vec<Package> {
     let mut packages = packages;
     for package in &mut packages {
         package.folder = strip(std::mem::take(&mut package.folder));
-        package.targets = std::mem::take(&mut package.targets)
-            .into_iter()
-            .map(strip)
-            .collect();
+        package.targets = std::mem::take(&mut package.targets).into_iter().map(strip).collect();
     }
     packages
 }
@@ -94,11 +91,7 @@ fn relative(root: &Path, packages: Vec<Package>) -> Vec<Package> {
 /// All manifests, with their text, by path relative to the workspace.
 fn manifests(root: &Path) -> Result<Vec<(PathBuf, String)>> {
     let mut manifests = Vec::new();
-    for entry in WalkDir::new(root)
-        .sort_by_file_name()
-        .into_iter()
-        .filter_entry(source::is_ours)
-    {
+    for entry in WalkDir::new(root).sort_by_file_name().into_iter().filter_entry(source::is_ours) {
         let entry = entry?;
         if entry.file_name() == "Cargo.toml" {
             let path = entry.path().strip_prefix(root)?.to_owned();
@@ -123,23 +116,13 @@ struct Problem {
 
 impl Problem {
     fn new(path: &Path, line: usize, what: impl Into<String>, remedy: &'static str) -> Self {
-        Self {
-            path: path.to_owned(),
-            line,
-            what: what.into(),
-            remedy,
-        }
+        Self { path: path.to_owned(), line, what: what.into(), remedy }
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            path,
-            line,
-            what,
-            remedy,
-        } = self;
+        let Self { path, line, what, remedy } = self;
         write!(f, "{}:{line}: {what}\n    remedy: {remedy}", path.display())
     }
 }

@@ -47,13 +47,7 @@ pub(crate) struct Dependency {
 /// The packages of the workspace to which a manifest belongs, without their dependencies.
 pub(crate) fn packages(manifest: &Path) -> Result<Vec<Package>> {
     let output = cargo()
-        .args([
-            "metadata",
-            "--format-version",
-            "1",
-            "--no-deps",
-            "--manifest-path",
-        ])
+        .args(["metadata", "--format-version", "1", "--no-deps", "--manifest-path"])
         .arg(manifest)
         .output()
         .context("cannot run cargo metadata")?;
@@ -72,14 +66,9 @@ fn package(value: &Value) -> Result<Package> {
     let manifest = Path::new(text(value, "manifest_path")?);
     let folder = manifest.parent().context("a manifest lies in a folder")?;
     let dependencies = list(value, "dependencies").iter().map(|it| {
-        Ok(Dependency {
-            name: text(it, "name")?.to_owned(),
-            is_normal: it["kind"].is_null(),
-        })
+        Ok(Dependency { name: text(it, "name")?.to_owned(), is_normal: it["kind"].is_null() })
     });
-    let targets = list(value, "targets")
-        .iter()
-        .map(|it| Ok(text(it, "src_path")?.into()));
+    let targets = list(value, "targets").iter().map(|it| Ok(text(it, "src_path")?.into()));
     Ok(Package {
         name: text(value, "name")?.to_owned(),
         folder: folder.to_owned(),
@@ -93,7 +82,5 @@ fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> Result<&'a str> {
-    value[key]
-        .as_str()
-        .with_context(|| format!("cargo metadata lacks {key}"))
+    value[key].as_str().with_context(|| format!("cargo metadata lacks {key}"))
 }

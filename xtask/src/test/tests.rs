@@ -14,12 +14,5 @@ fn totals_add_up_over_harnesses() {
     ] {
         totals.add_line(line);
     }
-    assert_eq!(
-        totals,
-        Totals {
-            passed: 7,
-            failed: 2,
-            ignored: 1
-        }
-    );
+    assert_eq!(totals, Totals { passed: 7, failed: 2, ignored: 1 });
 }

@@ -11,10 +11,8 @@ use crate::tree::Package;
 
 /// Files that no target reaches.
 pub(super) fn check(sources: &[Source], packages: &[Package]) -> Vec<Problem> {
-    let by_path: HashMap<&Path, &Source> = sources
-        .iter()
-        .map(|source| (source.path.as_path(), source))
-        .collect();
+    let by_path: HashMap<&Path, &Source> =
+        sources.iter().map(|source| (source.path.as_path(), source)).collect();
     let mut reached: HashSet<PathBuf> = HashSet::new();
     let mut waiting: Vec<(PathBuf, bool)> = Vec::new();
     for target in packages.iter().flat_map(|package| &package.targets) {
@@ -25,35 +23,20 @@ pub(super) fn check(sources: &[Source], packages: &[Package]) -> Vec<Problem> {
             continue;
         };
         if reached.insert(path) {
-            waiting.extend(
-                modules(source, is_root)
-                    .into_iter()
-                    .map(|path| (path, false)),
-            );
+            waiting.extend(modules(source, is_root).into_iter().map(|path| (path, false)));
         }
     }
     let remedy = "declare it with `mod`, name it in Cargo.toml, or delete it";
-    let dead = sources
-        .iter()
-        .filter(|source| !reached.contains(&source.path));
-    dead.map(|it| Problem::new(&it.path, 1, "no target reaches this file", remedy))
-        .collect()
+    let dead = sources.iter().filter(|source| !reached.contains(&source.path));
+    dead.map(|it| Problem::new(&it.path, 1, "no target reaches this file", remedy)).collect()
 }
 
 /// Where the modules declared in a file may lie: both places that the language knows.
 fn modules(source: &Source, is_root: bool) -> Vec<PathBuf> {
     let parent = source.path.parent().unwrap_or(Path::new(""));
     let stem = source.path.file_stem().unwrap_or_default();
-    let inside = if is_root || stem == "mod" {
-        parent.to_owned()
-    } else {
-        parent.join(stem)
-    };
-    let mut declared = Declared {
-        beside: parent.to_owned(),
-        inside,
-        found: Vec::new(),
-    };
+    let inside = if is_root || stem == "mod" { parent.to_owned() } else { parent.join(stem) };
+    let mut declared = Declared { beside: parent.to_owned(), inside, found: Vec::new() };
     declared.visit_file(&source.syntax);
     declared.found
 }
@@ -98,11 +81,7 @@ fn path_of(attribute: &syn::Attribute) -> Option<String> {
     let syn::Meta::NameValue(pair) = &attribute.meta else {
         return None;
     };
-    let syn::Expr::Lit(syn::ExprLit {
-        lit: syn::Lit::Str(path),
-        ..
-    }) = &pair.value
-    else {
+    let syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(path), .. }) = &pair.value else {
         return None;
     };
     pair.path.is_ident("path").then(|| path.value())

@@ -23,10 +23,7 @@ pub(super) fn check(packages: &[Package], table: &[CrateRow]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for package in packages {
         let manifest = package.folder.join("Cargo.toml");
-        match table
-            .iter()
-            .find(|row| package.folder == Path::new(row.folder))
-        {
+        match table.iter().find(|row| package.folder == Path::new(row.folder)) {
             Some(row) => problems.extend(package_problems(package, row, &manifest)),
             None => problems.push(Problem::new(
                 &manifest,
@@ -51,10 +48,7 @@ fn package_problems(package: &Package, row: &CrateRow, manifest: &Path) -> Vec<P
     for dependency in &package.dependencies {
         let used = dependency.name.as_str();
         if used == "anyhow" && !row.anyhow {
-            push(
-                format!("{name} → anyhow"),
-                "use a thiserror enum; anyhow is for apps and tools",
-            );
+            push(format!("{name} → anyhow"), "use a thiserror enum; anyhow is for apps and tools");
         }
         if !dependency.is_normal {
             continue;

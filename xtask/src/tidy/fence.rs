@@ -48,10 +48,7 @@ pub(super) fn check(sources: &[Source], table: &[Fenced]) -> Vec<Problem> {
     }
     let tables = Path::new("xtask/src/tidy/tables.rs");
     for row in table {
-        if !sources
-            .iter()
-            .any(|source| source.path == Path::new(row.path))
-        {
+        if !sources.iter().any(|source| source.path == Path::new(row.path)) {
             let what = format!("the fence names {}, which is not there", row.path);
             problems.push(Problem::new(tables, 1, what, "remove the row from FENCE"));
         }

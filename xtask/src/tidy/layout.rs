@@ -28,12 +28,7 @@ pub(super) fn check(names: &[String]) -> Vec<Problem> {
         .filter(is_strange)
         .map(|name| {
             let what = "the top level of the tree has no place for this";
-            Problem::new(
-                Path::new(name),
-                1,
-                what,
-                "move it below crates, apps, benches or xtask",
-            )
+            Problem::new(Path::new(name), 1, what, "move it below crates, apps, benches or xtask")
         })
         .collect()
 }

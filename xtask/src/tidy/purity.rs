@@ -13,16 +13,9 @@ use crate::tree::Package;
 pub(super) fn check(sources: &[Source], members: &[Package], table: &[CrateRow]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let is_there = |row: &&CrateRow| members.iter().any(|it| it.folder == Path::new(row.folder));
-    for row in table
-        .iter()
-        .filter(|row| row.pure.is_some())
-        .filter(is_there)
-    {
+    for row in table.iter().filter(|row| row.pure.is_some()).filter(is_there) {
         let library = Path::new(row.folder).join("src");
-        for source in sources
-            .iter()
-            .filter(|source| source.path.starts_with(&library))
-        {
+        for source in sources.iter().filter(|source| source.path.starts_with(&library)) {
             if source.path == library.join("lib.rs") {
                 problems.extend(root(source));
             }
@@ -42,12 +35,7 @@ fn root(source: &Source) -> Vec<Problem> {
     }
     if !has(forbids_unsafe) {
         let what = "a pure crate does not forbid unsafe code";
-        problems.push(Problem::new(
-            &source.path,
-            1,
-            what,
-            "add #![forbid(unsafe_code)]",
-        ));
+        problems.push(Problem::new(&source.path, 1, what, "add #![forbid(unsafe_code)]"));
     }
     problems
 }
@@ -89,12 +77,7 @@ fn std_brought_back(source: &Source) -> Vec<Problem> {
     items
         .map(|item| {
             let line = item.span().start().line;
-            Problem::new(
-                &source.path,
-                line,
-                "`extern crate std` in a pure crate",
-                remedy,
-            )
+            Problem::new(&source.path, line, "`extern crate std` in a pure crate", remedy)
         })
         .collect()
 }

@@ -17,10 +17,7 @@ pub(super) const COLUMNS_MAX: usize = 100;
 
 /// All problems of size in one file.
 pub(super) fn check(source: &Source) -> Vec<Problem> {
-    let mut functions = Functions {
-        source,
-        problems: Vec::new(),
-    };
+    let mut functions = Functions { source, problems: Vec::new() };
     functions.visit_file(&source.syntax);
     let mut problems = functions.problems;
     problems.extend(header(source));
@@ -56,21 +53,13 @@ fn test_lines(item: &syn::Item) -> usize {
     };
     let is_inline_test = module.content.is_some() && is_cfg_test(&module.attrs);
     let span = module.span();
-    if is_inline_test {
-        span.end().line + 1 - span.start().line
-    } else {
-        0
-    }
+    if is_inline_test { span.end().line + 1 - span.start().line } else { 0 }
 }
 
 /// A line with a link may be longer: a link cannot be broken.
 fn columns(source: &Source) -> Vec<Problem> {
     let too_long = |line: &str| line.chars().count() > COLUMNS_MAX && !line.contains("://");
-    let lines = source
-        .text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| too_long(line));
+    let lines = source.text.lines().enumerate().filter(|(_, line)| too_long(line));
     lines
         .map(|(index, line)| {
             let columns = line.chars().count();
@@ -97,18 +86,13 @@ impl Functions<'_> {
         if count > PARAMETERS_MAX {
             let name = &signature.ident;
             let what = format!("`{name}` has {count} parameters; the limit is {PARAMETERS_MAX}");
-            self.push(
-                signature,
-                what,
-                "group those that belong together into a struct",
-            );
+            self.push(signature, what, "group those that belong together into a struct");
         }
         for attribute in attributes.iter().filter(|it| exempts(it) == Some(false)) {
             let line = attribute.span().start().line;
             let what = "an exemption from the function limit carries no reason";
             let remedy = "write #[expect(clippy::too_many_lines, reason = \"…\")]";
-            self.problems
-                .push(Problem::new(&self.source.path, line, what, remedy));
+            self.problems.push(Problem::new(&self.source.path, line, what, remedy));
         }
     }
 
@@ -120,9 +104,7 @@ impl Functions<'_> {
     ) {
         let inner = body.brace_token.span;
         let (open, close) = (inner.open().start().line, inner.close().start().line);
-        let lines = (open + 1..close)
-            .filter(|line| self.source.has_code[line - 1])
-            .count();
+        let lines = (open + 1..close).filter(|line| self.source.has_code[line - 1]).count();
         if lines > FUNCTION_LINES_MAX && !attributes.iter().any(|it| exempts(it).is_some()) {
             let name = &signature.ident;
             let what =
@@ -135,8 +117,7 @@ impl Functions<'_> {
 
     fn push(&mut self, signature: &syn::Signature, what: String, remedy: &'static str) {
         let line = signature.ident.span().start().line;
-        self.problems
-            .push(Problem::new(&self.source.path, line, what, remedy));
+        self.problems.push(Problem::new(&self.source.path, line, what, remedy));
     }
 }
 

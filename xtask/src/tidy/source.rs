@@ -27,39 +27,22 @@ impl Source {
             .map_err(|error| anyhow!("{}: {error}", place(error.span().start().line)))?;
         let tokens = TokenStream::from_str(&text).map_err(|error| anyhow!("{error}"))?;
         let has_code = lines_with_code(&text, tokens.clone());
-        Ok(Self {
-            path: path.to_owned(),
-            text,
-            syntax,
-            tokens,
-            has_code,
-        })
+        Ok(Self { path: path.to_owned(), text, syntax, tokens, has_code })
     }
 
     /// Whether the whole file is test code: below a `tests` folder, or a `tests.rs`.
     pub(super) fn is_test(&self) -> bool {
         self.path.file_name().is_some_and(|name| name == "tests.rs")
-            || self
-                .path
-                .components()
-                .any(|part| part.as_os_str() == "tests")
+            || self.path.components().any(|part| part.as_os_str() == "tests")
     }
 }
 
 /// Reads and parses all Rust files below the workspace's folder, in order of their paths.
 pub(super) fn read(root: &Path) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
-    for entry in WalkDir::new(root)
-        .sort_by_file_name()
-        .into_iter()
-        .filter_entry(is_ours)
-    {
+    for entry in WalkDir::new(root).sort_by_file_name().into_iter().filter_entry(is_ours) {
         let entry = entry?;
-        if entry
-            .path()
-            .extension()
-            .is_some_and(|extension| extension == "rs")
-        {
+        if entry.path().extension().is_some_and(|extension| extension == "rs") {
             let text = std::fs::read_to_string(entry.path())
                 .with_context(|| format!("cannot read {}", entry.path().display()))?;
             sources.push(Source::parse(entry.path().strip_prefix(root)?, text)?);
@@ -92,20 +75,12 @@ fn lines_with_code(text: &str, tokens: TokenStream) -> Vec<bool> {
     let mut has_code = vec![false; lines.len()];
     let is_comment = |token: &TokenTree| {
         let start = token.span().start();
-        let mut rest = lines
-            .get(start.line - 1)
-            .map_or("", |line| line)
-            .chars()
-            .skip(start.column);
+        let mut rest = lines.get(start.line - 1).map_or("", |line| line).chars().skip(start.column);
         rest.next() == Some('/') && matches!(rest.next(), Some('/' | '*'))
     };
     let mut mark = |span: proc_macro2::Span| {
         let (first, last) = (span.start().line, span.end().line);
-        has_code
-            .iter_mut()
-            .take(last)
-            .skip(first - 1)
-            .for_each(|line| *line = true);
+        has_code.iter_mut().take(last).skip(first - 1).for_each(|line| *line = true);
     };
     visit_tokens(tokens, &mut |token| match token {
         _ if is_comment(token) => {}

@@ -20,10 +20,7 @@ pub(super) const CRATES: &[CrateRow] = &[
     top("apps/conn-bomb"),
     top("apps/edge"),
     top("benches"),
-    CrateRow {
-        ours: Some(&[]),
-        ..top("xtask")
-    },
+    CrateRow { ours: Some(&[]), ..top("xtask") },
 ];
 
 /// Where unsafe code may stand, and how much. Counts only fall, or rise with a reason.
@@ -61,30 +58,15 @@ const fn pure(
     ours: &'static [&'static str],
     foreign: &'static [&'static str],
 ) -> CrateRow {
-    CrateRow {
-        folder,
-        ours: Some(ours),
-        pure: Some(foreign),
-        anyhow: false,
-    }
+    CrateRow { folder, ours: Some(ours), pure: Some(foreign), anyhow: false }
 }
 
 /// A crate that meets the world.
 const fn plain(folder: &'static str, ours: &'static [&'static str]) -> CrateRow {
-    CrateRow {
-        folder,
-        ours: Some(ours),
-        pure: None,
-        anyhow: false,
-    }
+    CrateRow { folder, ours: Some(ours), pure: None, anyhow: false }
 }
 
 /// A program or tool on top of everything.
 const fn top(folder: &'static str) -> CrateRow {
-    CrateRow {
-        folder,
-        ours: None,
-        pure: None,
-        anyhow: true,
-    }
+    CrateRow { folder, ours: None, pure: None, anyhow: true }
 }

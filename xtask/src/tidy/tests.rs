@@ -17,15 +17,8 @@ fn check(problems: &[Problem], expected: &[(&str, usize, &str)]) {
     let found: Vec<_> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(problems.len(), expected.len(), "{found:#?}");
     for (problem, (path, line, words)) in problems.iter().zip(expected) {
-        assert_eq!(
-            (problem.path.as_path(), problem.line),
-            (Path::new(path), *line),
-            "{problem}"
-        );
-        assert!(
-            problem.what.contains(words),
-            "{problem} says nothing of `{words}`"
-        );
+        assert_eq!((problem.path.as_path(), problem.line), (Path::new(path), *line), "{problem}");
+        assert!(problem.what.contains(words), "{problem} says nothing of `{words}`");
         assert!(!problem.remedy.is_empty());
     }
 }
@@ -41,30 +34,15 @@ fn function(name: &str, code_lines: usize) -> String {
 #[test]
 fn messages_name_place_fault_and_remedy() {
     let problem = Problem::new(Path::new("crates/x/src/lib.rs"), 7, "too much", "less");
-    assert_eq!(
-        problem.to_string(),
-        "crates/x/src/lib.rs:7: too much\n    remedy: less"
-    );
+    assert_eq!(problem.to_string(), "crates/x/src/lib.rs:7: too much\n    remedy: less");
 }
 
 #[test]
 fn a_file_needs_a_header() {
-    check(
-        &size::check(&source("a.rs", "//! What it is.\nfn f() {}\n")),
-        &[],
-    );
-    check(
-        &size::check(&source("a.rs", "#![no_main]\n//! What it is.\n")),
-        &[],
-    );
-    check(
-        &size::check(&source("a.rs", "// Not for the reader.\n")),
-        &[("a.rs", 1, "header")],
-    );
-    check(
-        &size::check(&source("a.rs", "/// Of the item.\nfn f() {}")),
-        &[("a.rs", 1, "header")],
-    );
+    check(&size::check(&source("a.rs", "//! What it is.\nfn f() {}\n")), &[]);
+    check(&size::check(&source("a.rs", "#![no_main]\n//! What it is.\n")), &[]);
+    check(&size::check(&source("a.rs", "// Not for the reader.\n")), &[("a.rs", 1, "header")]);
+    check(&size::check(&source("a.rs", "/// Of the item.\nfn f() {}")), &[("a.rs", 1, "header")]);
 }
 
 #[test]
@@ -73,61 +51,33 @@ fn a_file_has_600_lines_without_its_tests() {
     let most = format!("//! H.\n{}{tests}", lines(599));
     check(&size::check(&source("a.rs", &most)), &[]);
     let more = format!("//! H.\n{}{tests}", lines(600));
-    check(
-        &size::check(&source("a.rs", &more)),
-        &[("a.rs", 1, "601 lines")],
-    );
-    for exempt in [
-        "crates/x/tests/a.rs",
-        "crates/x/src/a/tests.rs",
-        "crates/x/src/tests/a.rs",
-    ] {
+    check(&size::check(&source("a.rs", &more)), &[("a.rs", 1, "601 lines")]);
+    for exempt in ["crates/x/tests/a.rs", "crates/x/src/a/tests.rs", "crates/x/src/tests/a.rs"] {
         check(&size::check(&source(exempt, &more)), &[]);
     }
     let other = more.replace("cfg(test)", "cfg(unix)");
-    check(
-        &size::check(&source("a.rs", &other)),
-        &[("a.rs", 1, "654 lines")],
-    );
+    check(&size::check(&source("a.rs", &other)), &[("a.rs", 1, "654 lines")]);
 }
 
 #[test]
 fn a_function_has_70_code_lines() {
-    check(
-        &size::check(&source("a.rs", &format!("//! H.\n{}", function("f", 70)))),
-        &[],
-    );
+    check(&size::check(&source("a.rs", &format!("//! H.\n{}", function("f", 70)))), &[]);
     let long = format!("//! H.\n{}", function("f", 71));
-    check(
-        &size::check(&source("a.rs", &long)),
-        &[("a.rs", 2, "`f` has 71 code lines")],
-    );
+    check(&size::check(&source("a.rs", &long)), &[("a.rs", 2, "`f` has 71 code lines")]);
     let spaced = long.replacen("    f();\n", "    // why\n\n    /* and\n    why */\n", 10);
     check(&size::check(&source("a.rs", &spaced)), &[]);
     let string = format!("//! H.\nfn f() {{\n    g(\"{}\");\n}}\n", "x\n".repeat(70));
-    check(
-        &size::check(&source("a.rs", &string)),
-        &[("a.rs", 2, "71 code lines")],
-    );
-    let documented = format!(
-        "//! H.\nfn f() {{\n{}    fn g() {{}}\n}}\n",
-        "/// d\n".repeat(80)
-    );
+    check(&size::check(&source("a.rs", &string)), &[("a.rs", 2, "71 code lines")]);
+    let documented = format!("//! H.\nfn f() {{\n{}    fn g() {{}}\n}}\n", "/// d\n".repeat(80));
     check(&size::check(&source("a.rs", &documented)), &[]);
 }
 
 #[test]
 fn methods_and_provided_methods_count_as_functions() {
     let text = format!("//! H.\nimpl X {{\n{}}}\n", function("f", 71));
-    check(
-        &size::check(&source("a.rs", &text)),
-        &[("a.rs", 3, "`f` has 71 code lines")],
-    );
+    check(&size::check(&source("a.rs", &text)), &[("a.rs", 3, "`f` has 71 code lines")]);
     let text = format!("//! H.\ntrait X {{\n{}    fn g();\n}}\n", function("f", 71));
-    check(
-        &size::check(&source("a.rs", &text)),
-        &[("a.rs", 3, "`f` has 71 code lines")],
-    );
+    check(&size::check(&source("a.rs", &text)), &[("a.rs", 3, "`f` has 71 code lines")]);
 }
 
 #[test]
@@ -136,36 +86,24 @@ fn an_exemption_needs_a_reason() {
     let with = exempt("#[expect(clippy::too_many_lines, reason = \"one table\")]");
     check(&size::check(&source("a.rs", &with)), &[]);
     let without = exempt("#[expect(clippy::too_many_lines)]");
-    check(
-        &size::check(&source("a.rs", &without)),
-        &[("a.rs", 2, "no reason")],
-    );
+    check(&size::check(&source("a.rs", &without)), &[("a.rs", 2, "no reason")]);
 }
 
 #[test]
 fn a_function_has_5_parameters_beside_self() {
     let most = "//! H.\nfn f(a: A, b: A, c: A, d: A, e: A) {}\n";
     check(&size::check(&source("a.rs", most)), &[]);
-    let method = format!(
-        "//! H.\nimpl X {{ {} }}\n",
-        &most[7..].replace("(a", "(&self, a")
-    );
+    let method = format!("//! H.\nimpl X {{ {} }}\n", &most[7..].replace("(a", "(&self, a"));
     check(&size::check(&source("a.rs", &method)), &[]);
     let more = most.replace("e: A", "e: A, f: A");
-    check(
-        &size::check(&source("a.rs", &more)),
-        &[("a.rs", 2, "6 parameters")],
-    );
+    check(&size::check(&source("a.rs", &more)), &[("a.rs", 2, "6 parameters")]);
 }
 
 #[test]
 fn a_line_has_100_columns_unless_it_holds_a_link() {
     let line = |count: usize| format!("//! H.\n// {}\n", "é".repeat(count - 3));
     check(&size::check(&source("a.rs", &line(100))), &[]);
-    check(
-        &size::check(&source("a.rs", &line(101))),
-        &[("a.rs", 2, "101 columns")],
-    );
+    check(&size::check(&source("a.rs", &line(101))), &[("a.rs", 2, "101 columns")]);
     let link = line(101).replace("// é", "// https://é");
     check(&size::check(&source("a.rs", &link)), &[]);
 }
@@ -182,10 +120,7 @@ fn package(name: &str, folder: &str, targets: &[&str]) -> Package {
 #[test]
 fn every_file_is_reached_from_a_target() {
     let sources = [
-        source(
-            "x/src/lib.rs",
-            "mod a; mod b { mod c; #[path = \"odd.rs\"] mod d; } mod r#e;",
-        ),
+        source("x/src/lib.rs", "mod a; mod b { mod c; #[path = \"odd.rs\"] mod d; } mod r#e;"),
         source("x/src/a.rs", "mod deep; #[cfg(test)] mod tests;"),
         source("x/src/a/deep/mod.rs", "mod deeper;"),
         source("x/src/a/deep/deeper.rs", "include!(\"../../made.rs\");"),
@@ -200,53 +135,25 @@ fn every_file_is_reached_from_a_target() {
     let targets = ["x/src/lib.rs", "x/tests/it.rs"];
     check(&dead::check(&sources, &[package("x", "x", &targets)]), &[]);
     let without_test = [package("x", "x", &targets[..1])];
-    let expected = [
-        ("x/tests/it.rs", 1, "no target"),
-        ("x/tests/common/mod.rs", 1, "no target"),
-    ];
+    let expected = [("x/tests/it.rs", 1, "no target"), ("x/tests/common/mod.rs", 1, "no target")];
     check(&dead::check(&sources, &without_test), &expected);
     let forgotten = source("x/src/b.rs", "");
     let sources = [source("x/src/lib.rs", "mod a {}"), forgotten];
     let expected = [("x/src/b.rs", 1, "no target")];
-    check(
-        &dead::check(&sources, &[package("x", "x", &targets)]),
-        &expected,
-    );
+    check(&dead::check(&sources, &[package("x", "x", &targets)]), &expected);
 }
 
 const CRATES: &[CrateRow] = &[
-    CrateRow {
-        folder: "crates/pure",
-        ours: Some(&[]),
-        pure: Some(&["http"]),
-        anyhow: false,
-    },
-    CrateRow {
-        folder: "crates/io",
-        ours: Some(&["pure"]),
-        pure: None,
-        anyhow: false,
-    },
-    CrateRow {
-        folder: "apps/edge",
-        ours: None,
-        pure: None,
-        anyhow: true,
-    },
+    CrateRow { folder: "crates/pure", ours: Some(&[]), pure: Some(&["http"]), anyhow: false },
+    CrateRow { folder: "crates/io", ours: Some(&["pure"]), pure: None, anyhow: false },
+    CrateRow { folder: "apps/edge", ours: None, pure: None, anyhow: true },
 ];
 
 fn uses(name: &str, folder: &str, normal: &[&str], tests: &[&str]) -> Vec<Package> {
-    let dependency = |name: &&str, is_normal| Dependency {
-        name: (*name).to_owned(),
-        is_normal,
-    };
+    let dependency = |name: &&str, is_normal| Dependency { name: (*name).to_owned(), is_normal };
     let mut package = package(name, folder, &[]);
-    package
-        .dependencies
-        .extend(normal.iter().map(|it| dependency(it, true)));
-    package
-        .dependencies
-        .extend(tests.iter().map(|it| dependency(it, false)));
+    package.dependencies.extend(normal.iter().map(|it| dependency(it, true)));
+    package.dependencies.extend(tests.iter().map(|it| dependency(it, false)));
     vec![package]
 }
 
@@ -256,23 +163,9 @@ fn arrows_follow_the_table() {
         check(&dependencies::check(&packages, CRATES), expected);
     };
     let (pure, io) = ("crates/pure/Cargo.toml", "crates/io/Cargo.toml");
-    check_one(
-        uses("longhold-pure", "crates/pure", &["http"], &["proptest"]),
-        &[],
-    );
-    check_one(
-        uses("longhold-io", "crates/io", &["longhold-pure", "libc"], &[]),
-        &[],
-    );
-    check_one(
-        uses(
-            "longhold-edge",
-            "apps/edge",
-            &["longhold-io", "anyhow", "libc"],
-            &[],
-        ),
-        &[],
-    );
+    check_one(uses("longhold-pure", "crates/pure", &["http"], &["proptest"]), &[]);
+    check_one(uses("longhold-io", "crates/io", &["longhold-pure", "libc"], &[]), &[]);
+    check_one(uses("longhold-edge", "apps/edge", &["longhold-io", "anyhow", "libc"], &[]), &[]);
     let upwards = uses("longhold-pure", "crates/pure", &["longhold-io"], &[]);
     check_one(upwards, &[(pure, 1, "longhold-pure → longhold-io")]);
     let socket = uses("longhold-pure", "crates/pure", &["tokio"], &[]);
@@ -292,10 +185,7 @@ fn anyhow_stays_in_programs_and_tools() {
         uses("longhold-io", "crates/io", &["anyhow"], &[]),
         uses("longhold-io", "crates/io", &[], &["anyhow"]),
     ] {
-        check(
-            &dependencies::check(&packages, CRATES),
-            &[(io, 1, "anyhow")],
-        );
+        check(&dependencies::check(&packages, CRATES), &[(io, 1, "anyhow")]);
     }
 }
 
@@ -307,20 +197,14 @@ fn dependencies_carry_reasons_in_one_place() {
                 [profile.release]\nlto = true\n";
     check(&manifest::check(root, good), &[]);
     let bare = "[workspace.dependencies]\na = \"1\"\nb = { git = \"x#y\" }\n";
-    let expected = [
-        ("Cargo.toml", 2, "a has no reason"),
-        ("Cargo.toml", 3, "b has no reason"),
-    ];
+    let expected = [("Cargo.toml", 2, "a has no reason"), ("Cargo.toml", 3, "b has no reason")];
     check(&manifest::check(root, bare), &expected);
     let member = Path::new("crates/x/Cargo.toml");
     let good = "[package]\nname = \"x\"\n[dependencies]\na.workspace = true\n\
                 b = { workspace = true, features = [\"c\"] }\n";
     check(&manifest::check(member, good), &[]);
     let own = "[dependencies]\na = \"1\"\n[target.'cfg(loom)'.dev-dependencies]\nloom = \"0.7\"\n";
-    let expected = [
-        ("crates/x/Cargo.toml", 2, "a does not"),
-        ("crates/x/Cargo.toml", 4, "loom"),
-    ];
+    let expected = [("crates/x/Cargo.toml", 2, "a does not"), ("crates/x/Cargo.toml", 4, "loom")];
     check(&manifest::check(member, own), &expected);
 }
 
@@ -330,22 +214,10 @@ fn the_fence_holds_exact_counts() {
                 unsafe impl Send for X {}\nunsafe extern \"C\" {}\n\
                 macro_rules! m { () => { unsafe { g() } } }\n";
     let sources = [source("x/sys.rs", text), source("x/safe.rs", "fn f() {}")];
-    let row = |count| {
-        [Fenced {
-            path: "x/sys.rs",
-            count,
-            reason: "the kernel",
-        }]
-    };
+    let row = |count| [Fenced { path: "x/sys.rs", count, reason: "the kernel" }];
     check(&fence::check(&sources, &row(5)), &[]);
-    check(
-        &fence::check(&sources, &row(4)),
-        &[("x/sys.rs", 2, "5 `unsafe`, but")],
-    );
-    check(
-        &fence::check(&sources, &row(6)),
-        &[("x/sys.rs", 2, "5 `unsafe`, but")],
-    );
+    check(&fence::check(&sources, &row(4)), &[("x/sys.rs", 2, "5 `unsafe`, but")]);
+    check(&fence::check(&sources, &row(6)), &[("x/sys.rs", 2, "5 `unsafe`, but")]);
     check(&fence::check(&sources, &[]), &[("x/sys.rs", 2, "says 0")]);
     assert_eq!(fence::table_text(&sources), "   5  x/sys.rs\n");
 }
@@ -354,22 +226,11 @@ fn the_fence_holds_exact_counts() {
 fn the_fence_names_only_what_is_there_and_why() {
     let sources = [source("x/sys.rs", "unsafe fn f() {}")];
     let gone = [
-        Fenced {
-            path: "x/sys.rs",
-            count: 1,
-            reason: "",
-        },
-        Fenced {
-            path: "x/gone.rs",
-            count: 1,
-            reason: "the kernel",
-        },
+        Fenced { path: "x/sys.rs", count: 1, reason: "" },
+        Fenced { path: "x/gone.rs", count: 1, reason: "the kernel" },
     ];
     let tables = "xtask/src/tidy/tables.rs";
-    let expected = [
-        (tables, 1, "no reason"),
-        (tables, 1, "x/gone.rs, which is not there"),
-    ];
+    let expected = [(tables, 1, "no reason"), (tables, 1, "x/gone.rs, which is not there")];
     check(&fence::check(&sources, &gone), &expected);
 }
 
@@ -378,24 +239,12 @@ fn pure_crates_have_no_std_and_no_unsafe_code() {
     let members = [package("longhold-pure", "crates/pure", &[])];
     let lib = "crates/pure/src/lib.rs";
     let check_lib = |text: &str, expected: &[(&str, usize, &str)]| {
-        check(
-            &purity::check(&[source(lib, text)], &members, CRATES),
-            expected,
-        );
+        check(&purity::check(&[source(lib, text)], &members, CRATES), expected);
     };
-    check_lib(
-        "#![cfg_attr(not(test), no_std)]\n#![forbid(unsafe_code)]\n",
-        &[],
-    );
-    check_lib(
-        "#![no_std]\n#![forbid(unsafe_code)]\n#[cfg(test)]\nextern crate std;\n",
-        &[],
-    );
+    check_lib("#![cfg_attr(not(test), no_std)]\n#![forbid(unsafe_code)]\n", &[]);
+    check_lib("#![no_std]\n#![forbid(unsafe_code)]\n#[cfg(test)]\nextern crate std;\n", &[]);
     check_lib("#![forbid(unsafe_code)]\n", &[(lib, 1, "`no_std`")]);
-    check_lib(
-        "#![no_std]\n#![deny(unsafe_code)]\n",
-        &[(lib, 1, "forbid unsafe")],
-    );
+    check_lib("#![no_std]\n#![deny(unsafe_code)]\n", &[(lib, 1, "forbid unsafe")]);
     let evasion = "#![cfg_attr(feature = \"pure\", no_std)]\n#![forbid(unsafe_code)]\n";
     check_lib(evasion, &[(lib, 1, "`no_std`")]);
     let back = "#![no_std]\n#![forbid(unsafe_code)]\nextern crate std;\n";
@@ -407,14 +256,8 @@ fn pure_crates_have_no_std_and_no_unsafe_code() {
 #[test]
 fn the_top_level_holds_what_the_design_names() {
     let names = |names: &[&str]| names.iter().map(|&it| it.to_owned()).collect::<Vec<_>>();
-    check(
-        &layout::check(&names(&["Cargo.toml", "crates", ".ci", "README.md"])),
-        &[],
-    );
-    check(
-        &layout::check(&names(&["docs", "apps"])),
-        &[("docs", 1, "no place")],
-    );
+    check(&layout::check(&names(&["Cargo.toml", "crates", ".ci", "README.md"])), &[]);
+    check(&layout::check(&names(&["docs", "apps"])), &[("docs", 1, "no place")]);
 }
 
 #[test]
@@ -430,8 +273,5 @@ fn the_top_level_leaves_out_what_git_ignores() {
 fn a_file_that_cannot_be_parsed_is_named_with_its_line() {
     let error = Source::parse(Path::new("x/a.rs"), "fn f() {}\nfn fn\n".to_owned());
     let message = error.expect_err("no Rust").to_string();
-    assert!(
-        message.starts_with("x/a.rs:2: cannot be parsed"),
-        "{message}"
-    );
+    assert!(message.starts_with("x/a.rs:2: cannot be parsed"), "{message}");
 }

@@ -12,7 +12,7 @@ use longhold_gateway::stored::{self, VaryBase};
 use longhold_http1::RequestHead;
 use longhold_origin::{Demand, Download, DownloadReader, FetchError};
 use longhold_policy::{StoredMeta, reuse, vary};
-use longhold_store::{Draft, Extent, Pending, Refused};
+use longhold_store::{Draft, Extent, Pending};
 use longhold_telemetry::Counter;
 
 use super::lead::{Answer, Lead, unix_ms};
@@ -305,17 +305,9 @@ impl Plane {
 
     /// Reserves a record's place; where no segment is clean, it waits for one to be reclaimed.
     pub(super) async fn begin(&self, draft: Draft<'_>) -> Option<Pending> {
-        let writer = &self.parts.writer;
-        let mut begun = writer.begin(draft);
-        if begun.as_ref().is_err_and(|refused| *refused == Refused::NoCleanSegment)
-            && writer.make_room().await
-        {
-            begun = writer.begin(draft);
-        }
-        if begun.is_err() {
-            self.parts.counters.add(Counter::StoreRefused, 1);
-        }
-        begun.ok()
+        let begun = self.parts.writer.begin_or_reclaim(draft).await.ok();
+        self.parts.counters.add(Counter::StoreRefused, u64::from(begun.is_none()));
+        begun
     }
 
     /// Stores a record that is a head alone.
