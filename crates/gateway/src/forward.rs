@@ -8,10 +8,10 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 use core::net::{IpAddr, SocketAddr};
 
-use longhold_http1::{RequestHead, Version};
+use longhold_http1::{RequestHead, Version, target};
 use longhold_policy::{fields, validate};
 
-use crate::{CACHE_NAME, Field, plan};
+use crate::{CACHE_NAME, Field, key, plan};
 
 /// Why a request goes to the origin; decides which of the client's fields go along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,8 @@ pub fn fields(
     client: &Client<'_>,
     emit: &mut dyn FnMut(&str, &[u8]),
 ) {
-    emit("Host", head.target.authority.as_bytes());
+    let authority = authority(head, client.scheme);
+    emit("Host", authority.as_bytes());
     let received: &[Field<'_>] = &head.fields;
     for (name, value) in received {
         if is_kept(name, received, purpose) {
@@ -57,7 +58,7 @@ pub fn fields(
     if let Purpose::Validate(validators) = purpose {
         validate::conditional_fields(validators, emit);
     }
-    emit_own(head, client, emit);
+    emit_own(head, (client, &authority), emit);
 }
 
 /// Whether a client's field goes along.
@@ -74,7 +75,23 @@ fn is_kept(name: &str, received: &[Field<'_>], purpose: Purpose<'_>) -> bool {
         && !fields::is_connection_option(received, name)
 }
 
-fn emit_own(head: &RequestHead<'_>, client: &Client<'_>, emit: &mut dyn FnMut(&str, &[u8])) {
+/// The authority in the normal form that the cache key has, so that what is stored under a key is
+/// the answer to a request for just that (GW-1). One without a normal form has no key; it goes out
+/// as it came.
+fn authority(head: &RequestHead<'_>, scheme: &str) -> String {
+    let mut normal = Vec::new();
+    let made = target::normalise(&head.target, key::default_port(scheme), &mut normal).ok();
+    let end = normal.iter().position(|byte| *byte == b'/').unwrap_or(normal.len());
+    normal.truncate(end);
+    made.and_then(|()| String::from_utf8(normal).ok())
+        .unwrap_or_else(|| String::from(head.target.authority))
+}
+
+fn emit_own(
+    head: &RequestHead<'_>,
+    (client, authority): (&Client<'_>, &str),
+    emit: &mut dyn FnMut(&str, &[u8]),
+) {
     let mut via = String::from(match head.version {
         Version::Http10 => "1.0 ",
         Version::Http11 => "1.1 ",
@@ -97,8 +114,8 @@ fn emit_own(head: &RequestHead<'_>, client: &Client<'_>, emit: &mut dyn FnMut(&s
             let _ = write!(forwarded, "\"[{address}]\"");
         }
     }
-    if !head.target.authority.is_empty() {
-        let _ = write!(forwarded, ";host=\"{}\"", head.target.authority);
+    if !authority.is_empty() {
+        let _ = write!(forwarded, ";host=\"{authority}\"");
     }
     let _ = write!(forwarded, ";proto={}", client.scheme);
     emit("Forwarded", forwarded.as_bytes());

@@ -23,10 +23,14 @@ pub fn write_primary(key: &mut Vec<u8>, scheme: &str, target: &Target<'_>) -> Re
     if target.authority.is_empty() {
         return Err(NoKey);
     }
-    let default_port = if scheme == "https" { 443 } else { 80 };
     key.extend_from_slice(scheme.as_bytes());
     key.extend_from_slice(b"://");
-    target::normalise(target, default_port, key).map_err(|_| NoKey)
+    target::normalise(target, default_port(scheme), key).map_err(|_| NoKey)
+}
+
+/// The port that need not be said.
+pub(crate) fn default_port(scheme: &str) -> u16 {
+    if scheme == "https" { 443 } else { 80 }
 }
 
 /// Appends to `key`, which holds the primary key, what selects one variant: the base's id and the

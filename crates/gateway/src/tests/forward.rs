@@ -80,3 +80,20 @@ fn max_forwards_counts_down_for_options() {
     let request = "OPTIONS /x HTTP/1.1\r\nHost: a\r\nMax-Forwards: 5\r\n\r\n";
     assert_eq!(value(&forwarded(request, Purpose::Pass, CLIENT), "max-forwards"), Some("4"));
 }
+
+/// GW-1: two requests that share a key are one request to the origin.
+#[test]
+fn host_goes_out_in_the_form_that_the_key_has() {
+    for (host, sent) in [
+        ("PLAY.Test", "play.test"),
+        ("play.test:80", "play.test"),
+        ("play.test:8080", "play.test:8080"),
+        ("[2001:DB8:0::1]:80", "[2001:db8::1]"),
+    ] {
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let fields = forwarded(&request, Purpose::Fill, CLIENT);
+        assert_eq!(value(&fields, "host"), Some(sent));
+        let forwarded = format!("for=192.0.2.7;host=\"{sent}\";proto=http");
+        assert_eq!(value(&fields, "forwarded"), Some(&*forwarded));
+    }
+}
