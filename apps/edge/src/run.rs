@@ -76,7 +76,7 @@ pub fn serve(
     }
 
     let (port, queue) = fill::queue(FILL_QUEUE_MAX);
-    let fills = FillThread::start(config, &store, (queue, fill_counters))?;
+    let fills = FillThread::start(config, (&store, &stop), (queue, fill_counters))?;
     let shared = Arc::new(Shared::of(config));
     let (ended, endings) = mpsc::channel();
     let common = Common {
@@ -105,10 +105,13 @@ pub fn serve(
     tracing::info!(listeners = ?addresses, admin = %control.address(), "serving");
     on_started(&Started { listeners: addresses, admin });
 
-    let outcome = wait(&endings, threads, (&stop, config.server.drain_timeout.0));
+    let drain_ms = config.server.drain_timeout.0;
+    let drain_watch = watch::cut_after(&stop, Duration::from_millis(drain_ms))?;
+    let outcome = wait(&endings, threads, &stop);
     drop(control);
     drop((port, observer));
     let sealed = fills.join();
+    drain_watch.end();
     if let Some(log) = log.and_then(|log| lock(&log).take()) {
         log.shutdown(LOG_FLUSH_MAX).context("the access log could not be flushed")?;
     }
@@ -147,9 +150,8 @@ fn start_workers(
 fn wait(
     endings: &mpsc::Receiver<()>,
     threads: Vec<WorkerThread>,
-    (stop, drain_ms): (&Stop, u64),
+    stop: &Stop,
 ) -> anyhow::Result<()> {
-    let drain_watch = watch::cut_after(stop, Duration::from_millis(drain_ms))?;
     let mut left = threads.len();
     let mut failed = false;
     while left > 0 {
@@ -165,7 +167,6 @@ fn wait(
     for thread in threads {
         outcome = outcome.and(thread.join());
     }
-    drain_watch.end();
     if failed && outcome.is_ok() {
         bail!("a worker ended by itself");
     }

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use super::{FillHead, FillJob, FillQueue, JobKind, Message, ReplyTo};
 use crate::inbox::Event;
+use crate::signals::{Stage, Stop};
 
 /// What a fetch in progress shares once its head is there.
 #[derive(Clone)]
@@ -45,6 +46,8 @@ pub struct Parts {
     pub object_bytes_max: u64,
     /// This thread's counters.
     pub counters: WorkerCounters,
+    /// When to wait for fetches no longer.
+    pub stop: Stop,
 }
 
 /// The plane; its tasks share it.
@@ -52,7 +55,7 @@ pub struct Plane {
     pub(super) parts: Parts,
     pub(super) table: RefCell<Coalescer<FillJob, Open>>,
     tasks: Cell<usize>,
-    idle: Notify,
+    idle: Arc<Notify>,
     base_id: Cell<u64>,
 }
 
@@ -69,7 +72,8 @@ pub(super) struct Lookup {
     pub(super) fetch_key: Vec<u8>,
 }
 
-/// Runs the plane until every port is gone, then lets fetches end and seals the store.
+/// Runs the plane until every port is gone, then lets fetches end and seals the store. Fetches that
+/// go on when the stop's last stage is reached are given up.
 ///
 /// # Errors
 /// [`WriteError`] when the store could not be sealed.
@@ -78,9 +82,11 @@ pub async fn run(parts: Parts, mut queue: FillQueue) -> Result<(), WriteError> {
         parts,
         table: RefCell::new(Coalescer::new()),
         tasks: Cell::new(0),
-        idle: Notify::new(),
+        idle: Arc::new(Notify::new()),
         base_id: Cell::new(unix_ns()),
     });
+    let idle = Arc::clone(&plane.idle);
+    plane.parts.stop.on_change(Arc::new(move || idle.notify_one()));
     let keeper = Rc::clone(&plane);
     tokio_uring::spawn(async move { keeper.parts.writer.maintain().await });
     let observer = Rc::clone(&plane);
@@ -140,9 +146,9 @@ impl Plane {
         }
     }
 
-    /// Waits until no task runs.
+    /// Waits until no task runs, or no more waiting is wanted.
     async fn settled(&self) {
-        while self.tasks.get() > 0 {
+        while self.tasks.get() > 0 && self.parts.stop.state() != Stage::Now {
             self.idle.notified().await;
         }
     }

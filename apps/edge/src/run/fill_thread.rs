@@ -13,6 +13,7 @@ use crate::config::memory::STAGING_BYTES;
 use crate::fill::FillQueue;
 use crate::fill::plane::{self, Parts};
 use crate::shared::Shared;
+use crate::signals::Stop;
 
 /// The running fill plane.
 pub(super) struct FillThread {
@@ -23,7 +24,7 @@ impl FillThread {
     /// Starts the thread; when it returns, the plane takes jobs.
     pub(super) fn start(
         config: &Checked,
-        store: &Store,
+        (store, stop): (&Store, &Stop),
         (queue, counters): (FillQueue, WorkerCounters),
     ) -> anyhow::Result<Self> {
         let origins: Vec<OriginConfig> = config.sites.iter().map(origin_config).collect();
@@ -32,7 +33,7 @@ impl FillThread {
         let object_bytes_max = config.limits.object_max.0;
         let blocks = config.limits.staging_max as usize;
         let row = config.server.workers;
-        let store = store.clone();
+        let (store, stop) = (store.clone(), stop.clone());
         let (ready, readiness) = mpsc::channel();
         let thread = super::spawn("fill".to_owned(), move || {
             longhold_origin::fill::run(RING_ENTRIES, async move {
@@ -49,6 +50,7 @@ impl FillThread {
                         window_bytes,
                         object_bytes_max,
                         counters,
+                        stop,
                     })
                 })();
                 match made {
