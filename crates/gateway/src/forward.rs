@@ -69,10 +69,9 @@ fn is_kept(name: &str, received: &[Field<'_>], purpose: Purpose<'_>) -> bool {
         Purpose::Pass => false,
         Purpose::Fill | Purpose::Validate(_) => CONDITIONS.iter().any(|known| is(known)),
     };
-    !replaced
-        && !held_back
-        && !fields::is_hop_by_hop(name)
-        && !fields::is_connection_option(received, name)
+    // What is not stored of a response for its being about one hop (RFC 9111 section 3.1) ends here
+    // in a request, too: no origin has asked for the credentials of a proxy.
+    !replaced && !held_back && fields::is_storable(received, name)
 }
 
 /// The authority in the normal form that the cache key has, so that what is stored under a key is

@@ -62,9 +62,8 @@ pub fn write_head(out: &mut Vec<u8>, relay: &Relay<'_>) {
     head.finish();
 }
 
-/// Whether a field of the origin goes on to the client.
+/// Whether a field of the origin goes on to the client: if it would be stored (RFC 9111 section
+/// 3.1), so that a miss and the hits behind it say the same.
 fn is_relayed(name: &str, received: &[Field<'_>]) -> bool {
-    !name.eq_ignore_ascii_case("content-length")
-        && !fields::is_hop_by_hop(name)
-        && !fields::is_connection_option(received, name)
+    !name.eq_ignore_ascii_case("content-length") && fields::is_storable(received, name)
 }

@@ -108,11 +108,12 @@ fn persistence_is_said_as_planned() {
 
 #[test]
 fn relayed_head_drops_the_origins_framing_and_writes_ours() {
-    let fields: [(&str, &[u8]); 5] = [
+    let fields: [(&str, &[u8]); 6] = [
         ("Content-Length", b"5"),
         ("Transfer-Encoding", b"chunked"),
         ("Connection", b"close, x-hop"),
         ("X-Hop", b"1"),
+        ("Proxy-Authenticate", b"Basic"),
         ("Cache-Status", b"inner; hit"),
     ];
     let relay = Relay {
