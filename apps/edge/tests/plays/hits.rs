@@ -13,7 +13,8 @@ fn miss_is_stored_and_the_next_request_is_a_hit() {
     let call = origin.call_for("GET", "/page");
     call.answer(
         "HTTP/1.1 200 OK\r\nDate: Mon, 05 Jan 2026 08:00:00 GMT\r\nContent-Type: text/plain\r\n\
-         Cache-Control: max-age=0, s-maxage=2000000000\r\nETag: \"v1\"\r\nContent-Length: 5\r\n\r\nhello",
+         Cache-Control: max-age=0, s-maxage=2000000000\r\nETag: \"v1\"\r\nContent-Length: 5\r\n\r\n\
+         hello",
     );
     let miss = client.response();
     assert_eq!((&*miss.line, &*miss.body), ("HTTP/1.1 200 OK", &b"hello"[..]));
@@ -48,7 +49,8 @@ fn first_byte_of_a_hit_and_its_head_are_exact() {
     client.ask("GET", "/exact", &[]);
     client.hears(
         "HTTP/1.1 203 Non-Authoritative Information\r\nx-order: 1\r\nx-order: 2\r\n\
-         cache-control: max-age=3600\r\ndate: Mon, 05 Jan 2099 08:00:00 GMT\r\nVia: 1.1 longhold\r\n\
+         cache-control: max-age=3600\r\ndate: Mon, 05 Jan 2099 08:00:00 GMT\r\n\
+         Via: 1.1 longhold\r\n\
          Content-Length: 4\r\nAge: 0\r\nCache-Status: longhold; hit; ttl=3600\r\n\r\nbody",
     );
 }
@@ -96,8 +98,11 @@ fn body_too_large_for_the_store_streams_through() {
     assert_eq!(edge.counter("longhold_store_stored_total"), 0);
 }
 
+/// A name, the start of a head, and how the body follows it.
+type Framing = (&'static str, &'static str, fn(&[u8]) -> Vec<u8>);
+
 /// What an origin may say of a body whose length it does not tell.
-const FRAMINGS: [(&str, &str, fn(&[u8]) -> Vec<u8>); 3] = [
+const FRAMINGS: [Framing; 3] = [
     ("chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n", chunked),
     ("until close", "HTTP/1.1 200 OK\r\n", <[u8]>::to_vec),
     ("HTTP/1.0", "HTTP/1.0 200 OK\r\n", <[u8]>::to_vec),

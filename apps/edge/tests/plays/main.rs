@@ -1,5 +1,25 @@
-//! x
-#![allow(dead_code)]
-mod hits;
-mod shared;
+//! Plays: the built binary between a scripted origin and a client that counts bytes.
+//!
+//! Each test is a play of three: an [`stage::Origin`] whose every word the test says, the edge as a
+//! child process with a config and a store of its own, and [`stage::Client`]s on bare sockets. A
+//! play waits for events (bytes, calls at the origin, counters), never for time to pass; where time
+//! itself is the subject, its bound is small and its test can only fail by coming too early.
+//!
+//! Not here: what a single crate promises, and the worker over a simulated network (`simulated`).
+
 mod stage;
+
+mod cold;
+mod crash;
+mod drain;
+mod exchange;
+mod hits;
+mod invalidation;
+mod purge;
+mod refusals;
+mod shared;
+mod stale;
+mod timeouts;
+mod uploads;
+mod validation;
+mod vary;

@@ -41,11 +41,16 @@ pub(crate) struct Cut {
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the edge listens");
+        Self::try_connect(address).expect("the edge listens")
+    }
+
+    /// A connection, if somebody listens there.
+    pub(crate) fn try_connect(address: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(address).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
         stream.set_write_timeout(Some(PATIENCE)).expect("a timeout above zero");
         stream.set_nodelay(true).expect("a TCP socket");
-        Self { stream, received: Vec::new(), inside: false }
+        Some(Self { stream, received: Vec::new(), inside: false })
     }
 
     /// Says exactly these bytes.

@@ -21,7 +21,9 @@ use super::{Client, LOOK_AGAIN, Origin, PATIENCE};
 pub(crate) struct Setting {
     folder: TempDir,
     listener: String,
+    admin: PathBuf,
     server: String,
+    store_path: PathBuf,
     store: String,
     limits: String,
     sites: String,
@@ -43,6 +45,8 @@ impl Setting {
         let empty = Self {
             folder: tempfile::tempdir().expect("a folder"),
             listener: "127.0.0.1:0".to_owned(),
+            admin: PathBuf::from(ADMIN),
+            store_path: PathBuf::from("store"),
             server: String::new(),
             store: "size = \"64MiB\"\nsegment = \"4MiB\"".to_owned(),
             limits: String::new(),
@@ -69,6 +73,18 @@ impl Setting {
     /// Values of `[store]` instead of the small one's.
     pub(crate) fn store(mut self, values: &str) -> Self {
         self.store = values.to_owned();
+        self
+    }
+
+    /// Stores there and not in its own folder.
+    pub(crate) fn store_at(mut self, path: &Path) -> Self {
+        self.store_path = path.to_owned();
+        self
+    }
+
+    /// Listens for the admin API there and not in its own folder.
+    pub(crate) fn admin_at(mut self, path: &Path) -> Self {
+        self.admin = path.to_owned();
         self
     }
 
@@ -103,10 +119,11 @@ impl Setting {
 
     fn write(&self) {
         let Self { listener, server, store, limits, sites, .. } = self;
+        let (path, admin) = (self.store_path.display(), self.admin.display());
         let config = format!(
             "[server]\nworkers = 2\n{server}\n[[listener]]\naddress = \"{listener}\"\n\
-             [store]\npath = \"store\"\n{store}\n[limits]\n{limits}\n{sites}\n\
-             [admin]\naddress = \"unix:admin\"\n[access_log]\npath = \"access.log\"\n"
+             [store]\npath = \"{path}\"\n{store}\n[limits]\n{limits}\n{sites}\n\
+             [admin]\naddress = \"unix:{admin}\"\n[access_log]\npath = \"access.log\"\n"
         );
         fs::write(self.folder.path().join(CONFIG), config).expect("a writable folder");
     }
@@ -147,7 +164,7 @@ impl Edge {
         let listener = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut edge = Self { folder, child, listener, log, log_reader: Some(log_reader) };
         let begun = Instant::now();
-        while !edge.admin("GET /readyz", "").is_some_and(|(code, _)| code == 200) {
+        while edge.admin("GET /readyz", "").is_none_or(|(code, _)| code != 200) {
             let ended = edge.child.try_wait().expect("a child");
             assert!(ended.is_none() && begun.elapsed() < PATIENCE, "no edge\n{}", edge.log());
             thread::sleep(LOOK_AGAIN);
@@ -240,9 +257,14 @@ impl Edge {
         command.args(arguments).args(["--admin", &admin]).output().expect("the binary")
     }
 
+    /// The process' id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Resident memory, bytes.
     pub(crate) fn resident_bytes(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.child.id());
+        let path = format!("/proc/{}/status", self.id());
         let status = fs::read_to_string(path).expect("the process lives");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let pages = line.and_then(|line| line.trim().strip_suffix(" kB")).map(str::parse::<u64>);
@@ -287,7 +309,7 @@ impl Edge {
     }
 
     fn socket(&self) -> PathBuf {
-        self.folder.path().join("admin")
+        self.folder.path().join(ADMIN)
     }
 
     /// One request to the admin API; `None` while nobody answers.
@@ -330,3 +352,4 @@ fn command(folder: &Path) -> Command {
 }
 
 const CONFIG: &str = "edge.toml";
+const ADMIN: &str = "admin";

@@ -13,8 +13,8 @@ pub(crate) use edge::{Edge, Setting};
 pub(crate) use origin::{Call, Origin, reply};
 
 /// How long a play waits for an event before it counts as missing. Only a failing play waits so
-/// long; it is generous because the machine may be busy, and below the timeouts that the edge has by
-/// default, so that none of them can pass for the event.
+/// long; it is generous because the machine may be busy, and below the timeouts that the edge has
+/// by default, so that none of them can pass for the event.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(25);
 
 /// How long a play rests between two looks at something that has no event to wait for.

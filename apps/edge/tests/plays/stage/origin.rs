@@ -82,11 +82,6 @@ impl Origin {
         Self { address, calls, ending, accepting: Some(accepting) }
     }
 
-    /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// Its URL for a config.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -184,14 +179,14 @@ impl Call {
         sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO)).expect("a TCP socket");
     }
 
-    /// Waits until the edge has closed the connection.
-    pub(crate) fn sees_the_end(mut self) {
+    /// Waits until the edge has closed the connection; returns what it had said before.
+    pub(crate) fn sees_the_end(mut self) -> Vec<u8> {
         let mut some = [0; 4096];
         loop {
             match self.stream.read(&mut some) {
-                Ok(0) => return,
-                Ok(_) => {}
-                Err(fault) if fault.kind() == ErrorKind::ConnectionReset => return,
+                Ok(0) => return self.received,
+                Ok(read) => self.received.extend_from_slice(&some[..read]),
+                Err(fault) if fault.kind() == ErrorKind::ConnectionReset => return self.received,
                 Err(fault) => panic!("the edge did not hang up: {fault}"),
             }
         }
