@@ -1,6 +1,6 @@
 //! The composition: from a checked config to threads that serve, and back to a sealed store.
 //!
-//! Order at start: limits, probe, listeners, store, fill plane, workers, control. Whatever can fail
+//! Order at start: limits, probe, listeners, store, fill plane, control, workers. Whatever can fail
 //! fails before the first client is accepted, with a message that names the cause and the remedy.
 //! Order at the end: workers drain, then the control plane, then the fill plane seals the store,
 //! then the access log is flushed.
@@ -61,7 +61,7 @@ pub fn serve(
     watch::log_start(config, &plan, (open_files, support), &report);
 
     let workers = config.server.workers;
-    let build = BuildInfo { version: env!("CARGO_PKG_VERSION"), commit: "unknown" };
+    let build = BuildInfo { version: env!("CARGO_PKG_VERSION"), commit: COMMIT };
     let (registry, mut counters) = Registry::new(workers + 2, &build);
     let own_counters = counters.pop().ok_or_else(|| anyhow!("no counters for the process"))?;
     let fill_counters = counters.pop().ok_or_else(|| anyhow!("no counters for the fill plane"))?;
@@ -78,29 +78,26 @@ pub fn serve(
     let (port, queue) = fill::queue(FILL_QUEUE_MAX);
     let fills = FillThread::start(config, (&store, &stop), (queue, fill_counters))?;
     let shared = Arc::new(Shared::of(config));
-    let (ended, endings) = mpsc::channel();
-    let common = Common {
-        store: store.clone(),
-        shared: Arc::clone(&shared),
-        fills: port.clone(),
-        stop: stop.clone(),
-        slots: u32::try_from(plan.slots_count.div_ceil(workers as u64))?,
-        buffers: config.limits.buffers_max,
-    };
-    let seats = seats(counters, queues, by_worker(bound, workers));
-    let (threads, tables) = start_workers(common, seats, &ended)?;
-    for thread in &threads {
-        thread.ready()?;
-    }
-
-    let counters = (registry, own_counters);
-    let observer = Observer::new(config, &plan, counters, (&store, tables), &addresses);
-    let handles = observer.handles(&stop, &port, &shared);
-    let control = control::start(&config.admin, handles)?;
+    let slots = u32::try_from(plan.slots_count.div_ceil(workers as u64))?;
+    let tables: Vec<_> = (0..workers).map(|_| Arc::new(SlotTable::new(slots))).collect();
+    let own = (registry, own_counters);
+    let observer = Observer::new(config, &plan, own, (&store, tables.clone()), &addresses);
+    let control = control::start(&config.admin, observer.handles(&stop, &port, &shared))?;
     let admin = match control.address() {
         AdminAddress::Tcp(address) => Some(*address),
         AdminAddress::Unix(_) => None,
     };
+
+    let (ended, endings) = mpsc::channel();
+    let common = Common {
+        store: store.clone(),
+        shared,
+        fills: port.clone(),
+        stop: stop.clone(),
+        buffers: config.limits.buffers_max,
+    };
+    let seats = seats(counters, queues, (by_worker(bound, workers), tables));
+    let threads = start_workers(common, seats, &ended)?;
     observer.set_ready();
     tracing::info!(listeners = ?addresses, admin = %control.address(), "serving");
     on_started(&Started { listeners: addresses, admin });
@@ -122,27 +119,30 @@ pub fn serve(
 fn seats(
     counters: Vec<WorkerCounters>,
     queues: Vec<access_log::Queue>,
-    listeners: Vec<Vec<BoundListener>>,
+    (listeners, tables): (Vec<Vec<BoundListener>>, Vec<Arc<SlotTable>>),
 ) -> Vec<Seat> {
     let logs = queues.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
-    let seats = counters.into_iter().zip(logs).zip(listeners);
-    seats.map(|((counters, log), listeners)| Seat { counters, log, listeners }).collect()
+    let places = listeners.into_iter().zip(tables);
+    let seats = counters.into_iter().zip(logs).zip(places);
+    let seat = |((counters, log), (listeners, slots))| Seat { counters, log, listeners, slots };
+    seats.map(seat).collect()
 }
 
+/// Starts the workers; when it returns, all of them accept.
 fn start_workers(
     common: Common,
     seats: Vec<Seat>,
     ended: &mpsc::Sender<()>,
-) -> anyhow::Result<(Vec<WorkerThread>, Vec<Arc<SlotTable>>)> {
+) -> anyhow::Result<Vec<WorkerThread>> {
     let common = Arc::new(common);
     let mut threads = Vec::with_capacity(seats.len());
-    let mut tables = Vec::with_capacity(seats.len());
     for (index, seat) in seats.into_iter().enumerate() {
-        let slots = Arc::new(SlotTable::new(common.slots));
-        tables.push(Arc::clone(&slots));
-        threads.push(WorkerThread::start((index, seat, slots), &common, ended.clone())?);
+        threads.push(WorkerThread::start((index, seat), &common, ended.clone())?);
     }
-    Ok((threads, tables))
+    for thread in &threads {
+        thread.ready()?;
+    }
+    Ok(threads)
 }
 
 /// Waits until all workers have ended. A worker that ends by itself takes the rest with it: half an
@@ -242,6 +242,12 @@ fn spawn<T: Send + 'static>(
 ) -> anyhow::Result<JoinHandle<anyhow::Result<T>>> {
     thread::Builder::new().name(name).spawn(body).context("the system refused a thread")
 }
+
+/// The commit that was built, where the builder says it.
+const COMMIT: &str = match option_env!("LONGHOLD_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
 
 /// Messages that wait for the fill plane at most; beyond it requests are answered 503.
 const FILL_QUEUE_MAX: usize = 4096;

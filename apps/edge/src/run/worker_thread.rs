@@ -26,8 +26,6 @@ pub(super) struct Common {
     pub(super) shared: Arc<Shared>,
     pub(super) fills: FillPort,
     pub(super) stop: Stop,
-    /// Slots of each worker.
-    pub(super) slots: u32,
     /// Buffers of each worker.
     pub(super) buffers: u32,
 }
@@ -37,6 +35,7 @@ pub(super) struct Seat {
     pub(super) counters: WorkerCounters,
     pub(super) log: Option<Queue>,
     pub(super) listeners: Vec<BoundListener>,
+    pub(super) slots: Arc<SlotTable>,
 }
 
 /// A running worker.
@@ -48,7 +47,7 @@ pub(super) struct WorkerThread {
 impl WorkerThread {
     /// Starts the thread of worker `index`; `ended` hears of its end, however it comes.
     pub(super) fn start(
-        (index, seat, slots): (usize, Seat, Arc<SlotTable>),
+        (index, seat): (usize, Seat),
         common: &Arc<Common>,
         ended: mpsc::Sender<()>,
     ) -> anyhow::Result<Self> {
@@ -57,7 +56,7 @@ impl WorkerThread {
         let thread = super::spawn(format!("worker-{index}"), move || {
             let _ending = Ending(ended);
             pin_to_core(index);
-            let mut worker = make((index, seat, slots), &common)?;
+            let mut worker = make((index, seat), &common)?;
             // The common things go with the last worker that holds them, not with the last thread.
             drop(common);
             // The starter gave up for another reason if it does not listen any more.
@@ -79,10 +78,10 @@ impl WorkerThread {
 }
 
 fn make(
-    (index, seat, slots): (usize, Seat, Arc<SlotTable>),
+    (index, seat): (usize, Seat),
     common: &Common,
 ) -> anyhow::Result<Worker<Reactor<Outgoing>>> {
-    let config = Config { slots: slots.len(), buffers: common.buffers, ..Config::default() };
+    let config = Config { slots: seat.slots.len(), buffers: common.buffers, ..Config::default() };
     let made = Reactor::new(&config).context("a worker's ring cannot be made");
     let mut io = made.inspect_err(|fault| tracing::error!("{fault:#}"))?;
     for listener in seat.listeners {
@@ -92,7 +91,7 @@ fn make(
     let woken = Arc::clone(&inbox);
     common.stop.on_change(Arc::new(move || woken.wake()));
     let setup = Setup {
-        slots,
+        slots: seat.slots,
         store: common.store.reader(index),
         shared: Arc::clone(&common.shared),
         fills: common.fills.clone(),

@@ -327,11 +327,16 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             return self.linger(index);
         }
         active.conn.close_after_response();
-        if active.phase == Phase::Reading && !active.sending {
+        let can_answer = match active.phase {
+            Phase::Reading => !active.sending,
+            // A body turned out malformed; what is being sent can only be the interim response.
+            Phase::AwaitsFill => true,
+            Phase::Responding | Phase::Lingering => false,
+        };
+        if can_answer {
             let cause = reject.to_string();
             self.answer(index, reject.status(), &cause, None);
         } else {
-            // A body turned out malformed after its exchange had begun to be answered.
             self.close(token, CloseReason::Rejected);
         }
     }

@@ -10,11 +10,11 @@
 mod stage;
 
 mod cold;
-mod crash;
 mod drain;
 mod exchange;
 mod hits;
 mod invalidation;
+mod life;
 mod purge;
 mod refusals;
 mod shared;
