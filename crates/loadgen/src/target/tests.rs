@@ -1,0 +1,78 @@
+//! Targets are loopback only (LG-1), and sources never run out of ports.
+
+use std::net::SocketAddr;
+
+use longhold_transport::{Parts, Payload as _};
+
+use super::{CONNECTIONS_PER_SOURCE, Sources, Target, TargetError};
+
+fn check(url: &str, address: &str, path: &str) {
+    let target = Target::parse(url).unwrap_or_else(|error| panic!("{url}: {error}"));
+    assert_eq!(target.address(), address.parse().expect("an address"), "{url}");
+    assert_eq!(target.path(), path, "{url}");
+}
+
+#[test]
+fn loopback_urls_are_targets() {
+    check("http://127.0.0.1:8080/bytes/1?a=b", "127.0.0.1:8080", "/bytes/1?a=b");
+    check("http://127.9.8.7", "127.9.8.7:80", "/");
+    check("http://localhost:81", "127.0.0.1:81", "/");
+    check("http://localhost/x", "127.0.0.1:80", "/x");
+    check("http://[::1]:9/x", "[::1]:9", "/x");
+    check("http://[::1]/x", "[::1]:80", "/x");
+    check("http://127.0.0.1:1?q", "127.0.0.1:1", "/?q");
+}
+
+#[test]
+fn everything_else_is_refused() {
+    for url in ["127.0.0.1:80", "https://127.0.0.1/", "http://", "http://localhostage/", "http://a"]
+    {
+        assert_eq!(Target::parse(url).err(), Some(TargetError::Syntax), "{url}");
+    }
+    for url in ["http://127.0.0.1/a b", "http://127.0.0.1/a\r\nX: y", "http://127.0.0.1/é"] {
+        assert_eq!(Target::parse(url).err(), Some(TargetError::Path), "{url}");
+    }
+    for url in
+        ["http://192.0.2.1/", "http://10.0.0.1:80/", "http://[2001:db8::1]/", "http://0.0.0.0/"]
+    {
+        let error = Target::parse(url).err();
+        assert!(matches!(error, Some(TargetError::NotLoopback(_))), "{url}: {error:?}");
+    }
+}
+
+#[test]
+fn a_request_advances_to_its_end() {
+    let target = Target::parse("http://127.0.0.1:8080/x").expect("a target");
+    let mut request = target.request();
+    let mut sent = Vec::new();
+    while !request.is_sent() {
+        let mut parts = Parts::new();
+        request.parts(&mut parts);
+        let piece = &parts.as_slices()[0][..7.min(parts.total_bytes())];
+        sent.extend_from_slice(piece);
+        let advanced = piece.len();
+        request.advance(advanced);
+    }
+    let text = String::from_utf8(sent).expect("ASCII");
+    assert!(text.starts_with("GET /x HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n"), "{text}");
+    assert!(text.ends_with("\r\n\r\n"), "{text}");
+}
+
+#[test]
+fn many_connections_come_from_several_addresses() {
+    let v4: SocketAddr = "127.0.0.1:80".parse().expect("an address");
+    let v6: SocketAddr = "[::1]:80".parse().expect("an address");
+    let few = Sources::new(v4, CONNECTIONS_PER_SOURCE).expect("one source will do");
+    assert_eq!(few.of(CONNECTIONS_PER_SOURCE - 1), None);
+    assert!(Sources::new(v6, CONNECTIONS_PER_SOURCE).is_some());
+    assert_eq!(Sources::new(v6, CONNECTIONS_PER_SOURCE + 1), None);
+
+    let count = 4_000_000;
+    let many = Sources::new(v4, count).expect("several sources");
+    let mut per_source = std::collections::HashMap::new();
+    for index in 0..count {
+        *per_source.entry(many.of(index).expect("a source")).or_insert(0) += 1;
+    }
+    assert!(per_source.values().all(|count| *count <= CONNECTIONS_PER_SOURCE));
+    assert!(per_source.keys().all(|source| source.ip().is_loopback() && source.port() == 0));
+}
