@@ -3,10 +3,9 @@
 use crate::coalesce::{Coalescer, Joined};
 
 fn lead(table: &mut Coalescer<u32, &'static str>, key: &[u8]) -> crate::coalesce::FillId {
-    match table.join(key, 0) {
-        Joined::Lead(id, 0) => id,
-        other => panic!("expected to lead: {other:?}"),
-    }
+    let joined = table.join(key, 0);
+    let Joined::Lead(id, 0) = joined else { panic!("expected to lead: {joined:?}") };
+    id
 }
 
 #[test]

@@ -72,7 +72,8 @@ fn a_whole_hit_says_its_age_and_where_it_came_from() {
 
 #[test]
 fn ranges_conditions_and_their_failures_have_their_shapes() {
-    let cases: [(&[(&str, &[u8])], Shape, &str, &str); 5] = [
+    type Case<'a> = (&'a [(&'a str, &'a [u8])], Shape, &'a str, &'a str);
+    let cases: [Case<'_>; 5] = [
         (
             &[("Range", b"bytes=0-9")],
             Shape::Part(0..10),
