@@ -17,6 +17,7 @@ mod invalidation;
 mod life;
 mod purge;
 mod refusals;
+mod requests;
 mod shared;
 mod stale;
 mod timeouts;
