@@ -16,7 +16,7 @@
 //! parks.
 //!
 //! # Invariants
-//! - **ED-1** A parked connection holds nothing but its slot: no buffer, no [`active::Active`].
+//! - **ED-1** A parked connection holds nothing but its slot: no buffer, no active record.
 //! - **ED-2** A completion of an older generation gives its buffer or payload back and changes
 //!   nothing else.
 //! - **ED-3** An event of the fill plane reaches only the exchange that asked.
