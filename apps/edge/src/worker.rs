@@ -12,8 +12,8 @@
 //!            ├ Closed ───► slot is free
 //!            └ Woken ────► events of the fill plane, stop
 //! ```
-//! A connection that has just been answered rests for a moment with its next receive armed; then it
-//! parks.
+//! A busy connection that has just been answered rests for a moment with its next receive armed;
+//! then it parks. Others park at once.
 //!
 //! # Invariants
 //! - **ED-1** A parked connection holds nothing but its slot: no buffer, no active record.
@@ -221,12 +221,16 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
 
     fn activate(&mut self, token: Token, buffer: Buffer) {
         let index = self.actives.open(token);
+        let now_ms = self.now_ms();
+        let mut is_busy = false;
         if let Some(slot) = self.slots.get(token.slot) {
+            is_busy = slot.requests() > 0 && now_ms < slot.last_active_ms() + BUSY_MS;
             slot.set_active(Some(index));
-            slot.touch(self.now_ms());
+            slot.touch(now_ms);
         }
         if let Some(active) = self.actives.get_mut(index) {
             active.receiving = true;
+            active.is_busy = is_busy;
         }
         self.io.receive(token, buffer);
     }
@@ -326,5 +330,8 @@ fn fault_reason(fault: IoFault) -> CloseReason {
         | IoFault::Other(_) => CloseReason::IoFault,
     }
 }
+
+/// A connection that asks again within this time after its last answer is busy.
+const BUSY_MS: u64 = 500;
 
 const COMPLETIONS_CAPACITY: usize = 1024;

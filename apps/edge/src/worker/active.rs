@@ -21,6 +21,8 @@ pub(super) struct Active {
     /// Its input is out of here, being looked at.
     pub(super) looking: bool,
     pub(super) receiving: bool,
+    /// It asked again soon after its last answer.
+    pub(super) is_busy: bool,
     /// It waits for a buffer to receive into.
     pub(super) starving: bool,
     pub(super) sending: bool,
@@ -125,6 +127,7 @@ impl Actives {
             input: None,
             looking: false,
             receiving: false,
+            is_busy: false,
             starving: false,
             sending: false,
             queued: None,

@@ -151,7 +151,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         looked
     }
 
-    /// The input is used up. Between requests the connection rests for a moment with its receive
+    /// The input is used up. Between requests a busy connection rests for a moment with its receive
     /// armed, as long as buffers are plenty, because the next request of a busy client is near and
     /// a park and a wake cost more than the wait; otherwise it parks. A response in progress waits
     /// for nothing more than its own end.
@@ -190,13 +190,15 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         }
     }
 
-    /// Gives the connection a buffer to rest with, if it may have one.
+    /// Gives a busy connection a buffer to rest with, if it may have one.
     fn begin_rest(&mut self, index: u32) -> bool {
         if self.draining || self.resting_count >= self.resting_max {
             return false;
         }
         let now_ms = self.now_ms();
-        let Some(active) = self.actives.get_mut(index) else { return false };
+        let Some(active) = self.actives.get_mut(index).filter(|active| active.is_busy) else {
+            return false;
+        };
         active.input = active.input.take().or_else(|| self.io.buffer());
         if active.input.is_none() {
             return false;

@@ -65,10 +65,15 @@ fn resets_at_any_moment_leave_nothing_behind() {
             client
                 .write(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\nGET /big HTTP/1.1\r\nHost: a\r\n\r\n");
         }
-        for _ in 0..200 {
+        stage.store("/x", b"hello");
+        for step in 0..200 {
             stage.run_for_ms(50);
             for client in &clients {
                 client.read();
+                // Busy for a while, so that resets meet resting connections too.
+                if step < 100 {
+                    client.write(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+                }
             }
         }
         resets += clients.iter().filter(|client| client.is_reset()).count();
@@ -123,5 +128,32 @@ fn a_refused_message_is_answered_and_ends_the_connection() {
     stage.no_job();
     drop(client);
     stage.run_for_ms(6_000);
+    stage.assert_clean();
+}
+
+#[test]
+fn a_busy_connection_rests_before_it_parks_and_a_quiet_one_parks_at_once() {
+    let mut stage = Stage::new(6, Profile::default());
+    stage.store("/x", b"hello");
+    let client = stage.client();
+    let ask = |stage: &mut Stage| {
+        client.write(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+        stage.run_for_ms(10);
+        assert!(client.read().ends_with(b"hello"));
+    };
+    ask(&mut stage);
+    assert_eq!(stage.count(State::Parked), 1, "one request makes nobody busy");
+    for _ in 0..3 {
+        ask(&mut stage);
+        assert_eq!(stage.count(State::Active), 1, "it parks between two requests");
+    }
+    stage.run_for_ms(REST_MS);
+    assert_eq!(stage.count(State::Parked), 1, "it does not come to rest");
+    assert_eq!(stage.worker.transport().buffers_out(), 0);
+    stage.run_for_ms(2_000);
+    ask(&mut stage);
+    assert_eq!(stage.count(State::Parked), 1, "after a pause it still counts as busy");
+    drop(client);
+    stage.run_for_ms(100);
     stage.assert_clean();
 }
