@@ -152,6 +152,18 @@ impl FillPort {
         })
     }
 
+    /// Hands over work that nobody waits for. It gets half of the queue at most, so that a stale
+    /// response that is asked for often takes no miss's place.
+    ///
+    /// # Errors
+    /// [`FillBusy`], and the job is gone: a later request asks again.
+    pub fn submit_background(&self, job: FillJob) -> Result<(), FillBusy> {
+        if self.sender.capacity() <= self.sender.max_capacity() / 2 {
+            return Err(FillBusy);
+        }
+        self.submit(job)
+    }
+
     /// Purges a primary key; resolves when the purge is durable and in force.
     ///
     /// # Errors
@@ -190,3 +202,6 @@ impl FillQueue {
         Some(message)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,6 +76,11 @@ impl<F, A: Clone> Coalescer<F, A> {
         Joined::Lead(id, follower)
     }
 
+    /// Whether `key` is being filled, by whichever fill.
+    pub fn is_filling(&self, key: &[u8]) -> bool {
+        self.fills.contains_key(key)
+    }
+
     /// Whether fill `id` still holds `key`: not ended, not revoked by a purge (GW-5).
     pub fn is_current(&self, key: &[u8], id: FillId) -> bool {
         self.fills.get(key).is_some_and(|fill| fill.id == id)

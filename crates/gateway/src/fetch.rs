@@ -39,3 +39,24 @@ pub fn dispose(exchange: &Exchange<'_>) -> Disposition {
     }
     Disposition::Store { meta, nominated }
 }
+
+/// Whether a response that is not stored for `reason` ends the use of the stored one that the fetch
+/// was to validate or replace (RFC 9111 section 4.3.3). It does when it is the resource that has
+/// changed; what is only about the request at hand must not let one client evict what others use.
+/// An error of the origin's (5xx) says nothing of the resource.
+pub fn ends_reuse(reason: NotStored, status: u16) -> bool {
+    let is_of_resource = match reason {
+        NotStored::Method
+        | NotStored::RequestNoStore
+        | NotStored::Authorization
+        | NotStored::Status
+        | NotStored::StatusNotFinal => false,
+        NotStored::MustUnderstand
+        | NotStored::ResponseNoStore
+        | NotStored::Private
+        | NotStored::VaryStar
+        | NotStored::NotExplicit
+        | NotStored::NoUse => true,
+    };
+    is_of_resource && status < 500
+}

@@ -95,6 +95,11 @@ impl Plane {
             JobKind::Fill { share: true } | JobKind::Revalidate => fetch_key,
             JobKind::Fill { share: false } | JobKind::Pass { .. } => self.lone_key(&job.key),
         };
+        // FL-4: nobody waits for background work, so it does not, either; a stale response that is
+        // asked for often would leave a job here for each request.
+        if job.reply.is_none() && self.table.borrow().is_filling(&entry) {
+            return None;
+        }
         match self.join(&entry, job) {
             Joined::Lead(id, job) => Some(Lead { id, entry, record_key, job }),
             Joined::Waits => None,
@@ -146,8 +151,7 @@ impl Plane {
             }
             Disposition::Alone(reason) => {
                 drop(fields);
-                // RFC 9111 section 4.3.3: a full response ends the use of what was to be validated.
-                if replaced.is_some() && status < 500 {
+                if replaced.is_some() && fetch::ends_reuse(reason, status) {
                     // Should the removal fail, the record goes on asking for validation.
                     let _ = self.parts.writer.remove(&lead.record_key).await;
                 }

@@ -345,7 +345,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     }
 
     /// One background fetch for a response that was served stale (RFC 5861 section 3). When the
-    /// fill plane is full it is left out: a later request asks again.
+    /// fill plane has much to do it is left out: a later request asks again.
     fn revalidate(
         &mut self,
         index: u32,
@@ -353,6 +353,10 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         (head, raw): (&RequestHead<'_>, &[u8]),
         site: usize,
     ) {
+        // The answer to a HEAD could not replace what is stored.
+        if head.method != "GET" {
+            return;
+        }
         let Some(active) = self.actives.get(index) else { return };
         let Some(slot) = self.slots.get(active.token.slot) else { return };
         let job = FillJob {
@@ -364,7 +368,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             scheme: self.shared.scheme,
             reply: None,
         };
-        if self.fills.submit(job).is_err() {
+        if self.fills.submit_background(job).is_err() {
             self.counters.add(Counter::FillRefused, 1);
         }
     }

@@ -108,7 +108,7 @@ fn failure_before_a_head_is_told_to_all() {
     let edge = Edge::before(&origin);
     let mut clients = crowd(&edge, "/none", 4);
     let call = origin.call();
-    edge.wait_for_active(4);
+    edge.wait_for_misses(4);
     call.hang_up();
     let mut codes: Vec<u16> = Vec::new();
     for client in &mut clients {

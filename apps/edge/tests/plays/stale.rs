@@ -40,6 +40,22 @@ fn stale_response_is_served_at_once_while_one_fetch_brings_a_new_one() {
     origin.was_left_alone();
 }
 
+/// The answer to a HEAD has nothing to store, so it must not take the place of what is stored.
+#[test]
+fn head_of_a_stale_response_leaves_it_to_the_next_get() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let mut client = stored(&origin, &edge, "/page", ", stale-while-revalidate=600");
+    let head = client.head("/page");
+    assert!(head.is_hit() && head.field("Content-Length") == Some("3"), "{head:?}");
+    assert_eq!(client.get("/page").body, b"old");
+    let call = origin.call_for("GET", "/page");
+    call.answer("HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\nCache-Control: max-age=600\r\n\r\n");
+    edge.wait_for_stored(2);
+    assert!(client.get("/page").age_s() < Some(60));
+    assert_eq!(edge.fetches(), 2);
+}
+
 #[test]
 fn background_fetch_that_fails_leaves_the_stale_response_in_service() {
     let origin = Origin::start();

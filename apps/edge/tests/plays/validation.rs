@@ -277,3 +277,25 @@ fn directives_of_a_client_are_obeyed() {
     let response = client.get_with("/none", &["Cache-Control: only-if-cached"]);
     assert_eq!((response.status, edge.fetches()), (504, fetches));
 }
+
+/// An answer that is not stored because of the request says nothing of what is stored.
+#[test]
+fn client_cannot_evict_what_is_stored_for_others() {
+    let origin = Origin::start();
+    let (edge, mut client) = stored(&origin, "/page", &[FRESH, "ETag: \"v1\""], b"hello");
+    for field in ["Cache-Control: no-store", "Authorization: Basic c2VjcmV0"] {
+        let mut attacker = edge.client();
+        attacker.ask("GET", "/page", &["Cache-Control: no-cache", field]);
+        origin.call_for("GET", "/page").answer(reply("200 OK", &[FRESH], "for one"));
+        assert_eq!(attacker.response().body, b"for one");
+        let response = client.get("/page");
+        assert!(response.is_hit() && response.body == b"hello", "{field}: {response:?}");
+    }
+    // The origin has changed its mind about the resource itself.
+    client.ask("GET", "/page", &["Cache-Control: no-cache"]);
+    origin.call().answer(reply("200 OK", &["Cache-Control: private"], "mine"));
+    assert_eq!(client.response().body, b"mine");
+    client.ask("GET", "/page", &[]);
+    origin.call_for("GET", "/page").answer(reply("200 OK", &[FRESH], "new"));
+    assert_eq!(client.response().body, b"new");
+}

@@ -11,13 +11,16 @@ fn lead(table: &mut Coalescer<u32, &'static str>, key: &[u8]) -> crate::coalesce
 #[test]
 fn first_leads_and_later_ones_wait_until_the_head_is_published() {
     let mut table = Coalescer::new();
+    assert!(!table.is_filling(b"k"));
     let id = lead(&mut table, b"k");
+    assert_eq!((table.is_filling(b"k"), table.is_filling(b"k2")), (true, false));
     assert_eq!(table.join(b"k", 1), Joined::Waits);
     assert_eq!(table.join(b"k", 2), Joined::Waits);
     assert_eq!(table.publish(b"k", id, "open"), Some(vec![1, 2]));
     assert_eq!(table.join(b"k", 3), Joined::Attach("open", 3));
+    assert!(table.is_filling(b"k"));
     assert_eq!(table.end(b"k", id), Vec::<u32>::new());
-    assert!(table.is_empty());
+    assert!(table.is_empty() && !table.is_filling(b"k"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod coalesce;
 mod deliver;
+mod fetch;
 mod forward;
 mod key;
 mod site;

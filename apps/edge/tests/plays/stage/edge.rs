@@ -227,6 +227,18 @@ impl Edge {
         self.wait_for("longhold_store_stored_total", count);
     }
 
+    /// Waits until so many requests, of all since the start, have found nothing in the store and
+    /// lead or follow a fetch.
+    pub(crate) fn wait_for_misses(&self, count: u64) {
+        let handed_over = |edge: &Self| {
+            let status = edge.status();
+            let misses = &status["counters"]["longhold_store_lookups_total{result=miss}"];
+            misses.as_u64() >= Some(count) && status["fill_queue"] == 0
+        };
+        // A second look, because the first may fall between a request's lookup and its hand-over.
+        self.wait("the misses", |edge| handed_over(edge) && handed_over(edge));
+    }
+
     /// Waits until so many connections are active: each has an exchange in progress.
     pub(crate) fn wait_for_active(&self, count: u64) {
         self.wait("active connections", |edge| edge.status()["connections"]["active"] == count);
