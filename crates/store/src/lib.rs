@@ -57,6 +57,7 @@ pub mod device;
 mod directory;
 mod draft;
 mod error;
+pub mod eviction;
 mod format;
 mod index;
 mod keys;

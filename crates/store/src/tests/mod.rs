@@ -3,6 +3,8 @@
 #[cfg(not(loom))]
 mod directory;
 #[cfg(not(loom))]
+mod eviction;
+#[cfg(not(loom))]
 mod format;
 #[cfg(not(loom))]
 mod index;
