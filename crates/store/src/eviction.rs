@@ -8,7 +8,7 @@
 //! ([`Survival`]); the rest goes.
 //!
 //! ```text
-//!   request ───────────► memory ─────────────────► disk ──┐ ◄──────────────┐
+//!            first seen             hit there              hit since, up to 50% of a segment
 //!   request ────────────► memory ─────────────────► disk ──┐ ◄──────────────┐
 //!      │                    │ not hit                │     └────────────────┘
 //!      │ in the ghost       ▼                        ▼ the rest
