@@ -150,7 +150,7 @@ impl View {
                 "segments_clean": stats.segments_clean,
                 "segments_open": stats.segments_open,
                 "segments_sealed": stats.segments_sealed,
-                "offline": stats.offline,
+                "devices_offline": stats.devices_offline,
             },
             "fill_queue": port.waiting(),
             "memory": self.plan,

@@ -20,7 +20,7 @@ use longhold_edge::worker::{Setup, Worker};
 use longhold_gateway::site::{HostPattern, SiteTable};
 use longhold_gateway::stored::encode_response;
 use longhold_policy::StoredMeta;
-use longhold_store::{Draft, MemoryDevice, Store, Writer, block_on_ready};
+use longhold_store::{Draft, FileDevice, Store, Writer, block_on_ready};
 use longhold_telemetry::access_log::{self, AccessLog};
 use longhold_telemetry::exporter::{BuildInfo, Registry};
 use longhold_transport::uring::Reactor;
@@ -70,7 +70,7 @@ const BODY_BYTES: usize = 1024;
 
 #[test]
 fn a_hit_allocates_nothing_after_warm_up() {
-    let store = Store::in_memory(&longhold_store::Config::new("unused", 16 << 20)).unwrap();
+    let store = Store::open(&longhold_store::Config::in_memory(16 << 20)).unwrap().0;
     put(&store);
     let folder = tempfile::tempdir().unwrap();
     let (log, mut queues) = AccessLog::start(&access_log::Config {
@@ -126,7 +126,7 @@ fn a_hit_allocates_nothing_after_warm_up() {
 }
 
 fn put(store: &Store) {
-    let writer = Writer::new(store, MemoryDevice::new(store).unwrap()).unwrap();
+    let writer = Writer::new(store, FileDevice::new(store).unwrap()).unwrap();
     let meta = StoredMeta { status: 200, lifetime_s: u32::MAX, ..StoredMeta::default() };
     let mut head = Vec::new();
     encode_response(&meta, &[("Content-Type", b"text/plain")], None, &mut head);

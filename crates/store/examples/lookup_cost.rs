@@ -9,14 +9,14 @@ use std::error::Error;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use longhold_store::{Config, Draft, MemoryDevice, Store, Writer, block_on_ready};
+use longhold_store::{Config, Draft, FileDevice, Store, Writer, block_on_ready};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let objects = std::env::args().nth(1).map_or(Ok(100_000), |text| text.parse::<u64>())?;
     let size_bytes = (objects * 1800).max(64 << 20);
-    let config = Config { index_slots: objects * 2, ..Config::new("unused", size_bytes) };
-    let store = Store::in_memory(&config)?;
-    let writer = Writer::new(&store, MemoryDevice::new(&store)?)?;
+    let config = Config { index_slots: objects * 2, ..Config::in_memory(size_bytes) };
+    let (store, _) = Store::open(&config)?;
+    let writer = Writer::new(&store, FileDevice::new(&store)?)?;
     let body = [7u8; 1024];
     let started = cpu_ns();
     block_on_ready(async {

@@ -1,7 +1,7 @@
-//! What an embedder chooses, checked into a geometry that the whole crate can trust.
+//! What an embedder chooses, checked into geometries that the whole crate can trust.
 //!
-//! Geometry (segment size and count) is fixed when a store is created; the rest may differ from
-//! one start to the next.
+//! A device's geometry (segment size and count, areas in front) is fixed when the device is
+//! created; the rest may differ from one start to the next.
 
 use std::path::PathBuf;
 
@@ -11,13 +11,17 @@ use crate::format::{FOOTER_TRAILER_BYTES, SEGMENT_HEADER_BYTES};
 /// How a store is opened. [`Config::new`] fills in defaults that suit the size.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The directory that holds the store's files; created when it is not there.
-    pub path: PathBuf,
-    /// Bytes of the data file, rounded down to whole segments. Fixed for the life of the store.
-    pub size_bytes: u64,
-    /// Bytes of a segment: a multiple of 4,096 from 64 KiB to 64 MiB. Fixed for the life of the
-    /// store, and the bound of one object's size.
+    /// The disk devices, up to 64. All of them together are one store; adding one makes it larger,
+    /// leaving one out makes it smaller, by whole devices only. Empty for a store in memory.
+    pub devices: Vec<DeviceConfig>,
+    /// Bytes of a disk segment: a multiple of 4,096 from 64 KiB to 64 MiB. Fixed for the life of
+    /// the store, and the bound of one record's size.
     pub segment_bytes: u64,
+    /// Bytes of the memory tier, rounded down to its segments; 0 for none. New keys begin there,
+    /// and reach a disk when they are asked for again.
+    pub memory_bytes: u64,
+    /// Bytes of a memory segment, as `segment_bytes`. May differ from one start to the next.
+    pub memory_segment_bytes: u64,
     /// How many readers may exist at one time (workers and fill threads), 1 to 1,024.
     pub pin_rows: usize,
     /// Largest body that [`Writer::begin`](crate::Writer::begin) takes, in bytes; what does not
@@ -26,20 +30,54 @@ pub struct Config {
     /// Slots of the index, 16 bytes each, rounded up to whole lines of four. Half full, hardly an
     /// object is displaced by another; three quarters full, one in 150.
     pub index_slots: u64,
-    /// Failed writes and syncs that the writer survives before it takes the device offline.
+    /// Failed writes and syncs that a device survives before the writer takes it offline.
     pub write_errors_max: u32,
+}
+
+/// One disk device of a store: a directory on a file system of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceConfig {
+    /// The directory that holds the device's files; created when it is not there.
+    pub path: PathBuf,
+    /// Bytes for records, rounded down to whole segments. The data file is larger by the areas in
+    /// front, see [`Config::disk_bytes`]. Fixed for the life of the device.
+    pub size_bytes: u64,
 }
 
 impl Config {
     /// A store of `size_bytes` in the directory `path`: sixteen segments or more, of at most
-    /// 64 MiB each, and one index slot for every 8 KiB.
+    /// 64 MiB each, one index slot for every 8 KiB, and no memory tier.
     pub fn new(path: impl Into<PathBuf>, size_bytes: u64) -> Self {
-        let sixteenth = (size_bytes / 16).max(1);
-        let segment_bytes = (1 << sixteenth.ilog2()).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
+        let devices = vec![DeviceConfig { path: path.into(), size_bytes }];
+        Self { devices, ..Self::sized(size_bytes) }
+    }
+
+    /// A store in anonymous memory (a memfd sealed against truncation), which ends with the
+    /// process: for tests, and for hosts without a disk.
+    pub fn in_memory(size_bytes: u64) -> Self {
+        Self { memory_bytes: size_bytes, ..Self::sized(size_bytes) }
+    }
+
+    /// The same store with a memory tier of so many bytes in at least eight segments.
+    #[must_use]
+    pub fn with_memory(self, memory_bytes: u64) -> Self {
+        Self { memory_bytes, memory_segment_bytes: segment_for(memory_bytes, 8), ..self }
+    }
+
+    /// The same store with one more device.
+    #[must_use]
+    pub fn with_device(mut self, path: impl Into<PathBuf>, size_bytes: u64) -> Self {
+        self.devices.push(DeviceConfig { path: path.into(), size_bytes });
+        self.index_slots += (size_bytes / 8192).max(1024);
+        self
+    }
+
+    fn sized(size_bytes: u64) -> Self {
         Self {
-            path: path.into(),
-            size_bytes,
-            segment_bytes,
+            devices: Vec::new(),
+            segment_bytes: segment_for(size_bytes, 16),
+            memory_bytes: 0,
+            memory_segment_bytes: segment_for(size_bytes, 16),
             pin_rows: 64,
             object_bytes_max: 1 << 30,
             index_slots: (size_bytes / 8192).max(1024),
@@ -47,28 +85,34 @@ impl Config {
         }
     }
 
-    /// User memory that the store takes at start, in bytes: index, pins and verified bits. The
-    /// mapping is the kernel's page cache and not counted.
+    /// User memory that the store takes at start, in bytes: index, pins and verified bits, and of
+    /// the memory tier all that it can grow to. The mapping is the kernel's page cache and not
+    /// counted.
     ///
     /// # Errors
     /// As [`Store::open`](crate::Store::open) would refuse the same config.
     pub fn memory_bytes(&self) -> Result<u64, ConfigError> {
-        let geometry = self.geometry()?;
-        let pins = u64::from(geometry.segment_count) * 4 * self.pin_rows as u64;
-        let verified = geometry.data_bytes() / (4096 * 8);
-        Ok(self.index_slots * 16 + pins + verified)
+        let shapes = self.shapes()?;
+        let volumes = || shapes.disks.iter().chain(&shapes.memory);
+        let segments: u64 = volumes().map(|shape| u64::from(shape.segment_count)).sum();
+        let pins = segments * 4 * self.pin_rows as u64;
+        let verified: u64 = volumes().map(|shape| shape.data_bytes() / (4096 * 8)).sum();
+        let tier = shapes.memory.map_or(0, Geometry::data_bytes);
+        Ok(self.index_slots * 16 + pins + verified + tier)
+    }
+
+    /// Bytes on disk that all data files take together.
+    ///
+    /// # Errors
+    /// As [`Store::open`](crate::Store::open) would refuse the same config.
+    pub fn disk_bytes(&self) -> Result<u64, ConfigError> {
+        Ok(self.shapes()?.disks.iter().map(|shape| shape.data_bytes()).sum())
     }
 
     /// Checks every bound and the relations between them.
-    pub(crate) fn geometry(&self) -> Result<Geometry, ConfigError> {
-        let segment_bytes = self.segment_bytes;
-        let in_range = (SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&segment_bytes);
-        if !in_range || !segment_bytes.is_multiple_of(4096) {
-            return Err(ConfigError::SegmentBytes { segment_bytes });
-        }
-        let segment_count = self.size_bytes / segment_bytes;
-        if !(SEGMENT_COUNT_MIN..=SEGMENT_COUNT_MAX).contains(&segment_count) {
-            return Err(ConfigError::SegmentCount { size_bytes: self.size_bytes, segment_bytes });
+    pub(crate) fn shapes(&self) -> Result<Shapes, ConfigError> {
+        if self.devices.len() > DEVICES_MAX || (self.devices.is_empty() && self.memory_bytes == 0) {
+            return Err(ConfigError::Devices { devices: self.devices.len() });
         }
         if !(1..=PIN_ROWS_MAX).contains(&self.pin_rows) {
             return Err(ConfigError::PinRows { pin_rows: self.pin_rows });
@@ -76,28 +120,58 @@ impl Config {
         if !(4..=INDEX_SLOTS_MAX).contains(&self.index_slots) {
             return Err(ConfigError::IndexSlots { index_slots: self.index_slots });
         }
-        let segment_count = u32::try_from(segment_count).unwrap_or(u32::MAX);
-        let segment_bytes = u32::try_from(segment_bytes).unwrap_or(u32::MAX);
-        Ok(Geometry { segment_bytes, segment_count })
+        let disk = |device: &DeviceConfig| records(device.size_bytes, self.segment_bytes);
+        let disks: Result<Vec<Geometry>, ConfigError> = self.devices.iter().map(disk).collect();
+        let mut disks = disks?;
+        let tier = (self.memory_bytes > 0).then_some(self.memory_bytes);
+        let memory = tier.map(|bytes| records(bytes, self.memory_segment_bytes)).transpose()?;
+        let segments = disks.iter().chain(&memory).map(|shape| u64::from(shape.segment_count));
+        let segments: u64 = segments.sum();
+        if segments > SEGMENT_COUNT_MAX {
+            let size_bytes = disks.iter().map(|shape| shape.data_bytes()).sum();
+            let segment_bytes = self.segment_bytes;
+            return Err(ConfigError::SegmentCount { size_bytes, segment_bytes });
+        }
+        for (disk, device) in disks.iter_mut().zip(&self.devices) {
+            disk.snapshot_bytes = snapshot_bytes(self.index_slots, segments);
+            disk.purge_bytes = purge_bytes(device.size_bytes);
+        }
+        Ok(Shapes { disks, memory })
     }
 }
 
-/// The shape of the data file; all arithmetic on places goes through it.
+/// What a config comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shapes {
+    /// One for each device, in its order.
+    pub(crate) disks: Vec<Geometry>,
+    pub(crate) memory: Option<Geometry>,
+}
+
+/// The shape of a data file; all arithmetic on places goes through it. Segment numbers here are
+/// counted within the volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Geometry {
     pub(crate) segment_bytes: u32,
     pub(crate) segment_count: u32,
+    /// Bytes of each of the two areas for images of the index, at the front of the file.
+    pub(crate) snapshot_bytes: u64,
+    /// Bytes of each of the two areas of the purge log behind them.
+    pub(crate) purge_bytes: u64,
 }
 
 impl Geometry {
     /// Length of the data file.
     pub(crate) fn data_bytes(self) -> u64 {
-        u64::from(self.segment_bytes) * u64::from(self.segment_count)
+        self.base(self.segment_count)
     }
 
     /// Where a segment begins in the data file.
     pub(crate) fn base(self, segment: u32) -> u64 {
-        u64::from(self.segment_bytes) * u64::from(segment)
+        let areas = 2 * (self.snapshot_bytes + self.purge_bytes);
+        // Large segments begin where a large page does.
+        let align = if u64::from(self.segment_bytes) >= HUGE_BYTES { HUGE_BYTES } else { 4096 };
+        areas.next_multiple_of(align) + u64::from(self.segment_bytes) * u64::from(segment)
     }
 
     /// First byte behind the last record that may lie in a segment with `records` footer lines.
@@ -105,6 +179,43 @@ impl Geometry {
         let footer = u64::from(records) * crate::format::FOOTER_ENTRY_BYTES as u64;
         u64::from(self.segment_bytes).saturating_sub(FOOTER_TRAILER_BYTES as u64 + footer)
     }
+}
+
+/// The segments of a volume.
+fn records(size_bytes: u64, segment_bytes: u64) -> Result<Geometry, ConfigError> {
+    let in_range = (SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&segment_bytes);
+    if !in_range || !segment_bytes.is_multiple_of(4096) {
+        return Err(ConfigError::SegmentBytes { segment_bytes });
+    }
+    let segment_count = size_bytes / segment_bytes;
+    if !(SEGMENT_COUNT_MIN..=SEGMENT_COUNT_MAX).contains(&segment_count) {
+        return Err(ConfigError::SegmentCount { size_bytes, segment_bytes });
+    }
+    Ok(Geometry {
+        segment_bytes: u32::try_from(segment_bytes).unwrap_or(u32::MAX),
+        segment_count: u32::try_from(segment_count).unwrap_or(u32::MAX),
+        snapshot_bytes: 0,
+        purge_bytes: 0,
+    })
+}
+
+/// The largest power of two of which `parts` fit, within the bounds of a segment.
+fn segment_for(size_bytes: u64, parts: u64) -> u64 {
+    let part = (size_bytes / parts).max(1);
+    (1 << part.ilog2()).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX)
+}
+
+/// Room for one image of the index: slots, their checksums, a line for each segment, and what
+/// says whose image it is.
+fn snapshot_bytes(index_slots: u64, segments: u64) -> u64 {
+    let slots = index_slots.next_multiple_of(4) * 16;
+    (slots + slots / 1024 + segments * 16 + (16 << 10)).next_multiple_of(4096)
+}
+
+/// Room for purges that may still concern a record: a 64th of the device, from 16 KiB (250 purges)
+/// to 64 MiB (a million).
+fn purge_bytes(size_bytes: u64) -> u64 {
+    (size_bytes / 64).clamp(16 << 10, 64 << 20).next_multiple_of(4096)
 }
 
 /// Smallest segment.
@@ -119,5 +230,9 @@ pub(crate) const SEGMENT_COUNT_MAX: u64 = 1 << 20;
 pub(crate) const PIN_ROWS_MAX: usize = 1024;
 /// 2^32 lines of four slots.
 pub(crate) const INDEX_SLOTS_MAX: u64 = 1 << 34;
+/// Disk devices of one store.
+pub(crate) const DEVICES_MAX: usize = 64;
+/// A large page of the processor.
+const HUGE_BYTES: u64 = 2 << 20;
 
 const _: () = assert!(SEGMENT_BYTES_MIN > SEGMENT_HEADER_BYTES as u64 * 2);

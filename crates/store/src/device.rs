@@ -1,18 +1,17 @@
 //! The seam between planning and doing: the writer says which bytes go where, a device does it.
 //!
-//! A device owns a bounded pool of equal blocks. A write takes a block and gives it back with the
+//! A device has the files of all volumes of a store, counted as in its config, the memory tier
+//! last, and owns a bounded pool of equal blocks. A write takes a block and gives it back with the
 //! result, so that nobody can touch the bytes while the kernel reads them. Devices never retry.
 //!
 //! | device | for |
 //! |---|---|
 //! | [`FileDevice`] | embedders and tools: `pwrite`, futures that are ready at once |
 //! | [`UringDevice`](uring::UringDevice) | the edge: registered buffers on a tokio-uring runtime |
-//! | [`MemoryDevice`] | stores made by [`Store::in_memory`](crate::Store::in_memory) |
 //! | [`FaultyDevice`] | tests: fails or tears the nth write, fails syncs, records everything |
 
 mod faulty;
 mod file;
-mod memory;
 #[cfg(not(loom))]
 pub mod uring;
 
@@ -23,7 +22,6 @@ use std::rc::Rc;
 
 pub use faulty::{FaultPlan, FaultyDevice, Recorded, Recorder};
 pub use file::FileDevice;
-pub use memory::MemoryDevice;
 
 /// Carries out what a [`Writer`](crate::Writer) plans. One per writer, on one thread.
 pub trait Device: 'static {
@@ -36,17 +34,17 @@ pub trait Device: 'static {
     /// A block from the pool; `None` when all are out. A pool holds at least four.
     fn allocate_block(&self) -> Option<Self::Block>;
 
-    /// Writes `block[range]` at `offset` of the data file, all of it or an error. The future may
-    /// outlive the call's borrow of the device.
+    /// Writes `block[range]` at `(volume, offset)`: a place in a volume's data file; all of it or an
+    /// error. The future may outlive the call's borrow of the device.
     fn write_at(
         &self,
-        offset: u64,
+        place: (usize, u64),
         block: Self::Block,
         range: Range<usize>,
     ) -> impl Future<Output = (io::Result<()>, Self::Block)> + 'static;
 
-    /// Makes every write that has completed durable.
-    fn sync_data(&self) -> impl Future<Output = io::Result<()>> + 'static;
+    /// Makes every completed write to a volume durable.
+    fn sync_data(&self, volume: usize) -> impl Future<Output = io::Result<()>> + 'static;
 }
 
 /// A block of a device's pool.
@@ -120,8 +118,8 @@ impl Block for HeapBlock {
     }
 }
 
-/// Polls a future until it is ready. For devices whose futures never wait ([`FileDevice`],
-/// [`MemoryDevice`]): with one of those, and one caller, no future of the writer waits either.
+/// Polls a future until it is ready. For devices whose futures never wait
+/// ([`FileDevice`]): with one of those, and one caller, no future of the writer waits either.
 /// A future that waits for an event of this very thread would spin for ever.
 pub fn block_on_ready<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);

@@ -1,9 +1,9 @@
-//! The store's directory: lock, creation, super blocks.
+//! The directories of a store's devices: locks, creation, super blocks.
 //!
 //! ```text
 //! lock       held with flock for as long as the store is open
 //! super.0/1  super blocks (see `superblock`), readable by the owner only: they hold the secret
-//! data       the segments; its existence says that creation was completed
+//! data       the areas and segments; its existence says that creation was completed
 //! ```
 //! Creation writes `data.new`, allocates all of it, syncs, writes the super blocks, and renames:
 //! a crash or a full disk on the way leaves nothing that a later open would take for a store.
@@ -15,57 +15,134 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Geometry;
 use crate::error::OpenError;
-use crate::superblock::{EPOCH_MAX, FILE_NAMES, Parsed, SuperBlock, file_name};
+use crate::superblock::{EPOCH_MAX, FILE_NAMES, Identity, Parsed, SuperBlock, file_name};
 
-/// What an open directory yields.
+/// What the directory of an open device yields.
 pub(crate) struct Opened {
+    pub(crate) path: PathBuf,
     pub(crate) lock: File,
     pub(crate) data: File,
     pub(crate) super_block: SuperBlock,
     pub(crate) created: bool,
+    /// It had missed an open of the store: what was in it does not count.
+    pub(crate) voided: bool,
 }
 
 /// How the data file gets its blocks; a parameter so that tests can fill the disk.
 pub(crate) type Allocate<'a> = &'a dyn Fn(&File, u64) -> io::Result<()>;
 
-/// Locks the directory and opens the store in it, or makes one. The epoch of the returned super
-/// block is new and durable.
+/// Locks the directories of all devices, and opens the store in them, or makes what is missing.
+/// The epoch of the returned super blocks is one, new and durable.
 pub(crate) fn open(
-    path: &Path,
-    geometry: Geometry,
+    devices: &[(PathBuf, Geometry)],
     allocate: Allocate<'_>,
-) -> Result<Opened, OpenError> {
+) -> Result<Vec<Opened>, OpenError> {
+    let mut found = Vec::with_capacity(devices.len());
+    for (path, geometry) in devices {
+        found.push(find(path, *geometry)?);
+    }
+    let identity = identity(&found)?;
+    let blocks = found.iter().filter_map(|found| found.super_block.as_ref());
+    let newest = blocks.max_by_key(|block| block.epoch);
+    let (epoch, members) = newest.map_or((0, Vec::new()), |b| (b.epoch, b.members.clone()));
+    if epoch >= EPOCH_MAX {
+        return Err(corrupt(&devices[0].0, "the store has been opened too often"));
+    }
+    // All that is missing is made before anything that exists is changed.
+    let mut opened = Vec::with_capacity(found.len());
+    for found in found {
+        opened.push(found.open(identity, (epoch, &members), allocate)?);
+    }
+    let members: Vec<u128> = opened.iter().map(|opened| opened.super_block.device).collect();
+    for device in &mut opened {
+        device.super_block.epoch = epoch + 1;
+        device.super_block.members.clone_from(&members);
+        write_super(&device.path, &device.super_block)?;
+    }
+    Ok(opened)
+}
+
+/// A device's directory, locked; without a super block it has to be made.
+struct Found {
+    path: PathBuf,
+    lock: File,
+    geometry: Geometry,
+    super_block: Option<SuperBlock>,
+    /// The directory itself is new.
+    made: bool,
+}
+
+fn find(path: &Path, geometry: Geometry) -> Result<Found, OpenError> {
     let made = !path.exists();
     std::fs::create_dir_all(path).map_err(|e| fault("create", path, e))?;
     let lock = lock(path)?;
-    let created = !path.join(DATA).exists();
-    if created {
-        create(path, geometry, allocate).inspect_err(|_| remove_remains(path, made))?;
+    let exists = path.join(DATA).exists();
+    let super_block = if exists { Some(load(path)?) } else { None };
+    if let Some(block) = &super_block {
+        let found = block.geometry;
+        let same = found.segment_count == geometry.segment_count
+            && found.segment_bytes == geometry.segment_bytes;
+        if !same {
+            return Err(OpenError::GeometryChanged {
+                path: path.to_path_buf(),
+                found_segments: found.segment_count,
+                found_segment_bytes: found.segment_bytes,
+                wanted_segments: geometry.segment_count,
+                wanted_segment_bytes: geometry.segment_bytes,
+            });
+        }
     }
-    let mut super_block = load(path)?;
-    if super_block.geometry != geometry {
-        return Err(OpenError::GeometryChanged {
-            path: path.to_path_buf(),
-            found_segments: super_block.geometry.segment_count,
-            found_segment_bytes: super_block.geometry.segment_bytes,
-            wanted_segments: geometry.segment_count,
-            wanted_segment_bytes: geometry.segment_bytes,
+    Ok(Found { path: path.to_path_buf(), lock, geometry, super_block, made })
+}
+
+/// The store that the devices belong to; a new one when none of them exists yet.
+fn identity(found: &[Found]) -> Result<Identity, OpenError> {
+    let known = || found.iter().filter_map(|f| Some((&f.path, f.super_block.as_ref()?.identity)));
+    let Some((other, identity)) = known().next() else {
+        let random = |e| fault("draw a secret for", &found[0].path, e);
+        return Ok(Identity {
+            store: u128::from_le_bytes(random_bytes().map_err(random)?),
+            secret: random_bytes().map_err(random)?,
         });
+    };
+    match known().find(|(_, theirs)| *theirs != identity) {
+        Some((path, _)) => {
+            Err(OpenError::ForeignDevice { path: path.clone(), other: other.clone() })
+        }
+        None => Ok(identity),
     }
-    let data_path = path.join(DATA);
-    let mut options = OpenOptions::new();
-    let data = options.read(true).write(true).open(&data_path);
-    let data = data.map_err(|e| fault("open", &data_path, e))?;
-    let length = data.metadata().map_err(|e| fault("examine", &data_path, e))?.len();
-    if length != geometry.data_bytes() {
-        return Err(corrupt(path, "the data file has another length than the super block says"));
+}
+
+impl Found {
+    fn open(
+        self,
+        identity: Identity,
+        (epoch, members): (u64, &[u128]),
+        allocate: Allocate<'_>,
+    ) -> Result<Opened, OpenError> {
+        let path = self.path;
+        let created = self.super_block.is_none();
+        let mut super_block = match self.super_block {
+            Some(block) => block,
+            None => create(&path, (self.geometry, identity), allocate)
+                .inspect_err(|_| remove_remains(&path, self.made))?,
+        };
+        let missed = super_block.epoch < epoch && !members.contains(&super_block.device);
+        let voided = !created && missed;
+        if voided {
+            super_block.floor_epoch = epoch + 1;
+        }
+        let data_path = path.join(DATA);
+        let mut options = OpenOptions::new();
+        let data = options.read(true).write(true).open(&data_path);
+        let data = data.map_err(|e| fault("open", &data_path, e))?;
+        let length = data.metadata().map_err(|e| fault("examine", &data_path, e))?.len();
+        if length != super_block.geometry.data_bytes() {
+            let reason = "the data file has another length than the super block says";
+            return Err(corrupt(&path, reason));
+        }
+        Ok(Opened { path, lock: self.lock, data, super_block, created, voided })
     }
-    if super_block.epoch >= EPOCH_MAX {
-        return Err(corrupt(path, "the store has been opened too often"));
-    }
-    super_block.epoch += 1;
-    write_super(path, &super_block)?;
-    Ok(Opened { lock, data, super_block, created })
 }
 
 /// Reserves every block of the data file, so that no later write can meet a full disk. Blocks that
@@ -100,7 +177,11 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-fn create(path: &Path, geometry: Geometry, allocate: Allocate<'_>) -> Result<(), OpenError> {
+fn create(
+    path: &Path,
+    (geometry, identity): (Geometry, Identity),
+    allocate: Allocate<'_>,
+) -> Result<SuperBlock, OpenError> {
     remove_files(path);
     let needed = geometry.data_bytes();
     let available = available_bytes(path);
@@ -123,16 +204,14 @@ fn create(path: &Path, geometry: Geometry, allocate: Allocate<'_>) -> Result<(),
             fault("allocate", &new_path, error)
         }
     })?;
-    let random = |e| fault("draw a secret for", path, e);
-    let super_block = SuperBlock {
-        geometry,
-        uuid: u128::from_le_bytes(random_bytes().map_err(random)?),
-        secret: random_bytes().map_err(random)?,
-        epoch: 0,
-    };
+    let random = |e| fault("draw a name for", path, e);
+    let device = u128::from_le_bytes(random_bytes().map_err(random)?);
+    let super_block =
+        SuperBlock { geometry, identity, device, epoch: 0, floor_epoch: 0, members: Vec::new() };
     write_super(path, &super_block)?;
     std::fs::rename(&new_path, path.join(DATA)).map_err(|e| fault("rename", &new_path, e))?;
-    sync_directory(path)
+    sync_directory(path)?;
+    Ok(super_block)
 }
 
 /// The newer whole super block.
@@ -148,7 +227,7 @@ fn load(path: &Path) -> Result<SuperBlock, OpenError> {
         match SuperBlock::parse(&bytes) {
             Parsed::Valid(block) => {
                 if newest.as_ref().is_none_or(|newest| newest.epoch < block.epoch) {
-                    newest = Some(block);
+                    newest = Some(*block);
                 }
             }
             Parsed::OtherVersion(version) => other_version = Some(version),

@@ -10,6 +10,12 @@ use std::path::PathBuf;
 /// A [`Config`](crate::Config) that cannot be a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
+    /// No device and no memory, or more devices than a store can have.
+    #[error("store of {devices} devices and no memory: give it 1 to 64 devices, or memory")]
+    Devices {
+        /// How many were asked for.
+        devices: usize,
+    },
     /// The segment size is out of bounds or not a multiple of 4,096.
     #[error(
         "store segment of {segment_bytes} bytes: choose a multiple of 4096 from 65536 to 67108864"
@@ -98,6 +104,17 @@ pub enum OpenError {
         wanted_segments: u32,
         /// Bytes of a segment by the config.
         wanted_segment_bytes: u32,
+    },
+    /// The devices do not belong together.
+    #[error(
+        "{path} is a device of another store than {other}: \
+         take it out of the list of devices, or remove the directory to make an empty one"
+    )]
+    ForeignDevice {
+        /// Directory of the device that does not fit.
+        path: PathBuf,
+        /// Directory of the first device.
+        other: PathBuf,
     },
     /// The files do not make a store.
     #[error(

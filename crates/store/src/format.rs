@@ -346,7 +346,7 @@ pub(crate) fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
 }
 
 /// Version of everything in this file and in `superblock`.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+pub(crate) const FORMAT_VERSION: u32 = 2;
 /// Room for the segment header; records begin behind it, so its page is never lent to readers.
 pub(crate) const SEGMENT_HEADER_BYTES: u32 = 4096;
 /// Records begin at multiples of this; the index counts offsets in this unit.

@@ -21,14 +21,14 @@ pub(crate) struct Keys {
 impl Keys {
     pub(crate) fn new(secret: &[u8; 32]) -> Self {
         let mut hash = [0; 192];
-        let mut hasher = blake3::Hasher::new_derive_key("longhold store 1 key hash");
+        let mut hasher = blake3::Hasher::new_derive_key("longhold store 2 key hash");
         hasher.update(secret).finalize_xof().fill(&mut hash);
         Self {
-            front: blake3::derive_key("longhold store 1 record header", secret),
-            record: blake3::derive_key("longhold store 1 record", secret),
-            segment: blake3::derive_key("longhold store 1 segment header", secret),
-            footer: blake3::derive_key("longhold store 1 footer", secret),
-            chunk: blake3::derive_key("longhold store 1 chunk seed", secret),
+            front: blake3::derive_key("longhold store 2 record header", secret),
+            record: blake3::derive_key("longhold store 2 record", secret),
+            segment: blake3::derive_key("longhold store 2 segment header", secret),
+            footer: blake3::derive_key("longhold store 2 footer", secret),
+            chunk: blake3::derive_key("longhold store 2 chunk seed", secret),
             hash,
         }
     }

@@ -72,12 +72,13 @@ mod store;
 mod superblock;
 mod sync;
 mod verified;
+mod volume;
 mod writer;
 
-pub use config::Config;
+pub use config::{Config, DeviceConfig};
 #[cfg(not(loom))]
 pub use device::uring::UringDevice;
-pub use device::{Device, FaultyDevice, FileDevice, MemoryDevice, block_on_ready};
+pub use device::{Device, FaultyDevice, FileDevice, block_on_ready};
 pub use draft::{Draft, Pending};
 pub use error::{ConfigError, OpenError, ReadError, Refused, WriteError, WriterTaken};
 pub use reader::{Extent, PinnedSlice, Reader, Record};

@@ -23,6 +23,7 @@ use std::rc::Rc;
 
 use crate::reader::ReaderInner;
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::volume::Volume;
 
 /// Counters of all rows, and the generation of every segment.
 pub(crate) struct PinTable {
@@ -131,16 +132,21 @@ impl SegmentPin {
         self.generation
     }
 
-    /// Where the segment lies in the data file.
+    /// Where the segment lies in its volume's data file.
     pub(crate) fn segment_range(&self) -> Range<u64> {
-        let geometry = self.reader.shared.geometry;
-        let base = geometry.base(self.segment);
-        base..base + u64::from(geometry.segment_bytes)
+        let volume = self.volume();
+        let base = volume.base(self.segment);
+        base..base + u64::from(volume.geometry.segment_bytes)
     }
 
     /// Bytes of the pinned segment; see [`crate::map::Mapping::pinned`] for what may be asked.
     pub(crate) fn slice(&self, range: Range<u32>) -> &[u8] {
-        self.reader.shared.map.pinned(self, range)
+        self.volume().map.pinned(self, range)
+    }
+
+    /// The volume in which the segment lies.
+    pub(crate) fn volume(&self) -> &Volume {
+        self.reader.shared.volume_of(self.segment)
     }
 
     pub(crate) fn reader(&self) -> &ReaderInner {

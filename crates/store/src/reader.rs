@@ -109,7 +109,7 @@ impl Reader {
     /// The header at a published place. Its lengths are not believed before its own MAC.
     fn header(&self, pin: &SegmentPin, place: Place) -> Option<(RecordHeader, Layout)> {
         let shared = &self.inner.shared;
-        let (at, end) = (place.at(), u64::from(shared.geometry.segment_bytes));
+        let (at, end) = (place.at(), u64::from(pin.volume().geometry.segment_bytes));
         let bytes = pin.slice(at..at.checked_add(format::RECORD_HEADER_BYTES as u32)?);
         let (header, layout) = if place.is_head_verified() {
             RecordHeader::read(bytes, at, end)?
@@ -190,12 +190,13 @@ impl Record {
     fn verify(&self, start: u32, end: u32) -> Result<(), ReadError> {
         let shared = &self.pin.reader().shared;
         let several = self.layout.chunk_count() > 1;
-        let base = shared.geometry.base(self.pin.segment());
+        let volume = self.pin.volume();
+        let base = volume.base(self.pin.segment());
         let mut seed = None;
         for chunk in start / format::CHUNK_BYTES..=(end - 1) / format::CHUNK_BYTES {
             let range = self.layout.chunk(chunk);
             let offset = base + u64::from(range.start);
-            if several && shared.verified.contains(offset) {
+            if several && volume.verified.contains(offset) {
                 continue;
             }
             let seed = *seed.get_or_insert_with(|| {
@@ -209,7 +210,7 @@ impl Record {
                 return Err(ReadError::Damaged);
             }
             if several {
-                shared.verified.insert(offset);
+                volume.verified.insert(offset);
             } else {
                 self.body_verified.set(true);
                 shared.index.set_body_verified(self.slot, self.place);

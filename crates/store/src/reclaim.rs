@@ -13,6 +13,7 @@ use crate::format::{
     FOOTER_ENTRY_BYTES, FOOTER_TRAILER_BYTES, FooterLine, SEGMENT_HEADER_BYTES, Trailer,
     encode_segment_header,
 };
+use crate::volume::VolumeKind;
 use crate::writer::Inner;
 
 impl<D: Device> Inner<D> {
@@ -26,26 +27,43 @@ impl<D: Device> Inner<D> {
 
     /// Whether a turn would find something to do.
     pub(crate) fn is_turn_due(&self) -> bool {
-        if self.shared.is_offline() {
-            return false;
-        }
-        let mut log = self.log.borrow_mut();
-        log.collect_clean(&self.shared);
-        log.wants_segment() || !log.sealable().is_empty()
+        let mut logs = self.logs.borrow_mut();
+        let mut volumes = self.shared.volumes.iter().enumerate();
+        volumes.any(|(number, volume)| {
+            let log = logs.log_mut(number);
+            log.collect_clean(&self.shared);
+            !volume.is_offline() && (log.wants_segment() || !log.sealable().is_empty())
+        })
     }
 
-    /// Seals, retires and syncs; with `checkpoint`, writes a footer for the open segment, too.
+    /// Seals, retires and syncs on every volume; with `checkpoint`, writes footers for the open
+    /// segments, too. A volume that fails does not hold up the others.
     pub(crate) async fn turn(&self, checkpoint: bool) -> Result<(), WriteError> {
         self.wait_until(|| (!self.turning.get()).then_some(())).await;
         let _turning = Turning::new(self);
-        let mut checkpoint = checkpoint;
+        let mut turned = Ok(());
+        for (number, volume) in self.shared.volumes.iter().enumerate() {
+            let one = match volume.kind {
+                VolumeKind::Disk => self.turn_disk(number, checkpoint).await,
+                VolumeKind::Memory => {
+                    self.turn_memory(number);
+                    Ok(())
+                }
+            };
+            turned = turned.and(one);
+        }
+        turned
+    }
+
+    async fn turn_disk(&self, volume: usize, mut checkpoint: bool) -> Result<(), WriteError> {
         loop {
-            if self.shared.is_offline() {
+            if self.shared.volumes[volume].is_offline() {
                 return Err(WriteError::Offline);
             }
             self.forget_fronts();
             let (mut sealing, retiring) = {
-                let mut log = self.log.borrow_mut();
+                let mut logs = self.logs.borrow_mut();
+                let log = logs.log_mut(volume);
                 log.collect_clean(&self.shared);
                 let sealing = log.sealable();
                 let retiring = log.next_to_retire(&sealing, &self.shared);
@@ -56,7 +74,7 @@ impl<D: Device> Inner<D> {
             }
             let mut footed = Ok(());
             if checkpoint {
-                sealing.extend(self.log.borrow().current());
+                sealing.extend(self.logs.borrow().log(volume).current());
             }
             for segment in &sealing {
                 // Its failure has given the segment up; the others go on.
@@ -66,8 +84,9 @@ impl<D: Device> Inner<D> {
                 Some(segment) => self.write_header(segment).await,
                 None => Ok(()),
             };
-            self.sync().await?;
-            let mut log = self.log.borrow_mut();
+            self.sync(volume).await?;
+            let mut logs = self.logs.borrow_mut();
+            let log = logs.log_mut(volume);
             for segment in sealing {
                 log.sealed(segment, &self.shared);
             }
@@ -81,11 +100,29 @@ impl<D: Device> Inner<D> {
         }
     }
 
-    /// Makes all completed writes durable. When that fails, none of what was written since the
-    /// last sync can be trusted to be what the page cache shows: those segments are given up.
-    pub(crate) async fn sync(&self) -> Result<(), WriteError> {
+    /// As for a disk; but there is nothing to write, for it is gone with the process.
+    fn turn_memory(&self, volume: usize) {
+        self.forget_fronts();
+        let mut logs = self.logs.borrow_mut();
+        let (log, ids) = logs.of(volume);
+        log.collect_clean(&self.shared);
+        for segment in log.sealable() {
+            log.sealed(segment, &self.shared);
+        }
+        while let Some(segment) = log.next_to_retire(&[], &self.shared) {
+            log.renew_generation(ids, segment);
+            log.header_durable(segment, &self.shared);
+            log.collect_clean(&self.shared);
+        }
+    }
+
+    /// Makes all completed writes to a volume durable. When that fails, none of what was written
+    /// since the last sync can be trusted to be what the page cache shows: those segments are
+    /// given up.
+    pub(crate) async fn sync(&self, volume: usize) -> Result<(), WriteError> {
         let written: Vec<(u32, u64)> = {
-            let log = self.log.borrow();
+            let logs = self.logs.borrow();
+            let log = logs.log(volume);
             let unsynced = |number: &u32| {
                 let segment = log.segment(*number);
                 segment.writes_done > segment.writes_synced
@@ -93,48 +130,55 @@ impl<D: Device> Inner<D> {
             let numbers = log.numbers().filter(unsynced);
             numbers.map(|number| (number, log.segment(number).writes_done)).collect()
         };
-        if self.device.sync_data().await.is_err() {
+        if self.device.sync_data(volume).await.is_err() {
             let segments: Vec<u32> = written.iter().map(|(segment, _)| *segment).collect();
-            self.device_failed(&segments);
+            self.device_failed(volume, &segments);
             return Err(WriteError::Device);
         }
-        let mut log = self.log.borrow_mut();
+        let mut logs = self.logs.borrow_mut();
         for (number, done) in written {
-            let segment = log.segment_mut(number);
+            let segment = logs.segment_mut(number);
             segment.writes_synced = segment.writes_synced.max(done);
         }
         Ok(())
     }
 
-    /// Counts a failure, gives the segments up, and past the limit the device.
-    pub(crate) fn device_failed(&self, segments: &[u32]) {
+    /// Counts a failure, gives the segments up, and past the limit the volume.
+    pub(crate) fn device_failed(&self, volume: usize, segments: &[u32]) {
         self.shared.counters.write_errors.fetch_add(1, Ordering::Relaxed);
-        self.errors.set(self.errors.get() + 1);
-        let mut log = self.log.borrow_mut();
+        let mut logs = self.logs.borrow_mut();
+        let log = logs.log_mut(volume);
         for &segment in segments {
             log.fail(segment, &self.shared);
         }
-        if self.errors.get() > self.shared.write_errors_max {
-            self.shared.counters.offline.store(true, Ordering::Relaxed);
+        log.errors += 1;
+        if log.errors > self.shared.write_errors_max {
+            self.shared.volumes[volume].take_offline();
         }
-        drop(log);
+        drop(logs);
         self.changed.notify();
     }
 
     /// Extents of segments that were sealed have their headers; those of failed or reclaimed ones
     /// need none.
     fn forget_fronts(&self) {
-        let log = self.log.borrow();
+        let logs = self.logs.borrow();
         self.fronts.borrow_mut().retain(|_, front| {
-            let segment = log.segment(front.segment);
+            let segment = logs.segment(front.segment);
             segment.generation == front.generation && segment.state.takes_writes()
         });
     }
 
     async fn write_header(&self, segment: u32) -> Result<(), WriteError> {
-        let generation = self.log.borrow_mut().renew_generation(segment);
+        let generation = {
+            let mut logs = self.logs.borrow_mut();
+            let volume = logs.volume_of(segment);
+            let (log, ids) = logs.of(volume);
+            log.renew_generation(ids, segment)
+        };
         let mut header = vec![0; SEGMENT_HEADER_BYTES as usize];
-        let bytes = encode_segment_header(segment, generation, &self.shared.keys);
+        let number = self.shared.volume_of(segment).local(segment);
+        let bytes = encode_segment_header(number, generation, &self.shared.keys);
         header[..bytes.len()].copy_from_slice(&bytes);
         self.write_plan(segment, 0, &header).await
     }
@@ -142,7 +186,7 @@ impl<D: Device> Inner<D> {
     async fn write_footer(&self, number: u32) -> Result<(), WriteError> {
         self.write_segment_fronts(number).await?;
         let Some((lines, trailer)) = self.footer(number) else { return Ok(()) };
-        let segment_bytes = self.shared.geometry.segment_bytes;
+        let segment_bytes = self.shared.volume_of(number).geometry.segment_bytes;
         let trailer_at = segment_bytes - FOOTER_TRAILER_BYTES as u32;
         // Line 0 lies next to the trailer and the later ones before it, so that a later footer
         // of the same segment writes the same bytes again, and more in front of them.
@@ -155,8 +199,8 @@ impl<D: Device> Inner<D> {
 
     /// What a footer of the segment would say now.
     fn footer(&self, number: u32) -> Option<(Vec<FooterLine>, [u8; FOOTER_TRAILER_BYTES])> {
-        let log = self.log.borrow();
-        let segment = log.segment(number);
+        let logs = self.logs.borrow();
+        let segment = logs.segment(number);
         if !segment.state.takes_writes() {
             return None;
         }
@@ -169,7 +213,7 @@ impl<D: Device> Inner<D> {
             None => (segment.tail, segment.last_sequence),
         };
         let trailer = Trailer {
-            segment: number,
+            segment: self.shared.volume_of(number).local(number),
             generation: segment.generation,
             count: segment.lines.len() as u32,
             end,

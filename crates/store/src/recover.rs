@@ -8,7 +8,6 @@
 //! (ST-7). Segments are then taken in the order of their sequences, so that the last record or
 //! tombstone of a key is the one that stays.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
@@ -19,13 +18,16 @@ use crate::format::{
 };
 use crate::index::{Index, Place};
 use crate::keys::Keys;
-use crate::segment::{Adopted, Log};
+use crate::segment::{Adopted, Logs};
+use crate::volume::{Volume, VolumeKind};
 
 /// What an open has found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RecoveryReport {
-    /// The store was made by this open.
+    /// All devices were made by this open.
     pub created: bool,
+    /// Devices that had missed an open of the store, and count as empty.
+    pub devices_voided: u32,
     /// Objects that the index holds now.
     pub objects: u64,
     /// Tombstones met, each of which may have removed an older record.
@@ -40,58 +42,74 @@ pub struct RecoveryReport {
     pub extents_unfinished: u64,
 }
 
-/// Fills index and log from the whole data file.
-pub(crate) fn recover(data: &[u8], keys: &Keys, index: &Index, log: &mut Log) -> RecoveryReport {
-    let geometry = log.geometry();
+/// Fills index and logs from the data files of all disk volumes.
+pub(crate) fn recover(
+    volumes: &mut [Volume],
+    keys: &Keys,
+    index: &Index,
+    logs: &mut Logs,
+) -> RecoveryReport {
     let mut report = RecoveryReport::default();
     let mut ordered = Vec::new();
-    for number in log.numbers() {
-        let survey = Survey::new(data, number, geometry);
-        match survey.first_sequence(keys) {
-            Some((sequence, generation)) => ordered.push((sequence, generation, number)),
-            None => log.adopt_empty(number),
+    for (volume, files) in volumes.iter_mut().enumerate() {
+        let floor = files.floor;
+        for number in files.segments() {
+            let first = match files.kind {
+                VolumeKind::Disk => Survey::new(files, number).first_sequence(keys),
+                VolumeKind::Memory => None,
+            };
+            match first.filter(|&(_, generation)| generation >= floor) {
+                Some((sequence, generation)) => {
+                    ordered.push((sequence, generation, number, volume));
+                }
+                None => logs.log_mut(volume).adopt_empty(number),
+            }
         }
     }
     ordered.sort_unstable();
-    let mut youngest = Vec::new();
-    let mut walkable = false;
-    let last = ordered.last().map(|&(_, _, number)| number);
-    for (_, generation, number) in ordered {
-        let survey = Survey::new(data, number, geometry);
+    let mut youngest = vec![None; volumes.len()];
+    for (_, generation, number, volume) in ordered {
+        let survey = Survey::new(&mut volumes[volume], number);
         let found = survey.records(generation, keys, &mut report);
         let (tail, last_sequence) = (found.tail, found.last_sequence);
-        log.adopt(number, Adopted { generation, tail, last_sequence });
-        youngest = found.lines;
-        index_lines(&youngest, number, index, log, &mut report);
-        walkable = last == Some(number) && survey.is_walkable(tail, generation, keys);
+        let (log, ids) = logs.of(volume);
+        log.adopt(ids, number, Adopted { generation, tail, last_sequence });
+        index_lines(&found.lines, number, index, logs, &mut report);
+        youngest[volume] = survey.is_walkable(tail, generation, keys).then_some(found.lines);
     }
     // A footer that is rewritten can be torn. Whatever is acknowledged from now on in this
     // segment must be found without it, too (ST-7).
-    if walkable {
-        log.reopen_youngest(youngest);
+    for (volume, lines) in youngest.into_iter().enumerate() {
+        if let Some(lines) = lines {
+            logs.log_mut(volume).reopen_youngest(lines);
+        }
     }
     report.objects = index.used();
     report
 }
 
-/// Gives the first clean segments their headers, when there is no segment to go on with.
-pub(crate) fn prepare(file: &File, keys: &Keys, log: &mut Log) -> io::Result<()> {
-    let first = log.first_clean();
-    if first.is_empty() {
-        return Ok(());
+/// Gives the first clean segments their headers, where there is no segment to go on with.
+pub(crate) fn prepare(volumes: &[Volume], keys: &Keys, logs: &mut Logs) -> io::Result<()> {
+    for (number, volume) in volumes.iter().enumerate() {
+        let (log, ids) = logs.of(number);
+        let first = log.first_clean(ids);
+        if first.is_empty() || volume.kind == VolumeKind::Memory {
+            continue;
+        }
+        for (segment, generation) in first {
+            let header = format::encode_segment_header(volume.local(segment), generation, keys);
+            volume.file.write_all_at(&header, volume.base(segment))?;
+        }
+        volume.file.sync_data()?;
     }
-    for (segment, generation) in first {
-        let header = format::encode_segment_header(segment, generation, keys);
-        file.write_all_at(&header, log.geometry().base(segment))?;
-    }
-    file.sync_data()
+    Ok(())
 }
 
 fn index_lines(
     lines: &[FooterLine],
     number: u32,
     index: &Index,
-    log: &Log,
+    logs: &Logs,
     report: &mut RecoveryReport,
 ) {
     let mut by_sequence: Vec<&FooterLine> = lines.iter().collect();
@@ -103,8 +121,8 @@ fn index_lines(
                 index.remove(line.key_hash);
             }
             Kind::Object => {
-                let place = Place::new(number, line.at, log.segment(number).generation);
-                index.insert(line.key_hash, place, |place| log.rank(place));
+                let place = Place::new(number, line.at, logs.segment(number).generation);
+                index.insert(line.key_hash, place, |place| logs.rank(place));
             }
         }
     }
@@ -113,6 +131,7 @@ fn index_lines(
 /// One segment under inspection.
 struct Survey<'a> {
     bytes: &'a [u8],
+    /// Counted within its volume.
     number: u32,
     geometry: Geometry,
 }
@@ -125,10 +144,12 @@ struct Found {
 }
 
 impl<'a> Survey<'a> {
-    fn new(data: &'a [u8], number: u32, geometry: Geometry) -> Self {
-        let base = geometry.base(number) as usize;
+    fn new(volume: &'a mut Volume, segment: u32) -> Self {
+        let geometry = volume.geometry;
+        let base = volume.base(segment) as usize;
         let end = base + geometry.segment_bytes as usize;
-        Self { bytes: data.get(base..end).unwrap_or_default(), number, geometry }
+        let number = volume.local(segment);
+        Self { bytes: volume.map.unshared().get(base..end).unwrap_or_default(), number, geometry }
     }
 
     /// A sequence by which to order the segment, and its generation; `None` when it holds nothing.

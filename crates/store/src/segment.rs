@@ -15,6 +15,7 @@
 //! This file does no I/O.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use crate::config::Geometry;
@@ -23,6 +24,7 @@ use crate::format::{FooterLine, Layout, SEGMENT_HEADER_BYTES};
 use crate::index::Place;
 use crate::store::Shared;
 use crate::superblock::EPOCH_SHIFT;
+use crate::volume::Volume;
 
 /// Where a segment is in its round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,8 +73,11 @@ pub(crate) struct Segment {
     pub(crate) writes_synced: u64,
 }
 
-/// All segments.
+/// The segments of one volume.
 pub(crate) struct Log {
+    volume: usize,
+    /// Number of the first segment.
+    first: u32,
     geometry: Geometry,
     segments: Vec<Segment>,
     /// Closing, sealed and failed ones, oldest first.
@@ -82,11 +87,47 @@ pub(crate) struct Log {
     waiting: Vec<u32>,
     clean: VecDeque<u32>,
     current: Option<u32>,
+    /// Bytes reserved since the store was opened.
+    reserved_bytes: u64,
+    /// Failed writes and syncs.
+    pub(crate) errors: u32,
+}
+
+/// Numbers that are never given out twice (ST-4), for all volumes together.
+pub(crate) struct Ids {
     next_sequence: u64,
     /// First sequence that belongs to the next open.
     sequence_end: u64,
     next_generation: u64,
     next_order: u64,
+}
+
+impl Ids {
+    /// `ids` is below every number that will be given out.
+    fn new(ids: u64) -> Self {
+        Self {
+            next_sequence: ids + 1,
+            sequence_end: ids.saturating_add(1 << EPOCH_SHIFT),
+            next_generation: ids + 1,
+            next_order: 1,
+        }
+    }
+
+    fn order(&mut self) -> u64 {
+        self.next_order += 1;
+        self.next_order - 1
+    }
+
+    fn generation(&mut self) -> u64 {
+        self.next_generation += 1;
+        self.next_generation - 1
+    }
+}
+
+/// The plans of all volumes.
+pub(crate) struct Logs {
+    logs: Vec<Log>,
+    ids: Ids,
 }
 
 /// What a reservation wants.
@@ -108,10 +149,80 @@ pub(crate) struct Reserved {
     pub(crate) layout: Layout,
 }
 
+impl Logs {
+    /// Logs in which every segment waits for its first header. `ids` is below every sequence and
+    /// generation that they will give out.
+    pub(crate) fn new(volumes: &[Volume], ids: u64) -> Self {
+        let logs = volumes.iter().enumerate().map(|(number, volume)| Log::new(number, volume));
+        Self { logs: logs.collect(), ids: Ids::new(ids) }
+    }
+
+    /// Nothing, in the place of logs that were taken away.
+    pub(crate) fn nothing() -> Self {
+        Self { logs: Vec::new(), ids: Ids::new(0) }
+    }
+
+    /// One volume's log and the numbers for it.
+    pub(crate) fn of(&mut self, volume: usize) -> (&mut Log, &mut Ids) {
+        (&mut self.logs[volume], &mut self.ids)
+    }
+
+    pub(crate) fn log(&self, volume: usize) -> &Log {
+        &self.logs[volume]
+    }
+
+    pub(crate) fn log_mut(&mut self, volume: usize) -> &mut Log {
+        &mut self.logs[volume]
+    }
+
+    /// The log of a segment that exists: numbers come from these logs or from the bounded index.
+    pub(crate) fn of_segment(&mut self, segment: u32) -> &mut Log {
+        let volume = self.volume_of(segment);
+        &mut self.logs[volume]
+    }
+
+    pub(crate) fn segment(&self, segment: u32) -> &Segment {
+        self.logs[self.volume_of(segment)].segment(segment)
+    }
+
+    pub(crate) fn segment_mut(&mut self, segment: u32) -> &mut Segment {
+        self.of_segment(segment).segment_mut(segment)
+    }
+
+    /// Number of the volume in which a segment lies.
+    pub(crate) fn volume_of(&self, segment: u32) -> usize {
+        let behind = self.logs.iter().position(|log| segment < log.numbers().end);
+        behind.unwrap_or_default()
+    }
+
+    /// Age of a place's record: later reservations rank higher.
+    pub(crate) fn rank(&self, place: Place) -> (u64, u32) {
+        (self.segment(place.segment()).order, place.at())
+    }
+
+    /// Publishes generations and states after recovery.
+    pub(crate) fn show(&self, shared: &Shared) {
+        for log in &self.logs {
+            for (number, segment) in log.numbers().zip(&log.segments) {
+                if matches!(segment.state, SegmentState::Open | SegmentState::Sealed) {
+                    shared.pins.publish(number, segment.generation);
+                }
+                shared.show_segment(number, segment.state, segment.tail);
+            }
+        }
+    }
+
+    /// Ends the writer's term. Unfinished extents without a header on disk would stop the forward
+    /// walk, so a segment with `holes` takes no more records.
+    pub(crate) fn end_term(&mut self, holes: bool, shared: &Shared) {
+        if holes {
+            self.logs.iter_mut().for_each(|log| log.close_current(shared));
+        }
+    }
+}
+
 impl Log {
-    /// A log in which every segment waits for its first header. `ids` is below every sequence and
-    /// generation that it will give out.
-    pub(crate) fn new(geometry: Geometry, ids: u64) -> Self {
+    fn new(number: usize, volume: &Volume) -> Self {
         let segment = |_| Segment {
             state: SegmentState::Retiring,
             generation: 0,
@@ -125,53 +236,54 @@ impl Log {
             writes_synced: 0,
         };
         Self {
-            geometry,
-            segments: (0..geometry.segment_count).map(segment).collect(),
+            volume: number,
+            first: volume.first,
+            geometry: volume.geometry,
+            segments: volume.segments().map(segment).collect(),
             closed: VecDeque::new(),
             retiring: VecDeque::new(),
             waiting: Vec::new(),
             clean: VecDeque::new(),
             current: None,
-            next_sequence: ids + 1,
-            sequence_end: ids.saturating_add(1 << EPOCH_SHIFT),
-            next_generation: ids + 1,
-            next_order: 1,
+            reserved_bytes: 0,
+            errors: 0,
         }
     }
 
-    pub(crate) fn geometry(&self) -> Geometry {
-        self.geometry
-    }
-
-    /// A segment that exists: numbers come from this log or from the bounded index.
+    /// A segment of this volume.
     pub(crate) fn segment(&self, segment: u32) -> &Segment {
-        &self.segments[segment as usize]
+        &self.segments[(segment - self.first) as usize]
     }
 
     pub(crate) fn segment_mut(&mut self, segment: u32) -> &mut Segment {
-        &mut self.segments[segment as usize]
+        &mut self.segments[(segment - self.first) as usize]
     }
 
     pub(crate) fn current(&self) -> Option<u32> {
         self.current
     }
 
-    pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> + use<> {
-        0..self.geometry.segment_count
+    pub(crate) fn numbers(&self) -> Range<u32> {
+        self.first..self.first + self.geometry.segment_count
     }
 
-    /// Age of a place's record: later reservations rank higher.
-    pub(crate) fn rank(&self, place: Place) -> (u64, u32) {
-        (self.segments.get(place.segment() as usize).map_or(0, |s| s.order), place.at())
+    /// How much of its size the volume has taken since the store was opened.
+    pub(crate) fn share_taken(&self) -> f64 {
+        self.reserved_bytes as f64 / self.geometry.data_bytes() as f64
     }
 
     /// Reserves an extent in the current segment, or in the next one when it is full.
-    pub(crate) fn reserve(&mut self, wanted: Wanted, shared: &Shared) -> Result<Reserved, Refused> {
-        if self.next_sequence >= self.sequence_end {
+    pub(crate) fn reserve(
+        &mut self,
+        ids: &mut Ids,
+        wanted: Wanted,
+        shared: &Shared,
+    ) -> Result<Reserved, Refused> {
+        if ids.next_sequence >= ids.sequence_end {
             return Err(Refused::Offline);
         }
         if let Some((segment, layout)) = self.fit_current(wanted) {
-            return Ok(self.take(segment, layout));
+            return Ok(self.take(ids, segment, layout));
         }
         let layout = self.layout(SEGMENT_HEADER_BYTES, wanted);
         let end_max = self.geometry.records_end(1);
@@ -186,8 +298,8 @@ impl Log {
         }
         let next = self.clean.pop_front().ok_or(Refused::NoCleanSegment)?;
         self.close_current(shared);
-        self.open(next, shared);
-        Ok(self.take(next, layout))
+        self.open(ids, next, shared);
+        Ok(self.take(ids, next, layout))
     }
 
     /// Closes the current segment to new drafts.
@@ -245,9 +357,8 @@ impl Log {
     }
 
     /// A fresh generation for a header that is about to be written.
-    pub(crate) fn renew_generation(&mut self, segment: u32) -> u64 {
-        let generation = self.next_generation;
-        self.next_generation += 1;
+    pub(crate) fn renew_generation(&mut self, ids: &mut Ids, segment: u32) -> u64 {
+        let generation = ids.generation();
         self.segment_mut(segment).generation = generation;
         generation
     }
@@ -303,20 +414,11 @@ impl Log {
         }
     }
 
-    /// Ends the writer's term. Unfinished extents without a header on disk would stop the forward
-    /// walk, so a segment with `holes` takes no more records.
-    pub(crate) fn end_term(&mut self, holes: bool, shared: &Shared) {
-        if holes {
-            self.close_current(shared);
-        }
-    }
-
     // What recovery finds.
 
     /// A segment with records, younger than all that were adopted before.
-    pub(crate) fn adopt(&mut self, number: u32, found: Adopted) {
-        let order = self.next_order;
-        self.next_order += 1;
+    pub(crate) fn adopt(&mut self, ids: &mut Ids, number: u32, found: Adopted) {
+        let order = ids.order();
         let segment = self.segment_mut(number);
         segment.state = SegmentState::Sealed;
         segment.order = order;
@@ -343,28 +445,18 @@ impl Log {
 
     /// Segments to be given a header at once, because there is none to go on with: all that are
     /// empty, which in a new store are all there are.
-    pub(crate) fn first_clean(&mut self) -> Vec<(u32, u64)> {
+    pub(crate) fn first_clean(&mut self, ids: &mut Ids) -> Vec<(u32, u64)> {
         if self.current.is_some() {
             return Vec::new();
         }
         let taken: Vec<u32> = self.retiring.drain(..).collect();
-        let renewed = taken.into_iter().map(|segment| (segment, self.renew_generation(segment)));
+        let renewed = taken.into_iter().map(|n| (n, self.renew_generation(ids, n)));
         let renewed: Vec<_> = renewed.collect();
         for &(segment, _) in &renewed {
             self.segment_mut(segment).state = SegmentState::Clean;
             self.clean.push_back(segment);
         }
         renewed
-    }
-
-    /// Publishes generations and states after recovery.
-    pub(crate) fn show(&self, shared: &Shared) {
-        for (number, segment) in (0..).zip(&self.segments) {
-            if matches!(segment.state, SegmentState::Open | SegmentState::Sealed) {
-                shared.pins.publish(number, segment.generation);
-            }
-            shared.show_segment(number, segment.state, segment.tail);
-        }
     }
 
     /// Clean segments to keep ahead: an eighth of the store, from two to four. The last is for
@@ -385,9 +477,10 @@ impl Log {
         (u64::from(layout.end()) <= self.geometry.records_end(records)).then_some((current, layout))
     }
 
-    fn take(&mut self, number: u32, layout: Layout) -> Reserved {
-        let sequence = self.next_sequence;
-        self.next_sequence += 1;
+    fn take(&mut self, ids: &mut Ids, number: u32, layout: Layout) -> Reserved {
+        let sequence = ids.next_sequence;
+        ids.next_sequence += 1;
+        self.reserved_bytes += u64::from(layout.extent_bytes);
         let segment = self.segment_mut(number);
         segment.tail = layout.end();
         segment.last_sequence = sequence;
@@ -395,11 +488,11 @@ impl Log {
         Reserved { segment: number, generation: segment.generation, sequence, layout }
     }
 
-    fn open(&mut self, number: u32, shared: &Shared) {
-        let order = self.next_order;
-        self.next_order += 1;
-        let base = self.geometry.base(number);
-        shared.verified.clear(base, base + u64::from(self.geometry.segment_bytes));
+    fn open(&mut self, ids: &mut Ids, number: u32, shared: &Shared) {
+        let order = ids.order();
+        let volume = &shared.volumes[self.volume];
+        let base = volume.base(number);
+        volume.verified.clear(base, base + u64::from(self.geometry.segment_bytes));
         let segment = self.segment_mut(number);
         segment.order = order;
         segment.tail = SEGMENT_HEADER_BYTES;

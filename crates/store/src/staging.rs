@@ -148,15 +148,15 @@ impl<D: Device> Inner<D> {
 
     /// The same for every extent of a segment.
     pub(crate) async fn write_segment_fronts(&self, segment: u32) -> Result<(), WriteError> {
-        let last_sequence = self.log.borrow().segment(segment).last_sequence;
+        let last_sequence = self.logs.borrow().segment(segment).last_sequence;
         self.write_fronts_to(segment, last_sequence).await
     }
 
     async fn write_fronts_to(&self, segment: u32, last_sequence: u64) -> Result<(), WriteError> {
         loop {
             let missing = {
-                let (fronts, log) = (self.fronts.borrow(), self.log.borrow());
-                let generation = log.segment(segment).generation;
+                let (fronts, logs) = (self.fronts.borrow(), self.logs.borrow());
+                let generation = logs.segment(segment).generation;
                 let mut before = fronts.range(..=last_sequence).map(|(_, front)| front);
                 let ours = |front: &&Rc<OpenDraft>| {
                     front.segment == segment && front.generation == generation
@@ -200,9 +200,10 @@ impl<D: Device> Inner<D> {
         (block, range): (D::Block, Range<usize>),
         purpose: Purpose,
     ) -> Result<(), WriteError> {
-        let offset = self.shared.geometry.base(segment) + u64::from(at);
-        self.log.borrow_mut().segment_mut(segment).writes_in_flight += 1;
-        let future = Box::pin(self.device.write_at(offset, block, range));
+        let offset = self.shared.volume_of(segment).base(segment) + u64::from(at);
+        let volume = self.logs.borrow().volume_of(segment);
+        self.logs.borrow_mut().segment_mut(segment).writes_in_flight += 1;
+        let future = Box::pin(self.device.write_at((volume, offset), block, range));
         let operation = Some(Operation { future, segment, purpose });
         Landing { inner: self, operation }.await
     }
@@ -215,14 +216,15 @@ impl<D: Device> Inner<D> {
         block: D::Block,
     ) -> Result<(), WriteError> {
         {
-            let mut log = self.log.borrow_mut();
-            let segment = log.segment_mut(operation.segment);
+            let mut logs = self.logs.borrow_mut();
+            let segment = logs.segment_mut(operation.segment);
             segment.writes_in_flight = segment.writes_in_flight.saturating_sub(1);
             segment.writes_done += 1;
         }
         let failed = result.is_err();
         if failed {
-            self.device_failed(&[operation.segment]);
+            let volume = self.logs.borrow().volume_of(operation.segment);
+            self.device_failed(volume, &[operation.segment]);
         }
         match operation.purpose {
             Purpose::Staged { draft, to, with_front } => {

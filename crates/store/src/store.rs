@@ -6,17 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::{Config, Geometry};
-use crate::directory;
+use crate::directory::{self, Opened};
 use crate::error::OpenError;
 use crate::index::Index;
 use crate::keys::Keys;
-use crate::map::Mapping;
 use crate::pin::PinTable;
 use crate::reader::Reader;
 use crate::recover::{self, RecoveryReport};
-use crate::segment::{Log, SegmentState};
-use crate::superblock::EPOCH_SHIFT;
-use crate::verified::VerifiedPages;
+use crate::segment::{Logs, SegmentState};
+use crate::superblock::{EPOCH_SHIFT, Identity};
+use crate::volume::{Volume, VolumeKind};
 
 /// A store, open. Clones are the same store; it closes with the last of them and the last reader
 /// and writer, and then another process may open it.
@@ -28,23 +27,21 @@ pub struct Store {
 /// Everything behind a [`Store`]. Readers never write to it but their own row, the pins of it,
 /// and verified bits; the rest is the writer's.
 pub(crate) struct Shared {
-    pub(crate) geometry: Geometry,
     pub(crate) keys: Keys,
     pub(crate) uuid: u128,
-    pub(crate) map: Mapping,
+    /// The disks in the order of the config, then the memory tier.
+    pub(crate) volumes: Vec<Volume>,
     pub(crate) index: Index,
     pub(crate) pins: PinTable,
-    pub(crate) verified: VerifiedPages,
     pub(crate) counters: Counters,
     pub(crate) object_bytes_max: u64,
     pub(crate) write_errors_max: u32,
-    file: File,
     rows: Box<[Row]>,
     gauges: Box<[SegmentGauge]>,
     /// The writer's state while there is no writer.
-    log: Mutex<Option<Log>>,
-    /// Held for its lock.
-    _lock: Option<File>,
+    logs: Mutex<Option<Logs>>,
+    /// Held for their locks.
+    _locks: Vec<File>,
 }
 
 /// Counted by the writer.
@@ -54,7 +51,6 @@ pub(crate) struct Counters {
     pub(crate) removed: AtomicU64,
     pub(crate) reclaimed: AtomicU64,
     pub(crate) write_errors: AtomicU64,
-    pub(crate) offline: AtomicBool,
 }
 
 /// One reader's figures, written by its thread only.
@@ -108,15 +104,16 @@ pub struct Stats {
     pub reclaimed: u64,
     /// Failed writes and syncs since open.
     pub write_errors: u64,
-    /// Whether the writer has given up on the device.
-    pub offline: bool,
+    /// Devices that were given up after too many failures.
+    pub devices_offline: u32,
 }
 
 impl Store {
-    /// Opens the store in `config.path`, or creates it, and finds what it holds.
+    /// Opens the store on the devices of `config`, or creates what is missing, and finds what it
+    /// holds.
     ///
-    /// Costs one sync of a super block, the footers of all segments, and a walk over the records
-    /// of those that were not sealed.
+    /// Costs one sync of a super block for each device, the footers of all segments, and a walk
+    /// over the records of those that were not sealed.
     ///
     /// # Errors
     /// See [`OpenError`]; each names the cause and the remedy.
@@ -128,55 +125,13 @@ impl Store {
         config: &Config,
         allocate: directory::Allocate<'_>,
     ) -> Result<(Self, RecoveryReport), OpenError> {
-        let geometry = config.geometry()?;
-        let opened = directory::open(&config.path, geometry, allocate)?;
-        let parts = Parts {
-            keys: Keys::new(&opened.super_block.secret),
-            uuid: opened.super_block.uuid,
-            epoch: opened.super_block.epoch,
-            file: opened.data,
-            lock: Some(opened.lock),
-            geometry,
-        };
-        let fault = |source| OpenError::Io {
-            action: "map or prepare the data file of",
-            path: config.path.clone(),
-            source,
-        };
-        let (store, mut report) = Self::assemble(config, parts).map_err(fault)?;
-        report.created = opened.created;
-        Ok((store, report))
-    }
-
-    /// A store in anonymous memory (a memfd sealed against truncation), which ends with the
-    /// process; for tests and for hosts without a disk. `config.path` is not used.
-    ///
-    /// # Errors
-    /// [`OpenError::Config`]; [`OpenError::Io`] when the kernel refuses the memory.
-    pub fn in_memory(config: &Config) -> Result<Self, OpenError> {
-        use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
-        let geometry = config.geometry()?;
-        let assemble = || -> io::Result<Self> {
-            let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-            let file = File::from(memfd_create("longhold-store", flags)?);
-            file.set_len(geometry.data_bytes())?;
-            fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW)?;
-            let secret = directory::random_bytes()?;
-            let parts = Parts {
-                keys: Keys::new(&secret),
-                uuid: u128::from_le_bytes(directory::random_bytes()?),
-                epoch: 1,
-                file,
-                lock: None,
-                geometry,
-            };
-            Self::assemble(config, parts).map(|(store, _)| store)
-        };
-        assemble().map_err(|source| OpenError::Io {
-            action: "make",
-            path: "memory store".into(),
-            source,
-        })
+        let shapes = config.shapes()?;
+        let paths = config.devices.iter().map(|device| device.path.clone());
+        let devices: Vec<_> = paths.zip(shapes.disks).collect();
+        let opened = directory::open(&devices, allocate)?;
+        let path = opened.first().map_or_else(|| "memory".into(), |device| device.path.clone());
+        let fault = |source| OpenError::Io { action: "map or prepare", path, source };
+        Self::assemble(config, opened, shapes.memory).map_err(fault)
     }
 
     /// The reader of one row. Call it on the thread that will use it.
@@ -196,13 +151,13 @@ impl Store {
         let counters = &shared.counters;
         let mut stats = Stats {
             objects: shared.index.used(),
-            size_bytes: shared.geometry.data_bytes(),
+            size_bytes: shared.volumes.iter().map(|volume| volume.geometry.data_bytes()).sum(),
             committed: counters.committed.load(Ordering::Relaxed),
             removed: counters.removed.load(Ordering::Relaxed),
             displaced: shared.index.displaced(),
             reclaimed: counters.reclaimed.load(Ordering::Relaxed),
             write_errors: counters.write_errors.load(Ordering::Relaxed),
-            offline: shared.is_offline(),
+            devices_offline: shared.volumes.iter().filter(|v| v.is_offline()).count() as u32,
             ..Stats::default()
         };
         for row in &shared.rows {
@@ -233,64 +188,92 @@ impl Store {
         &self.shared
     }
 
-    /// A descriptor for a device.
-    pub(crate) fn duplicate_file(&self) -> io::Result<File> {
-        self.shared.file.try_clone()
+    /// Descriptors of all volumes for a device.
+    pub(crate) fn duplicate_files(&self) -> io::Result<Vec<File>> {
+        self.shared.volumes.iter().map(|volume| volume.file.try_clone()).collect()
     }
 
-    fn assemble(config: &Config, parts: Parts) -> io::Result<(Self, RecoveryReport)> {
-        let geometry = parts.geometry;
-        let mut map = Mapping::new(&parts.file, geometry.data_bytes())?;
+    /// Number of the memory tier among the volumes.
+    pub(crate) fn memory_volume(&self) -> Option<usize> {
+        self.shared.volumes.iter().position(|volume| volume.kind == VolumeKind::Memory)
+    }
+
+    fn assemble(
+        config: &Config,
+        opened: Vec<Opened>,
+        memory: Option<Geometry>,
+    ) -> io::Result<(Self, RecoveryReport)> {
+        let (identity, epoch) = match opened.first() {
+            Some(device) => (device.super_block.identity, device.super_block.epoch),
+            None => {
+                let store = u128::from_le_bytes(directory::random_bytes()?);
+                (Identity { store, secret: directory::random_bytes()? }, 1)
+            }
+        };
+        let created = opened.iter().all(|device| device.created);
+        let devices_voided = opened.iter().filter(|device| device.voided).count() as u32;
+        let keys = Keys::new(&identity.secret);
+        let (mut volumes, locks) = map_volumes(opened, memory)?;
+        let segments = volumes.iter().map(|volume| volume.segments().end).max().unwrap_or(0);
         let index = Index::new(config.index_slots);
-        let ids = parts.epoch << EPOCH_SHIFT;
-        let mut log = Log::new(geometry, ids);
-        let report = recover::recover(map.unshared(), &parts.keys, &index, &mut log);
-        recover::prepare(&parts.file, &parts.keys, &mut log)?;
+        let mut logs = Logs::new(&volumes, epoch << EPOCH_SHIFT);
+        let report = recover::recover(&mut volumes, &keys, &index, &mut logs);
+        let report = RecoveryReport { created, devices_voided, ..report };
+        recover::prepare(&volumes, &keys, &mut logs)?;
         let shared = Shared {
-            geometry,
-            keys: parts.keys,
-            uuid: parts.uuid,
-            map,
+            keys,
+            uuid: identity.store,
+            volumes,
             index,
-            pins: PinTable::new(config.pin_rows, geometry.segment_count),
-            verified: VerifiedPages::new(geometry.data_bytes()),
+            pins: PinTable::new(config.pin_rows, segments),
             counters: Counters::default(),
             object_bytes_max: config.object_bytes_max,
             write_errors_max: config.write_errors_max,
-            file: parts.file,
             rows: (0..config.pin_rows).map(|_| Row::default()).collect(),
-            gauges: (0..geometry.segment_count).map(|_| SegmentGauge::default()).collect(),
-            log: Mutex::new(None),
-            _lock: parts.lock,
+            gauges: (0..segments).map(|_| SegmentGauge::default()).collect(),
+            logs: Mutex::new(None),
+            _locks: locks,
         };
-        log.show(&shared);
-        shared.return_log(log);
+        logs.show(&shared);
+        shared.return_logs(logs);
         Ok((Self { shared: Arc::new(shared) }, report))
     }
 }
 
-/// What [`Store::assemble`] is made from.
-struct Parts {
-    geometry: Geometry,
-    keys: Keys,
-    uuid: u128,
-    epoch: u64,
-    file: File,
-    lock: Option<File>,
+/// The volumes of a store, numbered through, and the locks of their directories.
+fn map_volumes(
+    opened: Vec<Opened>,
+    memory: Option<Geometry>,
+) -> io::Result<(Vec<Volume>, Vec<File>)> {
+    let (mut volumes, mut locks, mut first) = (Vec::new(), Vec::new(), 0);
+    for device in opened {
+        let block = &device.super_block;
+        let shape = (block.geometry, first, block.floor());
+        volumes.push(Volume::new(VolumeKind::Disk, shape, device.data)?);
+        locks.push(device.lock);
+        first += block.geometry.segment_count;
+    }
+    if let Some(geometry) = memory {
+        volumes.push(Volume::in_memory(geometry, first)?);
+    }
+    Ok((volumes, locks))
 }
 
 impl Shared {
     /// The writer's state, for the one writer.
-    pub(crate) fn take_log(&self) -> Option<Log> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).take()
+    pub(crate) fn take_logs(&self) -> Option<Logs> {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    pub(crate) fn return_log(&self, log: Log) {
-        *self.log.lock().unwrap_or_else(PoisonError::into_inner) = Some(log);
+    pub(crate) fn return_logs(&self, logs: Logs) {
+        *self.logs.lock().unwrap_or_else(PoisonError::into_inner) = Some(logs);
     }
 
-    pub(crate) fn is_offline(&self) -> bool {
-        self.counters.offline.load(Ordering::Relaxed)
+    /// The volume of a segment that exists: numbers come from the logs or from the bounded index.
+    pub(crate) fn volume_of(&self, segment: u32) -> &Volume {
+        let mut volumes = self.volumes.iter();
+        let found = volumes.find(|volume| segment < volume.segments().end);
+        found.unwrap_or(&self.volumes[0])
     }
 
     /// The figures of a row that exists: rows are checked when a reader is made.

@@ -19,9 +19,10 @@ use crate::format::{
 };
 use crate::index::{Inserted, Place};
 use crate::keys::ChunkSums;
-use crate::segment::{Log, Reserved, Wanted};
+use crate::segment::{Logs, Reserved, Wanted};
 use crate::staging::{Changed, Operation, Staged};
 use crate::store::{Shared, Store};
+use crate::volume::VolumeKind;
 
 /// The store's one way in. Not `Send`.
 pub struct Writer<D: Device> {
@@ -42,7 +43,7 @@ pub struct Committed {
 pub(crate) struct Inner<D: Device> {
     pub(crate) shared: Arc<Shared>,
     pub(crate) device: D,
-    pub(crate) log: RefCell<Log>,
+    pub(crate) logs: RefCell<Logs>,
     /// Open drafts by sequence, which is their order in the log.
     pub(crate) drafts: RefCell<BTreeMap<u64, Open<D::Block>>>,
     /// Extents whose header is not on the device yet, abandoned ones among them.
@@ -56,7 +57,6 @@ pub(crate) struct Inner<D: Device> {
     pub(crate) turning: Cell<bool>,
     /// [`Writer::maintain`] runs, so that other calls need not.
     pub(crate) maintained: Cell<bool>,
-    pub(crate) errors: Cell<u32>,
 }
 
 /// An open draft and the block that is being filled for it.
@@ -72,12 +72,12 @@ impl<D: Device> Writer<D> {
     /// While another writer of the store, or a draft of it, lives.
     pub fn new(store: &Store, device: D) -> Result<Self, WriterTaken> {
         let shared = Arc::clone(store.shared());
-        let log = shared.take_log().ok_or(WriterTaken)?;
+        let logs = shared.take_logs().ok_or(WriterTaken)?;
         let control = (0..CONTROL_BLOCKS).filter_map(|_| device.allocate_block()).collect();
         let inner = Inner {
             shared,
             device,
-            log: RefCell::new(log),
+            logs: RefCell::new(logs),
             drafts: RefCell::default(),
             fronts: RefCell::default(),
             control: RefCell::new(control),
@@ -85,7 +85,6 @@ impl<D: Device> Writer<D> {
             changed: Changed::default(),
             turning: Cell::new(false),
             maintained: Cell::new(false),
-            errors: Cell::new(0),
         };
         Ok(Self { inner: Rc::new(inner) })
     }
@@ -201,7 +200,8 @@ impl<D: Device> Writer<D> {
         // Drafts may have been committed or begun while room was made.
         let found = self.inner.outrank(hash) || found;
         self.inner.complete(&pending.draft).await?;
-        self.inner.sync().await?;
+        let volume = self.inner.logs.borrow().volume_of(pending.draft.segment);
+        self.inner.sync(volume).await?;
         drop(pending);
         self.inner.tend().await;
         self.inner.shared.counters.removed.fetch_add(1, Ordering::Relaxed);
@@ -219,7 +219,8 @@ impl<D: Device> Writer<D> {
 
     /// Reclaims until a clean segment is there; `false` when pins or the device prevent it.
     pub async fn make_room(&self) -> bool {
-        self.inner.turn(false).await.is_ok() && self.inner.log.borrow().has_clean()
+        let _ = self.inner.turn(false).await;
+        self.inner.volume_for().is_some_and(|v| self.inner.logs.borrow().log(v).has_clean())
     }
 
     /// Seals and reclaims in the background for as long as it is polled; it never ends. With it
@@ -248,9 +249,6 @@ impl<D: Device> Writer<D> {
 
 impl<D: Device> Inner<D> {
     fn reserve(&self, kind: Kind, draft: Draft<'_>) -> Result<Rc<OpenDraft>, Refused> {
-        if self.shared.is_offline() {
-            return Err(Refused::Offline);
-        }
         if self.drafts.borrow().len() >= DRAFTS_MAX {
             return Err(Refused::TooManyDrafts);
         }
@@ -262,7 +260,12 @@ impl<D: Device> Inner<D> {
         let body_bytes = draft.body_len;
         let last_clean = kind == Kind::Tombstone;
         let wanted = Wanted { key_bytes, head_bytes, body_bytes, last_clean };
-        let reserved = self.log.borrow_mut().reserve(wanted, &self.shared);
+        let volume = self.volume_for().ok_or(Refused::Offline)?;
+        let reserved = {
+            let mut logs = self.logs.borrow_mut();
+            let (log, ids) = logs.of(volume);
+            log.reserve(ids, wanted, &self.shared)
+        };
         // Pins fall without a word: whoever reclaims must look again.
         let reserved = reserved.inspect_err(|_| self.changed.notify())?;
         let open = Rc::new(self.open_draft(kind, draft, reserved));
@@ -270,6 +273,20 @@ impl<D: Device> Inner<D> {
         let entry = Open { draft: Rc::clone(&open), staged: None };
         self.drafts.borrow_mut().insert(open.sequence, entry);
         Ok(open)
+    }
+
+    /// The volume for a record: of the disks that work, the one that has taken the smallest part of
+    /// its size.
+    fn volume_for(&self) -> Option<usize> {
+        let logs = self.logs.borrow();
+        let volumes = self.shared.volumes.iter().enumerate();
+        let usable = volumes.filter(|(_, volume)| !volume.is_offline());
+        let rank = |number: usize| {
+            let is_memory = self.shared.volumes[number].kind == VolumeKind::Memory;
+            (is_memory, logs.log(number).share_taken())
+        };
+        let numbers = usable.map(|(number, _)| number);
+        numbers.min_by(|a, b| rank(*a).partial_cmp(&rank(*b)).unwrap_or(std::cmp::Ordering::Equal))
     }
 
     /// The state of a draft whose extent has just been reserved.
@@ -366,20 +383,20 @@ impl<D: Device> Inner<D> {
         if draft.written_to.get() != draft.layout.mac().end {
             return Err(WriteError::Interrupted);
         }
-        let mut log = self.log.borrow_mut();
+        let mut logs = self.logs.borrow_mut();
         let published = match draft.kind {
             Kind::Tombstone => false,
             Kind::Object if draft.outranked.get() => false,
             Kind::Object => {
                 let place = Place::new(draft.segment, draft.layout.at, draft.generation);
-                let rank = |place| log.rank(place);
+                let rank = |place| logs.rank(place);
                 match self.shared.index.insert(draft.key_hash, place, rank) {
                     Inserted::Stored | Inserted::Displaced => true,
                     Inserted::Outranked => false,
                 }
             }
         };
-        log.segment_mut(draft.segment).lines.push(FooterLine {
+        logs.segment_mut(draft.segment).lines.push(FooterLine {
             key_hash: draft.key_hash,
             sequence: draft.sequence,
             at: draft.layout.at,
@@ -409,11 +426,11 @@ impl<D: Device> Inner<D> {
 
     /// Whether a segment takes writes under this generation.
     pub(crate) fn check_segment(&self, segment: u32, generation: u64) -> Result<(), WriteError> {
-        if self.shared.is_offline() {
+        if self.shared.volume_of(segment).is_offline() {
             return Err(WriteError::Offline);
         }
-        let log = self.log.borrow();
-        let segment = log.segment(segment);
+        let logs = self.logs.borrow();
+        let segment = logs.segment(segment);
         if segment.generation != generation {
             return Err(WriteError::Reclaimed);
         }
@@ -425,7 +442,10 @@ impl<D: Device> DraftOwner for Inner<D> {
     fn end(&self, draft: &OpenDraft) {
         let ended = self.drafts.borrow_mut().remove(&draft.sequence);
         if ended.is_some() {
-            self.log.borrow_mut().end_draft(draft.segment, draft.generation);
+            self.logs
+                .borrow_mut()
+                .of_segment(draft.segment)
+                .end_draft(draft.segment, draft.generation);
         }
         draft.work.borrow_mut().take();
         drop(ended);
@@ -439,11 +459,10 @@ impl<D: Device> DraftOwner for Inner<D> {
 
 impl<D: Device> Drop for Inner<D> {
     fn drop(&mut self) {
-        let nothing = Log::new(self.shared.geometry, 0);
-        let mut log = self.log.replace(nothing);
+        let mut logs = self.logs.replace(Logs::nothing());
         let holes = !self.fronts.borrow().is_empty() || !self.drafts.borrow().is_empty();
-        log.end_term(holes, &self.shared);
-        self.shared.return_log(log);
+        logs.end_term(holes, &self.shared);
+        self.shared.return_logs(logs);
     }
 }
 

@@ -15,7 +15,7 @@ use longhold_gateway::stored::encode_response;
 use longhold_http1::{Limits, parse_response};
 use longhold_origin::Download;
 use longhold_policy::StoredMeta;
-use longhold_store::{Draft, Extent, MemoryDevice, Store, Writer, block_on_ready};
+use longhold_store::{Draft, Extent, FileDevice, Store, Writer, block_on_ready};
 use longhold_telemetry::exporter::{BuildInfo, Registry};
 use longhold_transport::sim::{Client, Network, Profile, SimTransport};
 use longhold_transport::{Config, Transport, TransportError};
@@ -32,7 +32,7 @@ pub(crate) struct Stage {
     pub(crate) jobs: FillQueue,
     pub(crate) slots: Arc<SlotTable>,
     pub(crate) stop: Stop,
-    writer: Writer<MemoryDevice>,
+    writer: Writer<FileDevice>,
     next_client: u16,
     _registry: Registry,
 }
@@ -43,12 +43,9 @@ impl Stage {
         let config = Config { slots: SLOTS, buffers: BUFFERS, ..Config::default() };
         let mut io: SimTransport<Outgoing> = net.transport(&config);
         io.listen(net.bind(address(EDGE))).expect("the network is empty");
-        let store = Store::in_memory(&longhold_store::Config {
-            segment_bytes: 4 << 20,
-            ..longhold_store::Config::new("unused", 64 << 20)
-        })
-        .expect("memory for the store");
-        let device = MemoryDevice::new(&store).expect("a device");
+        let store = Store::open(&longhold_store::Config::in_memory(64 << 20));
+        let (store, _) = store.expect("memory for the store");
+        let device = FileDevice::new(&store).expect("a device");
         let writer = Writer::new(&store, device).expect("the only writer");
         let build = BuildInfo { version: "test", commit: "test" };
         let (registry, mut counters) = Registry::new(1, &build);

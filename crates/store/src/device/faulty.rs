@@ -21,15 +21,17 @@ pub struct FaultPlan {
 /// One operation as a device was asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recorded {
-    /// These bytes were written at this offset of the data file.
+    /// These bytes were written at this offset of a volume's data file.
     Write {
+        /// Number of the volume.
+        volume: usize,
         /// Offset in the data file.
         offset: u64,
         /// What was written.
         bytes: Vec<u8>,
     },
-    /// All writes before this were made durable.
-    Sync,
+    /// All writes to this volume before this were made durable.
+    Sync(usize),
     /// A [`Recorder::mark`]: the test's own events between the operations.
     Mark(u64),
 }
@@ -116,7 +118,7 @@ impl<D: Device> Device for FaultyDevice<D> {
 
     fn write_at(
         &self,
-        offset: u64,
+        (volume, offset): (usize, u64),
         block: D::Block,
         range: Range<usize>,
     ) -> impl Future<Output = (io::Result<()>, D::Block)> + 'static {
@@ -127,10 +129,10 @@ impl<D: Device> Device for FaultyDevice<D> {
             let mut state = self.state.0.borrow_mut();
             if state.record && !range.is_empty() {
                 let bytes = block.bytes()[range.clone()].to_vec();
-                state.log.push(Recorded::Write { offset, bytes });
+                state.log.push(Recorded::Write { volume, offset, bytes });
             }
         }
-        let write = self.inner.write_at(offset, block, range);
+        let write = self.inner.write_at((volume, offset), block, range);
         async move {
             let (result, block) = write.await;
             match bytes_max {
@@ -140,9 +142,9 @@ impl<D: Device> Device for FaultyDevice<D> {
         }
     }
 
-    fn sync_data(&self) -> impl Future<Output = io::Result<()>> + 'static {
+    fn sync_data(&self, volume: usize) -> impl Future<Output = io::Result<()>> + 'static {
         let admitted = self.admit_sync();
-        let sync = admitted.then(|| self.inner.sync_data());
+        let sync = admitted.then(|| self.inner.sync_data(volume));
         let state = self.state.clone();
         async move {
             let Some(sync) = sync else {
@@ -151,7 +153,7 @@ impl<D: Device> Device for FaultyDevice<D> {
             sync.await?;
             let mut state = state.0.borrow_mut();
             if state.record {
-                state.log.push(Recorded::Sync);
+                state.log.push(Recorded::Sync(volume));
             }
             Ok(())
         }

@@ -1,4 +1,5 @@
-//! The plain device: `pwrite` and `fdatasync`, done before the future is returned.
+//! The plain device: `pwrite` and `fdatasync`, done before the future is returned. For stores in
+//! memory it costs a copy and no more.
 
 use std::fs::File;
 use std::future::ready;
@@ -9,9 +10,9 @@ use std::os::unix::fs::FileExt;
 use super::{BLOCK_BYTES, BLOCK_COUNT, Block, Device, HeapBlock, HeapPool};
 use crate::Store;
 
-/// Writes a store's file with `pwrite`. Blocks the calling thread; needs no runtime.
+/// Writes a store's files with `pwrite`. Blocks the calling thread; needs no runtime.
 pub struct FileDevice {
-    file: File,
+    files: Vec<File>,
     pool: HeapPool,
 }
 
@@ -19,7 +20,7 @@ impl FileDevice {
     /// A device for `store` with the default pool.
     ///
     /// # Errors
-    /// When the store's descriptor cannot be duplicated.
+    /// When the store's descriptors cannot be duplicated.
     pub fn new(store: &Store) -> io::Result<Self> {
         Self::with_pool(store, BLOCK_COUNT, BLOCK_BYTES)
     }
@@ -28,9 +29,9 @@ impl FileDevice {
     /// (at least 8,192).
     ///
     /// # Errors
-    /// When the store's descriptor cannot be duplicated.
+    /// When the store's descriptors cannot be duplicated.
     pub fn with_pool(store: &Store, blocks: usize, block_bytes: usize) -> io::Result<Self> {
-        Ok(Self { file: store.duplicate_file()?, pool: HeapPool::new(blocks, block_bytes) })
+        Ok(Self { files: store.duplicate_files()?, pool: HeapPool::new(blocks, block_bytes) })
     }
 }
 
@@ -47,15 +48,18 @@ impl Device for FileDevice {
 
     fn write_at(
         &self,
-        offset: u64,
+        (volume, offset): (usize, u64),
         block: HeapBlock,
         range: Range<usize>,
     ) -> impl Future<Output = (io::Result<()>, HeapBlock)> + 'static {
-        ready((write_range(&self.file, offset, &block, range), block))
+        let file = self.files.get(volume).ok_or(io::ErrorKind::NotFound);
+        let written = file.map_err(io::Error::from);
+        ready((written.and_then(|file| write_range(file, offset, &block, range)), block))
     }
 
-    fn sync_data(&self) -> impl Future<Output = io::Result<()>> + 'static {
-        ready(self.file.sync_data())
+    fn sync_data(&self, volume: usize) -> impl Future<Output = io::Result<()>> + 'static {
+        let file = self.files.get(volume).ok_or(io::ErrorKind::NotFound);
+        ready(file.map_err(io::Error::from).and_then(File::sync_data))
     }
 }
 

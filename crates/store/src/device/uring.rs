@@ -12,12 +12,15 @@ use tokio_uring::buf::BoundedBuf;
 use tokio_uring::buf::fixed::{FixedBuf, FixedBufPool};
 use tokio_uring::fs::File;
 
+use super::file::write_range;
 use super::{BLOCK_BYTES, BLOCK_BYTES_MIN, BLOCK_COUNT, Block, Device};
 use crate::Store;
 
-/// Writes a store's file through io_uring. Made and used inside `tokio_uring::start`.
+/// Writes a store's files through io_uring. Made and used inside `tokio_uring::start`.
 pub struct UringDevice {
-    file: Rc<File>,
+    files: Vec<Rc<File>>,
+    /// Number of the memory tier, to which io_uring has nothing to add: it is written at once.
+    memory: Option<(usize, std::fs::File)>,
     pool: FixedBufPool<Vec<u8>>,
     block_bytes: usize,
     registered: bool,
@@ -27,7 +30,7 @@ impl UringDevice {
     /// A device for `store` with the default pool: 16 blocks of 256 KiB.
     ///
     /// # Errors
-    /// When the store's descriptor cannot be duplicated.
+    /// When the store's descriptors cannot be duplicated.
     ///
     /// # Panics
     /// Outside a tokio-uring runtime.
@@ -38,7 +41,7 @@ impl UringDevice {
     /// A device with `blocks` (at least four) staging blocks of `block_bytes` (at least 8,192).
     ///
     /// # Errors
-    /// When the store's descriptor cannot be duplicated.
+    /// When the store's descriptors cannot be duplicated.
     ///
     /// # Panics
     /// Outside a tokio-uring runtime.
@@ -46,8 +49,13 @@ impl UringDevice {
         let block_bytes = block_bytes.max(BLOCK_BYTES_MIN);
         let pool = FixedBufPool::new((0..blocks.max(4)).map(|_| vec![0; block_bytes]));
         let registered = pool.register().is_ok();
-        let file = Rc::new(File::from_std(store.duplicate_file()?));
-        Ok(Self { file, pool, block_bytes, registered })
+        let duplicates = store.duplicate_files()?;
+        let memory = store.memory_volume();
+        let memory =
+            memory.map(|number| Ok::<_, io::Error>((number, duplicates[number].try_clone()?)));
+        let memory = memory.transpose()?;
+        let files = duplicates.into_iter().map(|file| Rc::new(File::from_std(file))).collect();
+        Ok(Self { files, memory, pool, block_bytes, registered })
     }
 
     /// Whether writes go from registered buffers (`WRITE_FIXED`).
@@ -69,12 +77,20 @@ impl Device for UringDevice {
 
     fn write_at(
         &self,
-        offset: u64,
+        (volume, offset): (usize, u64),
         block: UringBlock,
         range: Range<usize>,
     ) -> impl Future<Output = (io::Result<()>, UringBlock)> + 'static {
-        let (file, registered) = (Rc::clone(&self.file), self.registered);
+        let memory = self.memory.as_ref().filter(|(number, _)| *number == volume);
+        let at_once = memory.map(|(_, file)| write_range(file, offset, &block, range.clone()));
+        let (file, registered) = (self.files.get(volume).cloned(), self.registered);
         async move {
+            if let Some(written) = at_once {
+                return (written, block);
+            }
+            let Some(file) = file else {
+                return (Err(io::ErrorKind::NotFound.into()), block);
+            };
             let UringBlock(buffer) = block;
             let inside = range.start <= range.end && range.end <= buffer.len();
             if !inside {
@@ -93,9 +109,14 @@ impl Device for UringDevice {
         }
     }
 
-    fn sync_data(&self) -> impl Future<Output = io::Result<()>> + 'static {
-        let file = Rc::clone(&self.file);
-        async move { file.sync_data().await }
+    fn sync_data(&self, volume: usize) -> impl Future<Output = io::Result<()>> + 'static {
+        let file = self.files.get(volume).cloned();
+        async move {
+            match file {
+                Some(file) => file.sync_data().await,
+                None => Err(io::ErrorKind::NotFound.into()),
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::format::{
     FooterLine, Kind, Layout, RecordHeader, Trailer, encode_segment_header, parse_segment_header,
 };
 use crate::keys::{ChunkSums, Keys, chunk_sum};
-use crate::superblock::{Parsed, SuperBlock};
+use crate::superblock::{Identity, Parsed, SuperBlock};
 
 const SEGMENT_BYTES: u64 = 1 << 20;
 
@@ -92,13 +92,20 @@ proptest! {
     #[test]
     fn a_flipped_bit_is_a_damaged_super_block(bit in 0..4096usize * 8) {
         let block = SuperBlock {
-            geometry: Geometry { segment_bytes: 65_536, segment_count: 16 },
-            uuid: 99,
-            secret: [5; 32],
+            geometry: Geometry {
+                segment_bytes: 65_536,
+                segment_count: 16,
+                snapshot_bytes: 8192,
+                purge_bytes: 4096,
+            },
+            identity: Identity { store: 99, secret: [5; 32] },
+            device: 7,
+            floor_epoch: 6,
+            members: vec![7, 8],
             epoch: 12,
         };
         let mut bytes = block.encode();
-        prop_assert_eq!(SuperBlock::parse(&bytes), Parsed::Valid(block));
+        prop_assert_eq!(SuperBlock::parse(&bytes), Parsed::Valid(Box::new(block)));
         bytes[bit / 8] ^= 1 << (bit % 8);
         match SuperBlock::parse(&bytes) {
             Parsed::Valid(_) => prop_assert!(false, "bit {} went unseen", bit),

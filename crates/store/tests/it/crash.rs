@@ -15,7 +15,7 @@ use longhold_store::{
     Config, Draft, FaultyDevice, FileDevice, Pending, Store, WriteError, Writer, block_on_ready,
 };
 
-use crate::support::{Object, Random, get, scratch, tiny};
+use crate::support::{Object, Random, get, scratch};
 
 /// What is known at a crash point.
 #[derive(Debug, Clone, Default)]
@@ -32,7 +32,7 @@ const KEYS: u32 = 10;
 
 /// Eight segments, so that the log comes round within a run.
 fn smallest(path: &Path) -> Config {
-    Config { size_bytes: 512 << 10, ..tiny(path) }
+    Config { pin_rows: 8, index_slots: 4096, ..Config::new(path, 512 << 10) }
 }
 
 #[test]
@@ -190,10 +190,10 @@ enum Lost {
 
 fn image(base: &[u8], log: &[Recorded], lost: Lost, random: &mut Random) -> Vec<u8> {
     let mut image = base.to_vec();
-    let synced = log.iter().rposition(|entry| *entry == Recorded::Sync).unwrap_or(0);
+    let synced = log.iter().rposition(|entry| *entry == Recorded::Sync(0)).unwrap_or(0);
     let kept_percent = [0, 30, 70, 100][random.below(4) as usize];
     for (number, entry) in log.iter().enumerate() {
-        let Recorded::Write { offset, bytes } = entry else { continue };
+        let Recorded::Write { volume: 0, offset, bytes } = entry else { continue };
         let sector_bytes = match lost {
             Lost::Sectors(bytes) if number > synced => bytes,
             Lost::Sectors(_) | Lost::Nothing => {

@@ -108,7 +108,7 @@ fn a_dead_device_goes_offline_and_readers_go_on() {
         block_on_ready(writer.make_room());
     }
     assert!(refused.is_some(), "the error budget ends");
-    assert!(store.stats().offline);
+    assert_eq!(store.stats().devices_offline, 1);
     assert_eq!(remove_now(&writer, 9), Err(WriteError::Offline));
     assert_eq!(block_on_ready(writer.seal()), Err(WriteError::Offline));
     assert_eq!(get(&reader, 1), Some(survivor));

@@ -48,22 +48,22 @@ impl Device for LateDevice {
 
     fn write_at(
         &self,
-        offset: u64,
+        place: (usize, u64),
         block: Self::Block,
         range: Range<usize>,
     ) -> impl Future<Output = (io::Result<()>, Self::Block)> + 'static {
         // The bytes reach the file late: whoever reads before the answer sees old ones.
         let late = self.late(());
-        let write = self.inner.write_at(offset, block, range);
+        let write = self.inner.write_at(place, block, range);
         async move {
             late.await;
             write.await
         }
     }
 
-    fn sync_data(&self) -> impl Future<Output = io::Result<()>> + 'static {
+    fn sync_data(&self, volume: usize) -> impl Future<Output = io::Result<()>> + 'static {
         let late = self.late(());
-        let sync = self.inner.sync_data();
+        let sync = self.inner.sync_data(volume);
         async move {
             late.await;
             sync.await

@@ -4,8 +4,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
 use longhold_store::{
-    Config, ConfigError, Draft, FileDevice, MemoryDevice, OpenError, Refused, Store, Writer,
-    block_on_ready,
+    Config, ConfigError, Draft, FileDevice, OpenError, Refused, Store, Writer, block_on_ready,
 };
 
 use crate::support::{Object, get, open, put_now, scratch, tiny};
@@ -15,6 +14,10 @@ fn refusal(config: &Config) -> OpenError {
         Ok(_) => panic!("it opened"),
         Err(error) => error,
     }
+}
+
+fn in_memory() -> Store {
+    Store::open(&Config { pin_rows: 8, ..Config::in_memory(1 << 20) }).unwrap().0
 }
 
 fn patch(path: &Path, at: u64, bytes: &[u8]) {
@@ -88,7 +91,7 @@ fn another_version_is_refused_and_kept() {
     patch(&folder.path().join("super.0"), 8, &9u32.to_le_bytes());
     patch(&folder.path().join("super.1"), 8, &9u32.to_le_bytes());
     let error = refusal(&tiny(folder.path()));
-    assert!(matches!(error, OpenError::WrongVersion { found: 9, expected: 1, .. }), "{error}");
+    assert!(matches!(error, OpenError::WrongVersion { found: 9, expected: 2, .. }), "{error}");
     assert_eq!(before, std::fs::read(folder.path().join("data")).unwrap());
 }
 
@@ -99,7 +102,7 @@ fn a_disk_too_small_is_said_at_once_and_leaves_nothing() {
     let config = Config { index_slots: 1024, ..Config::new(&path, 60 << 40) };
     let error = refusal(&config);
     let OpenError::DiskFull { needed, available, .. } = &error else { panic!("{error}") };
-    assert!(*needed == 60 << 40 && available < needed, "{error}");
+    assert!(*needed >= 60 << 40 && available < needed, "{error}");
     assert!(!path.exists());
 }
 
@@ -150,8 +153,8 @@ fn configs_that_cannot_be_are_refused() {
     let base = tiny("unused");
     let cases = [
         Config { segment_bytes: 100_000, ..base.clone() },
-        Config { segment_bytes: 128 << 20, size_bytes: 1 << 34, ..base.clone() },
-        Config { size_bytes: 7 * 65_536, ..base.clone() },
+        Config { segment_bytes: 128 << 20, ..Config::new("unused", 1 << 34) },
+        Config { segment_bytes: 65_536, ..Config::new("unused", 7 * 65_536) },
         Config { pin_rows: 0, ..base.clone() },
         Config { index_slots: 0, ..base.clone() },
     ];
@@ -208,15 +211,15 @@ fn there_is_one_writer_at_a_time() {
 #[test]
 #[should_panic(expected = "reader row 0 is out of range or in use")]
 fn a_row_is_taken_once() {
-    let store = Store::in_memory(&tiny("unused")).unwrap();
+    let store = in_memory();
     let _first = store.reader(0);
     let _second = store.reader(0);
 }
 
 #[test]
 fn a_row_is_free_again_after_the_last_pin_of_its_reader() {
-    let store = Store::in_memory(&tiny("unused")).unwrap();
-    let writer = Writer::new(&store, MemoryDevice::new(&store).unwrap()).unwrap();
+    let store = in_memory();
+    let writer = Writer::new(&store, FileDevice::new(&store).unwrap()).unwrap();
     put_now(&writer, Object { key: 1, version: 1, body_bytes: 10 }).unwrap();
     let reader = store.reader(0);
     let record = reader.lookup(&Object::key_bytes(1)).unwrap();
@@ -229,8 +232,8 @@ fn a_row_is_free_again_after_the_last_pin_of_its_reader() {
 
 #[test]
 fn a_store_in_memory_works_alike() {
-    let store = Store::in_memory(&tiny("unused")).unwrap();
-    let writer = Writer::new(&store, MemoryDevice::new(&store).unwrap()).unwrap();
+    let store = in_memory();
+    let writer = Writer::new(&store, FileDevice::new(&store).unwrap()).unwrap();
     let reader = store.reader(0);
     for version in 0..200 {
         let object = Object { key: version as u32, version, body_bytes: 9000 };
