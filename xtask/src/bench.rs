@@ -2,6 +2,7 @@
 
 mod hit;
 mod idle;
+mod lookup;
 mod stats;
 
 use anyhow::Result;
@@ -14,6 +15,8 @@ pub(crate) enum Bench {
     Hit(hit::Arguments),
     /// User memory per parked connection that has made one request.
     Idle(idle::Arguments),
+    /// Time and instructions of a lookup in the store.
+    Lookup(lookup::Arguments),
 }
 
 /// Runs a bench and prints what it found.
@@ -21,5 +24,6 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Hit(arguments) => hit::run(arguments),
         Bench::Idle(arguments) => idle::run(arguments),
+        Bench::Lookup(arguments) => lookup::run(arguments),
     }
 }

@@ -2,27 +2,35 @@
 //!
 //! ```text
 //! slot 16 B   tag 64 (low half of the key hash) │ place 64
-//! place       used 1 │ body verified 1 │ head verified 1 │ spare 13 │
-//!             generation 8 │ segment 20 │ offset / 64 20
+//! place       used 1 │ body verified 1 │ head verified 1 │ soft 1 │ frequency 2 │
+//!             size class 8 │ spare 2 │ generation 8 │ segment 20 │ offset / 64 20
 //! line 64 B   four slots; a key has two candidate lines, chosen by the high half of its hash
 //! ```
 //! One thread writes, any number read, nobody locks. A reader that meets a torn pair of tag and
 //! place finds a record of another key, compares, and goes on: the full key in the record decides,
-//! never the tag (ST-3). There are no links and no growth: when both lines are full the oldest
-//! record of the eight loses its slot, and is counted.
+//! never the tag (ST-3). There are no links and no growth: when both lines are full the record
+//! that was asked for least of the eight loses its slot, and is counted.
+//!
+//! A size class is ⌊8 · log₂(extent / 64)⌋: what eviction needs to know of a size, to 9%.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::format::RECORD_ALIGN;
+use crate::map::IndexLines;
 
 /// The table.
 pub(crate) struct Index {
-    lines: Box<[Line]>,
+    lines: IndexLines,
     used: AtomicU64,
     displaced: AtomicU64,
 }
 
-#[repr(align(64))]
-struct Line([Slot; LINE_SLOTS]);
+/// Four slots in one cache line. All zero is an empty one.
+#[repr(C, align(64))]
+pub(crate) struct Line([Slot; LINE_SLOTS]);
 
+#[repr(C)]
 struct Slot {
     tag: AtomicU64,
     place: AtomicU64,
@@ -33,11 +41,21 @@ struct Slot {
 pub(crate) struct Place(u64);
 
 impl Place {
-    /// The place of a record at `at` (a multiple of 64) in `segment`.
-    pub(crate) fn new(segment: u32, at: u32, generation: u64) -> Self {
-        let offset = u64::from(at / crate::format::RECORD_ALIGN) & OFFSET_MASK;
+    /// The place of a record of `extent_bytes` at `at` (a multiple of 64) in `segment`. Nobody
+    /// has asked for it yet.
+    pub(crate) fn new(segment: u32, at: u32, generation: u64, extent_bytes: u32) -> Self {
+        let offset = u64::from(at / RECORD_ALIGN) & OFFSET_MASK;
         let segment = (u64::from(segment) & SEGMENT_MASK) << SEGMENT_SHIFT;
-        Self(USED | (generation & 0xff) << GENERATION_SHIFT | segment | offset)
+        let generation = (generation & 0xff) << GENERATION_SHIFT;
+        let class = u64::from(size_class(extent_bytes)) << CLASS_SHIFT;
+        Self(USED | class | generation | segment | offset)
+    }
+
+    /// The same record, asked for `frequency` times (3 at most).
+    #[cfg_attr(not(test), expect(dead_code, reason = "copies come with eviction"))]
+    pub(crate) fn with_frequency(self, frequency: u8) -> Self {
+        let frequency = u64::from(frequency.min(FREQUENCY_MAX)) << FREQUENCY_SHIFT;
+        Self(self.0 & !FREQUENCY_MASK | frequency)
     }
 
     pub(crate) fn segment(self) -> u32 {
@@ -45,7 +63,33 @@ impl Place {
     }
 
     pub(crate) fn at(self) -> u32 {
-        (self.0 & OFFSET_MASK) as u32 * crate::format::RECORD_ALIGN
+        (self.0 & OFFSET_MASK) as u32 * RECORD_ALIGN
+    }
+
+    /// How often lookups have found it since it got its slot, 3 at most.
+    pub(crate) fn frequency(self) -> u8 {
+        ((self.0 & FREQUENCY_MASK) >> FREQUENCY_SHIFT) as u8
+    }
+
+    /// The size class of its extent; see the head of this file.
+    pub(crate) fn size_class(self) -> u8 {
+        (self.0 >> CLASS_SHIFT) as u8
+    }
+
+    /// The middle of its size class in bytes: within 5% of the extent.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the choice of survivors comes with eviction")
+    )]
+    pub(crate) fn extent_bytes_estimate(self) -> u64 {
+        let units = ((f64::from(self.size_class()) + 0.5) / 8.0).exp2();
+        (units * f64::from(RECORD_ALIGN)) as u64
+    }
+
+    /// Whether a soft purge has met it: it may be validated, not served as fresh.
+    #[cfg_attr(not(test), expect(dead_code, reason = "soft purges come with the purge log"))]
+    pub(crate) fn is_soft(self) -> bool {
+        self.0 & SOFT != 0
     }
 
     /// Whether the low bits agree; the record header holds the whole generation.
@@ -61,9 +105,9 @@ impl Place {
         self.0 & BODY_VERIFIED != 0
     }
 
-    /// Without the verified bits.
+    /// Without what may change while it lies there: verified bits, soft bit and frequency.
     pub(crate) fn bare(self) -> u64 {
-        self.0 & !(HEAD_VERIFIED | BODY_VERIFIED)
+        self.0 & !(HEAD_VERIFIED | BODY_VERIFIED | SOFT | FREQUENCY_MASK)
     }
 
     fn from_word(word: u64) -> Option<Self> {
@@ -80,21 +124,30 @@ pub(crate) struct SlotNumber(u64);
 pub(crate) enum Inserted {
     /// It took a free slot, or the slot of an older record of the same tag.
     Stored,
-    /// It took the slot of an older record of another key.
-    Displaced,
+    /// It took the slot of another key's record, which is handed back.
+    Displaced {
+        /// Low half of that key's hash.
+        tag: u64,
+        /// Where the record lies.
+        place: Place,
+    },
     /// A newer record of the same tag is there: nothing was changed.
     Outranked,
 }
 
 impl Index {
-    /// An empty table of at least `slots` slots.
-    pub(crate) fn new(slots: u64) -> Self {
-        let lines = slots.div_ceil(LINE_SLOTS as u64).max(1);
-        Self {
-            lines: (0..lines).map(|_| Line::empty()).collect(),
+    /// An empty table of at least `slots` slots. Touches none of its memory.
+    ///
+    /// # Errors
+    /// When the kernel refuses the memory.
+    pub(crate) fn new(slots: u64) -> io::Result<Self> {
+        let lines = usize::try_from(slots.div_ceil(LINE_SLOTS as u64).max(1));
+        let lines = lines.map_err(|_| io::ErrorKind::OutOfMemory)?;
+        Ok(Self {
+            lines: IndexLines::new(lines)?,
             used: AtomicU64::new(0),
             displaced: AtomicU64::new(0),
-        }
+        })
     }
 
     /// Calls `visit` with every place under the hash's tag until it returns something.
@@ -104,19 +157,31 @@ impl Index {
         mut visit: impl FnMut(SlotNumber, Place) -> Option<T>,
     ) -> Option<T> {
         let tag = hash as u64;
-        for number in self.candidates(hash) {
-            let Some(slot) = self.slot(number) else { continue };
-            if slot.tag.load(Ordering::Relaxed) != tag {
-                continue;
-            }
+        let (first, second) = self.lines_of(hash);
+        // Both lines at once, though the first will do half of the time: their cache misses
+        // overlap, and a branch between them could only be guessed.
+        let mut matching = self.matching(first, tag) | self.matching(second, tag) << LINE_SLOTS;
+        while matching != 0 {
+            let bit = matching.trailing_zeros() as usize;
+            matching &= matching - 1;
+            let line = if bit < LINE_SLOTS { first } else { second };
+            let slot = &self.lines[line].0[bit % LINE_SLOTS];
             let Some(place) = Place::from_word(slot.place.load(Ordering::Acquire)) else {
                 continue;
             };
+            let number = SlotNumber((line * LINE_SLOTS + bit % LINE_SLOTS) as u64);
             if let Some(found) = visit(number, place) {
                 return Some(found);
             }
         }
         None
+    }
+
+    /// Asks the processor for the lines of a hash.
+    pub(crate) fn prefetch(&self, hash: u128) {
+        let (first, second) = self.lines_of(hash);
+        self.lines.prefetch(first);
+        self.lines.prefetch(second);
     }
 
     /// Whether the slot still names the same record.
@@ -133,6 +198,35 @@ impl Index {
     /// Remembers that the only chunk of the body has passed its sum. Any thread.
     pub(crate) fn set_body_verified(&self, number: SlotNumber, place: Place) {
         self.set_bits(number, place, BODY_VERIFIED);
+    }
+
+    /// Counts a lookup that has found the record, up to 3. A race lost to another count is one
+    /// lookup less. Any thread.
+    pub(crate) fn bump(&self, number: SlotNumber, place: Place) {
+        if place.frequency() == FREQUENCY_MAX {
+            return;
+        }
+        let Some(slot) = self.slot(number) else { return };
+        let word = slot.place.load(Ordering::Relaxed);
+        let Some(now) = Place::from_word(word) else { return };
+        if now.bare() == place.bare() && now.frequency() < FREQUENCY_MAX {
+            let counted = word + (1 << FREQUENCY_SHIFT);
+            let relaxed = Ordering::Relaxed;
+            let _ = slot.place.compare_exchange(word, counted, relaxed, relaxed);
+        }
+    }
+
+    /// Marks every record under the hash's tag as purged softly; says whether there was one.
+    #[cfg_attr(not(test), expect(dead_code, reason = "soft purges come with the purge log"))]
+    pub(crate) fn set_soft(&self, hash: u128) -> bool {
+        let mut any = false;
+        let marked = self.find(hash, |number, place| {
+            self.set_bits(number, place, SOFT);
+            any = true;
+            None::<()>
+        });
+        debug_assert!(marked.is_none());
+        any
     }
 
     /// Forgets a damaged record, unless the slot has another one by now. Any thread.
@@ -180,13 +274,35 @@ impl Index {
             self.store(number, tag, place);
             return Inserted::Stored;
         }
-        let age = |number: &SlotNumber| self.load(*number).map(|(_, found)| rank(found));
-        let Some(oldest) = self.candidates(hash).min_by_key(age) else {
+        let full = self.candidates(hash).filter_map(|number| {
+            let (tag, place) = self.load(number)?;
+            Some((number, tag, place))
+        });
+        let Some((number, lost, lost_place)) = full.min_by_key(|full| full.2.frequency()) else {
             return Inserted::Outranked;
         };
-        self.store(oldest, tag, place);
+        self.store(number, tag, place);
         self.displaced.fetch_add(1, Ordering::Relaxed);
-        Inserted::Displaced
+        Inserted::Displaced { tag: lost, place: lost_place }
+    }
+
+    /// Lets a copy take the slot of the record that it was made of, if that slot still names it:
+    /// what was removed, replaced or found damaged meanwhile stays so. A soft purge that has come
+    /// meanwhile concerns the copy, too. Says whether it was done. Writer only.
+    #[cfg_attr(not(test), expect(dead_code, reason = "copies come with eviction"))]
+    pub(crate) fn replace(&self, hash: u128, old: Place, new: Place) -> bool {
+        let named = |number, place: Place| (place.bare() == old.bare()).then_some(number);
+        let number = self.find(hash, named);
+        let Some(slot) = number.and_then(|number| self.slot(number)) else { return false };
+        let mut word = slot.place.load(Ordering::Relaxed);
+        while Place::from_word(word).is_some_and(|now| now.bare() == old.bare()) {
+            let copy = new.0 | word & SOFT;
+            match slot.place.compare_exchange(word, copy, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
     }
 
     /// Removes every place under the hash's tag; says whether there was one. Writer only.
@@ -207,16 +323,23 @@ impl Index {
     /// Writer only.
     pub(crate) fn remove_segment(&self, segment: u32) -> u64 {
         let mut removed = 0;
+        self.visit_segment(segment, |number, _| {
+            self.clear(number);
+            removed += 1;
+        });
+        removed
+    }
+
+    /// Calls `visit` with every place in a segment; as dear as [`Index::remove_segment`].
+    pub(crate) fn visit_segment(&self, segment: u32, mut visit: impl FnMut(SlotNumber, Place)) {
         for (line_number, line) in self.lines.iter().enumerate() {
             for (slot_number, slot) in line.0.iter().enumerate() {
-                let place = Place::from_word(slot.place.load(Ordering::Relaxed));
-                if place.is_some_and(|place| place.segment() == segment) {
-                    self.clear(SlotNumber((line_number * LINE_SLOTS + slot_number) as u64));
-                    removed += 1;
+                let place = Place::from_word(slot.place.load(Ordering::Acquire));
+                if let Some(place) = place.filter(|place| place.segment() == segment) {
+                    visit(SlotNumber((line_number * LINE_SLOTS + slot_number) as u64), place);
                 }
             }
         }
-        removed
     }
 
     /// Slots in use.
@@ -229,17 +352,30 @@ impl Index {
         self.displaced.load(Ordering::Relaxed)
     }
 
-    fn candidates(&self, hash: u128) -> impl Iterator<Item = SlotNumber> + Clone + use<> {
+    /// The two candidate lines, which may be the same one.
+    fn lines_of(&self, hash: u128) -> (usize, usize) {
         let high = (hash >> 64) as u64;
         let count = self.lines.len() as u128;
         // Multiply and shift maps 64 bits evenly onto any count; the rotation makes the second
         // choice independent of the first.
-        let first = ((u128::from(high) * count) >> 64) as u64;
-        let second = ((u128::from(high.rotate_left(32)) * count) >> 64) as u64;
-        let twice = if first == second { 0 } else { LINE_SLOTS as u64 };
-        let line =
-            move |line: u64, slots: u64| (0..slots).map(move |s| line * LINE_SLOTS as u64 + s);
-        line(first, LINE_SLOTS as u64).chain(line(second, twice)).map(SlotNumber)
+        let line = |mixed: u64| ((u128::from(mixed) * count) >> 64) as usize;
+        (line(high), line(high.rotate_left(32)))
+    }
+
+    /// Which slots of a line have the tag, as bits.
+    fn matching(&self, line: usize, tag: u64) -> usize {
+        let slots = self.lines[line].0.iter().enumerate();
+        let bit =
+            |(at, slot): (usize, &Slot)| usize::from(slot.tag.load(Ordering::Relaxed) == tag) << at;
+        slots.map(bit).fold(0, |matching, bit| matching | bit)
+    }
+
+    fn candidates(&self, hash: u128) -> impl Iterator<Item = SlotNumber> + Clone + use<> {
+        let (first, second) = self.lines_of(hash);
+        let twice = if first == second { 0 } else { LINE_SLOTS };
+        let line = |line: usize, slots: usize| (0..slots).map(move |at| line * LINE_SLOTS + at);
+        let numbers = line(first, LINE_SLOTS).chain(line(second, twice));
+        numbers.map(|number| SlotNumber(number as u64))
     }
 
     /// A free slot in the emptier one of the two lines, so that lines fill evenly.
@@ -294,11 +430,10 @@ impl Index {
     }
 }
 
-impl Line {
-    fn empty() -> Self {
-        let empty = |_| Slot { tag: AtomicU64::new(0), place: AtomicU64::new(0) };
-        Self(std::array::from_fn(empty))
-    }
+/// See the head of this file.
+fn size_class(extent_bytes: u32) -> u8 {
+    let units = f64::from(extent_bytes.max(RECORD_ALIGN)) / f64::from(RECORD_ALIGN);
+    (units.log2() * 8.0) as u8
 }
 
 const LINE_SLOTS: usize = 4;
@@ -306,6 +441,11 @@ const OFFSET_MASK: u64 = (1 << 20) - 1;
 const SEGMENT_SHIFT: u32 = 20;
 const SEGMENT_MASK: u64 = (1 << 20) - 1;
 const GENERATION_SHIFT: u32 = 40;
+const CLASS_SHIFT: u32 = 50;
+const FREQUENCY_SHIFT: u32 = 58;
+const FREQUENCY_MAX: u8 = 3;
+const FREQUENCY_MASK: u64 = 3 << FREQUENCY_SHIFT;
+const SOFT: u64 = 1 << 60;
 const HEAD_VERIFIED: u64 = 1 << 61;
 const BODY_VERIFIED: u64 = 1 << 62;
 const USED: u64 = 1 << 63;

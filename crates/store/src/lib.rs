@@ -81,7 +81,7 @@ pub use device::uring::UringDevice;
 pub use device::{Device, FaultyDevice, FileDevice, block_on_ready};
 pub use draft::{Draft, Pending};
 pub use error::{ConfigError, OpenError, ReadError, Refused, WriteError, WriterTaken};
-pub use reader::{Extent, PinnedSlice, Reader, Record};
+pub use reader::{Extent, PinnedSlice, Probe, Reader, Record};
 pub use recover::RecoveryReport;
 pub use store::{Stats, Store};
 pub use writer::{Committed, Writer};

@@ -23,6 +23,10 @@ pub struct Reader {
     inner: Rc<ReaderInner>,
 }
 
+/// A key on its way through the steps of a lookup.
+#[derive(Debug, Clone, Copy)]
+pub struct Probe(u128);
+
 /// What pins share; dropped, and the row with it, after the last pin.
 pub(crate) struct ReaderInner {
     pub(crate) shared: Arc<Shared>,
@@ -45,9 +49,34 @@ impl Reader {
     ///
     /// A record that fails its MAC is dropped from the index and counted, and is a miss.
     pub fn lookup(&self, key: &[u8]) -> Option<Record> {
+        self.lookup_probed(self.probe(key), key)
+    }
+
+    /// First of three steps of a lookup, for callers with several keys at hand: hashes the key and
+    /// asks the processor for its index lines. Walk all keys through each step before the next:
+    /// memory is slow to answer one question, yet answers many at the same time.
+    pub fn probe(&self, key: &[u8]) -> Probe {
         let shared = &self.inner.shared;
         let hash = shared.keys.key_hash(key);
-        let found = shared.index.find(hash, |slot, place| self.open(slot, place, key));
+        shared.index.prefetch(hash);
+        Probe(hash)
+    }
+
+    /// Second step, which may be left out: asks the processor for the record.
+    pub fn approach(&self, probe: Probe) {
+        let shared = &self.inner.shared;
+        shared.index.find(probe.0, |_, place| {
+            let volume = shared.volume_of(place.segment());
+            volume.map.prefetch(volume.base(place.segment()) + u64::from(place.at()));
+            None::<()>
+        });
+    }
+
+    /// Third step: as [`Reader::lookup`]. `probe` must be of the same key; of another one, it
+    /// finds nothing.
+    pub fn lookup_probed(&self, probe: Probe, key: &[u8]) -> Option<Record> {
+        let shared = &self.inner.shared;
+        let found = shared.index.find(probe.0, |slot, place| self.open(slot, place, key));
         shared.row(self.inner.row).count_lookup(found.is_some());
         found
     }
@@ -95,6 +124,7 @@ impl Reader {
             }
             shared.index.set_head_verified(slot, place);
         }
+        shared.index.bump(slot, place);
         Some(Record {
             sequence: header.sequence,
             stored_at_ms: header.stored_at_ms,

@@ -121,7 +121,8 @@ fn index_lines(
                 index.remove(line.key_hash);
             }
             Kind::Object => {
-                let place = Place::new(number, line.at, logs.segment(number).generation);
+                let generation = logs.segment(number).generation;
+                let place = Place::new(number, line.at, generation, line.extent_bytes);
                 index.insert(line.key_hash, place, |place| logs.rank(place));
             }
         }

@@ -215,7 +215,7 @@ impl Store {
         let keys = Keys::new(&identity.secret);
         let (mut volumes, locks) = map_volumes(opened, memory)?;
         let segments = volumes.iter().map(|volume| volume.segments().end).max().unwrap_or(0);
-        let index = Index::new(config.index_slots);
+        let index = Index::new(config.index_slots)?;
         let mut logs = Logs::new(&volumes, epoch << EPOCH_SHIFT);
         let report = recover::recover(&mut volumes, &keys, &index, &mut logs);
         let report = RecoveryReport { created, devices_voided, ..report };

@@ -388,10 +388,11 @@ impl<D: Device> Inner<D> {
             Kind::Tombstone => false,
             Kind::Object if draft.outranked.get() => false,
             Kind::Object => {
-                let place = Place::new(draft.segment, draft.layout.at, draft.generation);
+                let (at, extent_bytes) = (draft.layout.at, draft.layout.extent_bytes);
+                let place = Place::new(draft.segment, at, draft.generation, extent_bytes);
                 let rank = |place| logs.rank(place);
                 match self.shared.index.insert(draft.key_hash, place, rank) {
-                    Inserted::Stored | Inserted::Displaced => true,
+                    Inserted::Stored | Inserted::Displaced { .. } => true,
                     Inserted::Outranked => false,
                 }
             }

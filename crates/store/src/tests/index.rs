@@ -20,7 +20,7 @@ fn hash(number: u64) -> u128 {
 #[test]
 fn places_keep_their_parts() {
     for (segment, at, generation) in [(0, 0, 0), (0xf_ffff, 0x3ff_ffc0, u64::MAX), (5, 4096, 300)] {
-        let place = Place::new(segment, at, generation);
+        let place = Place::new(segment, at, generation, 64);
         assert_eq!((place.segment(), place.at()), (segment, at));
         assert!(place.is_of_generation(generation));
         assert!(!place.is_of_generation(generation.wrapping_add(1)));
@@ -30,13 +30,13 @@ fn places_keep_their_parts() {
 
 #[test]
 fn a_half_full_index_agrees_with_a_map() {
-    let index = Index::new(4096);
+    let index = Index::new(4096).unwrap();
     let mut map = HashMap::new();
     for step in 0..20_000u64 {
         let key = (step * 7919) % 1700;
         match step % 5 {
             0..=2 => {
-                let place = Place::new((step / 100) as u32, (step % 100) as u32 * 64, 9);
+                let place = Place::new((step / 100) as u32, (step % 100) as u32 * 64, 9, 64);
                 assert_eq!(index.insert(hash(key), place, rank), Inserted::Stored);
                 map.insert(key, place.bare());
             }
@@ -55,10 +55,117 @@ fn a_half_full_index_agrees_with_a_map() {
 }
 
 #[test]
-fn a_full_index_displaces_the_oldest_and_counts_it() {
-    let index = Index::new(8);
+fn a_full_index_displaces_what_is_asked_for_least_and_hands_it_back() {
+    let index = Index::new(8).unwrap();
+    let place = |number: u64| Place::new(number as u32, 4096, 1, 2048);
+    let stored: Vec<u64> = (0..100)
+        .filter(|number| index.insert(hash(*number), place(*number), rank) == Inserted::Stored)
+        .collect();
+    assert_eq!(stored.len() as u64 + index.displaced(), 100);
+    let kept: Vec<u64> = (0..100).filter(|number| find(&index, hash(*number)).is_some()).collect();
+    assert_eq!(kept.len(), 8);
+    // All but one are asked for; each newcomer can take the place of that one only.
+    for number in &kept[1..] {
+        let (slot, place) = index.find(hash(*number), |slot, place| Some((slot, place))).unwrap();
+        index.bump(slot, place);
+    }
+    let lost = Inserted::Displaced { tag: hash(kept[0]) as u64, place: place(kept[0]) };
+    assert_eq!(index.insert(hash(1000), place(1000), rank), lost);
+    assert!(kept[1..].iter().all(|number| find(&index, hash(*number)).is_some()));
+}
+
+#[test]
+fn frequency_is_counted_to_three_and_is_not_part_of_the_name() {
+    let index = Index::new(64).unwrap();
+    let place = Place::new(3, 4096, 1, 64);
+    index.insert(hash(1), place, rank);
+    let now = || index.find(hash(1), |number, place| Some((number, place))).unwrap();
+    for counted in [1, 2, 3, 3] {
+        let (number, _) = now();
+        index.bump(number, place);
+        assert_eq!(now().1.frequency(), counted);
+        assert!(index.still_names(number, place));
+    }
+    assert_eq!(now().1.with_frequency(0), place);
+    index.bump(now().0, Place::new(4, 4096, 1, 64));
+    assert!(index.remove(hash(1)));
+    assert_eq!(find(&index, hash(1)), None);
+}
+
+#[test]
+fn size_classes_tell_sizes_within_their_bounds() {
+    let mut before = 0;
+    for bytes in (64..=64 << 20).step_by(64 * 97).chain([64 << 20]) {
+        let place = Place::new(0, 0, 0, bytes);
+        assert!(place.size_class() >= before, "{bytes}");
+        before = place.size_class();
+        let ratio = place.extent_bytes_estimate() as f64 / f64::from(bytes);
+        assert!((0.95..=1.05).contains(&ratio), "{bytes}: {ratio}");
+    }
+    assert_eq!(before, 160);
+    assert_eq!(Place::new(0, 0, 0, 64).size_class(), 0);
+}
+
+#[test]
+fn a_copy_takes_the_slot_of_its_original_and_no_other() {
+    let index = Index::new(64).unwrap();
+    let (old, copy) = (Place::new(3, 4096, 1, 64), Place::new(9, 8192, 7, 64).with_frequency(2));
+    assert!(!index.replace(hash(1), old, copy), "there is nothing to replace");
+    index.insert(hash(1), old, rank);
+    let (number, _) = index.find(hash(1), |number, place| Some((number, place))).unwrap();
+    index.set_head_verified(number, old);
+    index.bump(number, old);
+    assert!(index.replace(hash(1), old, copy), "bits and counts do not matter");
+    assert_eq!(index.find(hash(1), |_, place| Some(place)), Some(copy));
+    assert!(!index.replace(hash(1), old, copy), "the original has gone");
+    assert_eq!(index.used(), 1);
+    index.discard(number, copy);
+    assert!(!index.replace(hash(1), copy, old), "what was discarded stays so");
+    assert_eq!((find(&index, hash(1)), index.used()), (None, 0));
+}
+
+#[test]
+fn a_soft_purge_meets_the_record_and_the_copy_that_was_under_way() {
+    let index = Index::new(64).unwrap();
+    let (old, copy) = (Place::new(3, 4096, 1, 64), Place::new(9, 8192, 7, 64));
+    assert!(!index.set_soft(hash(1)));
+    index.insert(hash(1), old, rank);
+    assert!(index.set_soft(hash(1)));
+    assert!(index.replace(hash(1), old, copy));
+    let soft = index.find(hash(1), |_, place| Some(place)).unwrap();
+    assert!(soft.is_soft() && soft.bare() == copy.bare());
+    index.insert(hash(1), Place::new(10, 8192, 7, 64), rank);
+    assert!(!index.find(hash(1), |_, place| Some(place)).unwrap().is_soft(), "a new record");
+}
+
+#[test]
+fn a_visit_meets_the_places_of_its_segment() {
+    let index = Index::new(4096).unwrap();
+    for number in 0..1000 {
+        index.insert(hash(number), Place::new(number as u32 % 7, 4096, 1, 64), rank);
+    }
+    let mut met = 0;
+    index.visit_segment(3, |number, place| {
+        assert!(place.segment() == 3 && index.still_names(number, place));
+        met += 1;
+    });
+    assert_eq!(met, (0..1000).filter(|number| number % 7 == 3).count());
+}
+
+#[test]
+fn a_large_index_is_aligned_and_empty() {
+    let index = Index::new(1 << 20).unwrap();
+    assert!((0..1000).all(|number| find(&index, hash(number)).is_none()));
+    index.insert(hash(5), Place::new(1, 4096, 1, 64), rank);
+    assert_eq!(index.used(), 1);
+    assert!(find(&index, hash(5)).is_some());
+}
+
+#[test]
+fn a_full_index_always_holds_the_newest() {
+    let index = Index::new(8).unwrap();
     for number in 0..100u64 {
-        let place = Place::new(number as u32, 4096, 1);
+        let place = Place::new(number as u32, 4096, 1, 64);
         assert_ne!(index.insert(hash(number), place, rank), Inserted::Outranked);
         assert!(find(&index, hash(number)).is_some(), "the newest is always there");
     }
@@ -68,9 +175,9 @@ fn a_full_index_displaces_the_oldest_and_counts_it() {
 #[test]
 fn what_is_displaced_grows_with_the_fill() {
     for (filled, displaced_max) in [(20_000, 4), (30_000, 300)] {
-        let index = Index::new(40_000);
+        let index = Index::new(40_000).unwrap();
         for number in 0..filled {
-            index.insert(hash(number), Place::new(number as u32, 4096, 1), rank);
+            index.insert(hash(number), Place::new(number as u32, 4096, 1, 64), rank);
         }
         assert!(index.displaced() <= displaced_max, "{} of {filled}", index.displaced());
     }
@@ -78,8 +185,8 @@ fn what_is_displaced_grows_with_the_fill() {
 
 #[test]
 fn an_older_record_does_not_replace_a_newer_one() {
-    let index = Index::new(64);
-    let (old, new) = (Place::new(3, 4096, 1), Place::new(3, 8192, 1));
+    let index = Index::new(64).unwrap();
+    let (old, new) = (Place::new(3, 4096, 1, 64), Place::new(3, 8192, 1, 64));
     assert_eq!(index.insert(hash(1), new, rank), Inserted::Stored);
     assert_eq!(index.insert(hash(1), old, rank), Inserted::Outranked);
     assert_eq!(find(&index, hash(1)), Some(new.bare()));
@@ -87,8 +194,8 @@ fn an_older_record_does_not_replace_a_newer_one() {
 
 #[test]
 fn verified_bits_and_discards_meet_only_their_own_record() {
-    let index = Index::new(64);
-    let (first, second) = (Place::new(3, 4096, 1), Place::new(4, 4096, 1));
+    let index = Index::new(64).unwrap();
+    let (first, second) = (Place::new(3, 4096, 1, 64), Place::new(4, 4096, 1, 64));
     index.insert(hash(1), first, rank);
     let (number, place) = index.find(hash(1), |number, place| Some((number, place))).unwrap();
     index.set_head_verified(number, place);
