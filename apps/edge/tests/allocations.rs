@@ -131,7 +131,7 @@ fn put(store: &Store) {
     let mut head = Vec::new();
     encode_response(&meta, &[("Content-Type", b"text/plain")], None, &mut head);
     let body = [b'x'; BODY_BYTES];
-    let draft = Draft { key: b"http://a/1k", head: &head, body_len: body.len() as u64 };
+    let draft = Draft::new(b"http://a/1k", &head, body.len() as u64);
     let mut pending = writer.begin(draft).unwrap();
     block_on_ready(writer.append(&mut pending, &body)).unwrap();
     block_on_ready(writer.commit(pending)).unwrap();

@@ -191,7 +191,7 @@ fn filled(arguments: &Arguments) -> anyhow::Result<Store> {
     block_on_ready(async {
         for number in 0..arguments.objects {
             write_key(&mut key, number);
-            let draft = Draft { key: key.as_bytes(), head: &HEAD, body_len: body.len() as u64 };
+            let draft = Draft::new(key.as_bytes(), &HEAD, body.len() as u64);
             let mut pending = writer.begin_or_reclaim(draft).await?;
             writer.append(&mut pending, &body).await?;
             writer.commit(pending).await?;

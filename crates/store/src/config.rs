@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use crate::error::ConfigError;
+use crate::eviction::Survival;
 use crate::format::{FOOTER_TRAILER_BYTES, SEGMENT_HEADER_BYTES};
 
 /// How a store is opened. [`Config::new`] fills in defaults that suit the size.
@@ -22,6 +23,10 @@ pub struct Config {
     pub memory_bytes: u64,
     /// Bytes of a memory segment, as `segment_bytes`. May differ from one start to the next.
     pub memory_segment_bytes: u64,
+    /// Records that live no longer than this share segments, in milliseconds.
+    pub short_lifetime_ms: u64,
+    /// Which records of a full disk are kept.
+    pub survival: Survival,
     /// How many readers may exist at one time (workers and fill threads), 1 to 1,024.
     pub pin_rows: usize,
     /// Largest body that [`Writer::begin`](crate::Writer::begin) takes, in bytes; what does not
@@ -78,6 +83,8 @@ impl Config {
             segment_bytes: segment_for(size_bytes, 16),
             memory_bytes: 0,
             memory_segment_bytes: segment_for(size_bytes, 16),
+            short_lifetime_ms: 600_000,
+            survival: Survival::default(),
             pin_rows: 64,
             object_bytes_max: 1 << 30,
             index_slots: (size_bytes / 8192).max(1024),
@@ -85,9 +92,8 @@ impl Config {
         }
     }
 
-    /// User memory that the store takes at start, in bytes: index, pins and verified bits, and of
-    /// the memory tier all that it can grow to. The mapping is the kernel's page cache and not
-    /// counted.
+    /// User memory that the store takes, in bytes: index, ghost, pins and verified bits, and of the
+    /// memory tier all that it can grow to. The mapping is the kernel's page cache and not counted.
     ///
     /// # Errors
     /// As [`Store::open`](crate::Store::open) would refuse the same config.
@@ -95,10 +101,17 @@ impl Config {
         let shapes = self.shapes()?;
         let volumes = || shapes.disks.iter().chain(&shapes.memory);
         let segments: u64 = volumes().map(|shape| u64::from(shape.segment_count)).sum();
-        let pins = segments * 4 * self.pin_rows as u64;
+        let pins = segments * 4 * (self.pin_rows as u64 + 1);
+        let ghost = u64::from(self.ghost_capacity()) * 64 / 6;
         let verified: u64 = volumes().map(|shape| shape.data_bytes() / (4096 * 8)).sum();
         let tier = shapes.memory.map_or(0, Geometry::data_bytes);
-        Ok(self.index_slots * 16 + pins + verified + tier)
+        Ok(self.index_slots * 16 + ghost + pins + verified + tier)
+    }
+
+    /// Keys that are remembered after they have left: as many as half of the index holds.
+    pub(crate) fn ghost_capacity(&self) -> u32 {
+        let both = !self.devices.is_empty() && self.memory_bytes > 0;
+        if both { u32::try_from(self.index_slots / 2).unwrap_or(u32::MAX) } else { 0 }
     }
 
     /// Bytes on disk that all data files take together.

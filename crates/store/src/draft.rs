@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::WriteError;
 use crate::format::{Kind, Layout, RECORD_HEADER_BYTES};
+use crate::index::Place;
 use crate::keys::{ChunkSums, MacHasher};
 use crate::reader::Extent;
 
@@ -19,6 +20,17 @@ pub struct Draft<'a> {
     pub head: &'a [u8],
     /// Exact length of the body in bytes.
     pub body_len: u64,
+    /// After how many milliseconds the record is of no use any more; `None` for never. Records that
+    /// do not live long share segments, which are dropped whole; nothing is hidden from readers
+    /// before.
+    pub lifetime_ms: Option<u64>,
+}
+
+impl<'a> Draft<'a> {
+    /// A record of `body_len` bytes behind `head`, of use until it is evicted.
+    pub const fn new(key: &'a [u8], head: &'a [u8], body_len: u64) -> Self {
+        Self { key, head, body_len, lifetime_ms: None }
+    }
 }
 
 /// An open draft. Dropped, it is abandoned: its extent stays unused until its segment is
@@ -68,6 +80,8 @@ impl Drop for Pending {
 /// The state of a draft, shared by its [`Pending`] and the writes in flight for it.
 pub(crate) struct OpenDraft {
     pub(crate) kind: Kind,
+    /// The record that this is a copy of, and the frequency with which the copy starts.
+    pub(crate) copy_of: Option<(Place, u8)>,
     pub(crate) segment: u32,
     pub(crate) generation: u64,
     pub(crate) sequence: u64,
@@ -109,6 +123,11 @@ pub(crate) struct Work {
 }
 
 impl OpenDraft {
+    /// Where the record will lie.
+    pub(crate) fn place(&self) -> Place {
+        Place::new(self.segment, self.layout.at, self.generation, self.layout.extent_bytes)
+    }
+
     /// The block up to `to` has been written.
     pub(crate) fn advance(&self, to: u32) {
         self.written_to.set(to);

@@ -33,6 +33,8 @@ pub(crate) struct RecordHeader {
     pub(crate) key_bytes: u32,
     pub(crate) head_bytes: u32,
     pub(crate) stored_at_ms: u64,
+    /// 0 for never.
+    pub(crate) expires_at_ms: u64,
 }
 
 impl RecordHeader {
@@ -54,6 +56,7 @@ impl RecordHeader {
         put(&mut bytes, 56, &layout.extent_bytes.to_le_bytes());
         put(&mut bytes, 60, &layout.at.to_le_bytes());
         put(&mut bytes, 64, &self.stored_at_ms.to_le_bytes());
+        put(&mut bytes, 72, &self.expires_at_ms.to_le_bytes());
         let mac = keys.front_mac(&bytes[..80]);
         put(&mut bytes, 80, &mac);
         bytes
@@ -82,6 +85,7 @@ impl RecordHeader {
             key_bytes: u32_at(bytes, 48),
             head_bytes: u32_at(bytes, 52),
             stored_at_ms: u64_at(bytes, 64),
+            expires_at_ms: u64_at(bytes, 72),
         };
         let layout = Layout::new(at, header.key_bytes, header.head_bytes, header.body_bytes)?;
         let fits = u64::from(at) + u64::from(layout.extent_bytes) <= end;

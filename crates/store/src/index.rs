@@ -52,7 +52,6 @@ impl Place {
     }
 
     /// The same record, asked for `frequency` times (3 at most).
-    #[cfg_attr(not(test), expect(dead_code, reason = "copies come with eviction"))]
     pub(crate) fn with_frequency(self, frequency: u8) -> Self {
         let frequency = u64::from(frequency.min(FREQUENCY_MAX)) << FREQUENCY_SHIFT;
         Self(self.0 & !FREQUENCY_MASK | frequency)
@@ -87,7 +86,6 @@ impl Place {
     }
 
     /// Whether a soft purge has met it: it may be validated, not served as fresh.
-    #[cfg_attr(not(test), expect(dead_code, reason = "soft purges come with the purge log"))]
     pub(crate) fn is_soft(self) -> bool {
         self.0 & SOFT != 0
     }
@@ -289,7 +287,6 @@ impl Index {
     /// Lets a copy take the slot of the record that it was made of, if that slot still names it:
     /// what was removed, replaced or found damaged meanwhile stays so. A soft purge that has come
     /// meanwhile concerns the copy, too. Says whether it was done. Writer only.
-    #[cfg_attr(not(test), expect(dead_code, reason = "copies come with eviction"))]
     pub(crate) fn replace(&self, hash: u128, old: Place, new: Place) -> bool {
         let named = |number, place: Place| (place.bare() == old.bare()).then_some(number);
         let number = self.find(hash, named);

@@ -39,7 +39,7 @@
 //! let reader = store.reader(0);
 //!
 //! block_on_ready(async {
-//!     let draft = Draft { key: b"a key", head: b"a head", body_len: 5 };
+//!     let draft = Draft::new(b"a key", b"a head", 5);
 //!     let mut pending = writer.begin(draft)?;
 //!     writer.append(&mut pending, b"hello").await?;
 //!     writer.commit(pending).await?;
@@ -52,6 +52,7 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
+mod admit;
 mod config;
 pub mod device;
 mod directory;
@@ -66,6 +67,7 @@ mod pin;
 mod reader;
 mod reclaim;
 mod recover;
+mod salvage;
 mod segment;
 mod staging;
 mod store;

@@ -144,6 +144,11 @@ impl SegmentPin {
         self.volume().map.pinned(self, range)
     }
 
+    /// The whole segment: for footers of sealed ones, to which nobody writes.
+    pub(crate) fn whole(&self) -> &[u8] {
+        self.slice(0..self.volume().geometry.segment_bytes)
+    }
+
     /// The volume in which the segment lies.
     pub(crate) fn volume(&self) -> &Volume {
         self.reader.shared.volume_of(self.segment)

@@ -76,7 +76,8 @@ impl Reader {
     /// finds nothing.
     pub fn lookup_probed(&self, probe: Probe, key: &[u8]) -> Option<Record> {
         let shared = &self.inner.shared;
-        let found = shared.index.find(probe.0, |slot, place| self.open(slot, place, key));
+        let found =
+            shared.index.find(probe.0, |slot, place| self.inner.open(slot, place, Some(key)));
         shared.row(self.inner.row).count_lookup(found.is_some());
         found
     }
@@ -99,26 +100,29 @@ impl Reader {
         let end = extent.body_at + u32::try_from(range.end).ok()?;
         Some(PinnedSlice { pin, range: start..end })
     }
+}
 
-    fn open(&self, slot: SlotNumber, place: Place, key: &[u8]) -> Option<Record> {
-        let shared = &self.inner.shared;
-        let pin = SegmentPin::new(&self.inner, place.segment())?;
+impl ReaderInner {
+    /// The record that a slot names; `None` when it has another key than `key`, or is damaged.
+    fn open(self: &Rc<Self>, slot: SlotNumber, place: Place, key: Option<&[u8]>) -> Option<Record> {
+        let shared = &self.shared;
+        let pin = SegmentPin::new(self, place.segment())?;
         let current = place.is_of_generation(pin.generation());
         if !current || !shared.index.still_names(slot, place) {
             return None;
         }
         // From here on the place is known to be a published record of the pinned generation.
         let Some((header, layout)) = self.header(&pin, place) else {
-            shared.row(self.inner.row).count_damaged();
+            shared.row(self.row).count_damaged();
             shared.index.discard(slot, place);
             return None;
         };
-        if pin.slice(layout.key()) != key {
+        if key.is_some_and(|key| pin.slice(layout.key()) != key) {
             return None;
         }
         if !place.is_head_verified() {
             if !self.passes_mac(&pin, &layout) {
-                shared.row(self.inner.row).count_damaged();
+                shared.row(self.row).count_damaged();
                 shared.index.discard(slot, place);
                 return None;
             }
@@ -128,6 +132,7 @@ impl Reader {
         Some(Record {
             sequence: header.sequence,
             stored_at_ms: header.stored_at_ms,
+            expires_at_ms: header.expires_at_ms,
             layout,
             slot,
             place,
@@ -138,7 +143,7 @@ impl Reader {
 
     /// The header at a published place. Its lengths are not believed before its own MAC.
     fn header(&self, pin: &SegmentPin, place: Place) -> Option<(RecordHeader, Layout)> {
-        let shared = &self.inner.shared;
+        let shared = &self.shared;
         let (at, end) = (place.at(), u64::from(pin.volume().geometry.segment_bytes));
         let bytes = pin.slice(at..at.checked_add(format::RECORD_HEADER_BYTES as u32)?);
         let (header, layout) = if place.is_head_verified() {
@@ -152,7 +157,7 @@ impl Reader {
 
     fn passes_mac(&self, pin: &SegmentPin, layout: &Layout) -> bool {
         let mac = format::record_mac(
-            &self.inner.shared.keys,
+            &self.shared.keys,
             pin.slice(layout.header()),
             pin.slice(layout.key()),
             pin.slice(layout.head()),
@@ -166,6 +171,7 @@ impl Reader {
 pub struct Record {
     sequence: u64,
     stored_at_ms: u64,
+    expires_at_ms: u64,
     layout: Layout,
     slot: SlotNumber,
     place: Place,
@@ -174,6 +180,21 @@ pub struct Record {
 }
 
 impl Record {
+    /// The record that a slot names, whatever its key.
+    pub(crate) fn at(reader: &Rc<ReaderInner>, slot: SlotNumber, place: Place) -> Option<Self> {
+        reader.open(slot, place, None)
+    }
+
+    /// The whole space that it takes in its segment.
+    pub(crate) fn extent_bytes(&self) -> u32 {
+        self.layout.extent_bytes
+    }
+
+    /// When it is of no use any more, as `stored_at_ms`; 0 for never.
+    pub(crate) fn expires_at_ms(&self) -> u64 {
+        self.expires_at_ms
+    }
+
     /// The key, as it was given to `begin`.
     pub fn key(&self) -> &[u8] {
         self.pin.slice(self.layout.key())

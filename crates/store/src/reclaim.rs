@@ -1,9 +1,10 @@
-//! Turning the log: footers for what is full, new headers for what is oldest, one sync for both.
+//! Turning the log: footers for what is full, new headers for what was reclaimed, one sync for
+//! both.
 //!
-//! A turn goes on until enough segments are clean or nothing more can be done. Each round retires
-//! one segment only, the oldest, and syncs: so that a header is never durable before those of all
-//! older segments are. Otherwise a tombstone could vanish before the record that it outranks
-//! (ST-7).
+//! A turn goes on until enough segments are clean or nothing more can be done. Each round reclaims
+//! one segment, the oldest or one that has expired (see `salvage` for what is kept of it), and
+//! syncs: so that a header is never durable before those of all older segments are. Otherwise a
+//! tombstone could vanish before the record that it outranks (ST-7).
 
 use std::sync::atomic::Ordering;
 
@@ -14,7 +15,7 @@ use crate::format::{
     encode_segment_header,
 };
 use crate::volume::VolumeKind;
-use crate::writer::Inner;
+use crate::writer::{Inner, unix_ms};
 
 impl<D: Device> Inner<D> {
     /// Turns the log, when it is due and nobody else sees to it.
@@ -29,10 +30,11 @@ impl<D: Device> Inner<D> {
     pub(crate) fn is_turn_due(&self) -> bool {
         let mut logs = self.logs.borrow_mut();
         let mut volumes = self.shared.volumes.iter().enumerate();
+        let now_ms = unix_ms();
         volumes.any(|(number, volume)| {
             let log = logs.log_mut(number);
             log.collect_clean(&self.shared);
-            !volume.is_offline() && (log.wants_segment() || !log.sealable().is_empty())
+            !volume.is_offline() && (log.wants_turn(now_ms) || !log.sealable().is_empty())
         })
     }
 
@@ -46,7 +48,7 @@ impl<D: Device> Inner<D> {
             let one = match volume.kind {
                 VolumeKind::Disk => self.turn_disk(number, checkpoint).await,
                 VolumeKind::Memory => {
-                    self.turn_memory(number);
+                    self.turn_memory(number).await;
                     Ok(())
                 }
             };
@@ -61,26 +63,30 @@ impl<D: Device> Inner<D> {
                 return Err(WriteError::Offline);
             }
             self.forget_fronts();
-            let (mut sealing, retiring) = {
+            let (mut sealing, victim) = {
                 let mut logs = self.logs.borrow_mut();
                 let log = logs.log_mut(volume);
                 log.collect_clean(&self.shared);
-                let sealing = log.sealable();
-                let retiring = log.next_to_retire(&sealing, &self.shared);
-                (sealing, retiring)
+                (log.sealable(), log.victim(unix_ms()))
             };
-            if sealing.is_empty() && retiring.is_none() && !checkpoint {
+            let headless = self.logs.borrow().log(volume).headless();
+            let victim = victim.filter(|victim| !sealing.contains(victim));
+            if sealing.is_empty() && victim.is_none() && headless.is_none() && !checkpoint {
                 return Ok(());
             }
             let mut footed = Ok(());
             if checkpoint {
-                sealing.extend(self.logs.borrow().log(volume).current());
+                sealing.extend(self.logs.borrow().log(volume).open_segments());
             }
             for segment in &sealing {
                 // Its failure has given the segment up; the others go on.
                 footed = self.write_footer(*segment).await.and(footed);
             }
-            let headed = match retiring {
+            if let (Some(victim), None) = (victim, headless) {
+                self.reclaim(victim).await;
+            }
+            let headless = self.logs.borrow().log(volume).headless();
+            let headed = match headless {
                 Some(segment) => self.write_header(segment).await,
                 None => Ok(()),
             };
@@ -90,7 +96,7 @@ impl<D: Device> Inner<D> {
             for segment in sealing {
                 log.sealed(segment, &self.shared);
             }
-            if let (Some(segment), Ok(())) = (retiring, headed) {
+            if let (Some(segment), Ok(())) = (headless, headed) {
                 log.header_durable(segment, &self.shared);
             }
             if checkpoint {
@@ -101,18 +107,26 @@ impl<D: Device> Inner<D> {
     }
 
     /// As for a disk; but there is nothing to write, for it is gone with the process.
-    fn turn_memory(&self, volume: usize) {
-        self.forget_fronts();
-        let mut logs = self.logs.borrow_mut();
-        let (log, ids) = logs.of(volume);
-        log.collect_clean(&self.shared);
-        for segment in log.sealable() {
-            log.sealed(segment, &self.shared);
-        }
-        while let Some(segment) = log.next_to_retire(&[], &self.shared) {
-            log.renew_generation(ids, segment);
-            log.header_durable(segment, &self.shared);
-            log.collect_clean(&self.shared);
+    async fn turn_memory(&self, volume: usize) {
+        loop {
+            self.forget_fronts();
+            let victim = {
+                let mut logs = self.logs.borrow_mut();
+                let (log, ids) = logs.of(volume);
+                while let Some(segment) = log.headless() {
+                    log.renew_generation(ids, segment);
+                    log.header_durable(segment, &self.shared);
+                }
+                log.collect_clean(&self.shared);
+                for segment in log.sealable() {
+                    log.sealed(segment, &self.shared);
+                }
+                log.victim(unix_ms())
+            };
+            match victim {
+                Some(victim) => self.reclaim(victim).await,
+                None => return,
+            }
         }
     }
 

@@ -75,7 +75,11 @@ pub(crate) fn recover(
         let (log, ids) = logs.of(volume);
         log.adopt(ids, number, Adopted { generation, tail, last_sequence });
         index_lines(&found.lines, number, index, logs, &mut report);
-        youngest[volume] = survey.is_walkable(tail, generation, keys).then_some(found.lines);
+        let walkable = survey.is_walkable(tail, generation, keys);
+        if !found.is_footed {
+            logs.segment_mut(number).lines.clone_from(&found.lines);
+        }
+        youngest[volume] = walkable.then_some(found.lines);
     }
     // A footer that is rewritten can be torn. Whatever is acknowledged from now on in this
     // segment must be found without it, too (ST-7).
@@ -140,6 +144,8 @@ struct Survey<'a> {
 /// What a segment holds.
 struct Found {
     lines: Vec<FooterLine>,
+    /// The footer lists all of them.
+    is_footed: bool,
     tail: u32,
     last_sequence: u64,
 }
@@ -167,10 +173,12 @@ impl<'a> Survey<'a> {
     fn records(&self, generation: u64, keys: &Keys, report: &mut RecoveryReport) -> Found {
         report.segments += 1;
         let mut lines = Vec::new();
+        let mut is_footed = false;
         let (mut at, mut last_sequence) = (SEGMENT_HEADER_BYTES, 0);
         if let Some((trailer, listed)) = Trailer::parse(self.bytes, self.number, generation, keys) {
             report.segments_footed += 1;
             lines = listed;
+            is_footed = true;
             (at, last_sequence) = (trailer.end, trailer.end_sequence);
         }
         // A checkpoint's footer lists what was committed behind its end, too.
@@ -181,6 +189,7 @@ impl<'a> Survey<'a> {
                 report.extents_unfinished += 1;
             } else if listed.binary_search(&at).is_err() {
                 report.records_walked += 1;
+                is_footed = false;
                 lines.push(FooterLine {
                     key_hash: header.key_hash,
                     sequence: header.sequence,
@@ -194,7 +203,7 @@ impl<'a> Survey<'a> {
         }
         // What the walk did not reach will be written over.
         lines.retain(|line| line.at < at);
-        Found { lines, tail: at, last_sequence }
+        Found { lines, is_footed, tail: at, last_sequence }
     }
 
     /// Whether the headers lead from the front to `end` without the footer.

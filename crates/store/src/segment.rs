@@ -9,10 +9,10 @@
 //!  Waiting ◄──────────────────── Retiring ◄───────────────────────┘
 //!            new header durable     (index and generation cleared)
 //! ```
-//! Segments are retired strictly in the order in which they were opened, one durable header at a
-//! time, pinned or not; only the reuse of a pinned one waits (ST-7). A write that a device never
-//! answers (its runtime was torn down) keeps its segment waiting until the next open.
-//! This file does no I/O.
+//! Segments are retired in the order in which they were opened, pinned or not, but for those whose
+//! last record has expired, which go first; only the reuse of a pinned one waits. A write that a
+//! device never answers (its runtime was torn down) keeps its segment waiting until the next open.
+//! A memory volume has no headers and footers; the states are the same. This file does no I/O.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -20,11 +20,12 @@ use std::sync::atomic::Ordering;
 
 use crate::config::Geometry;
 use crate::error::Refused;
+use crate::eviction::Class;
 use crate::format::{FooterLine, Layout, SEGMENT_HEADER_BYTES};
 use crate::index::Place;
 use crate::store::Shared;
 use crate::superblock::EPOCH_SHIFT;
-use crate::volume::Volume;
+use crate::volume::{Volume, VolumeKind};
 
 /// Where a segment is in its round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,8 +63,11 @@ pub(crate) struct Segment {
     pub(crate) tail: u32,
     /// The sequence of the last reservation.
     pub(crate) last_sequence: u64,
-    /// Committed records, in order of commit; dropped once they are sealed.
+    /// Committed records, in order of commit; on a disk, dropped once a footer lists them all.
     pub(crate) lines: Vec<FooterLine>,
+    pub(crate) class: Class,
+    /// When the last record expires, in milliseconds since the Unix epoch.
+    pub(crate) expires_at_ms: u64,
     /// Drafts that have neither committed nor been abandoned.
     pub(crate) drafts_open: u32,
     /// Writes that the device has not answered yet.
@@ -76,6 +80,7 @@ pub(crate) struct Segment {
 /// The segments of one volume.
 pub(crate) struct Log {
     volume: usize,
+    kind: VolumeKind,
     /// Number of the first segment.
     first: u32,
     geometry: Geometry,
@@ -86,7 +91,8 @@ pub(crate) struct Log {
     retiring: VecDeque<u32>,
     waiting: Vec<u32>,
     clean: VecDeque<u32>,
-    current: Option<u32>,
+    /// The open segment of each class.
+    current: [Option<u32>; CLASSES],
     /// Bytes reserved since the store was opened.
     reserved_bytes: u64,
     /// Failed writes and syncs.
@@ -136,7 +142,11 @@ pub(crate) struct Wanted {
     pub(crate) key_bytes: u32,
     pub(crate) head_bytes: u32,
     pub(crate) body_bytes: u64,
-    /// Tombstones may take the last clean segment, so that objects cannot keep removals out.
+    pub(crate) class: Class,
+    /// When it expires; 0 for never.
+    pub(crate) expires_at_ms: u64,
+    /// Tombstones and copies may take the last clean segment, so that objects cannot keep removals
+    /// out, nor stop the reclaim that makes room for them.
     pub(crate) last_clean: bool,
 }
 
@@ -230,6 +240,8 @@ impl Log {
             tail: SEGMENT_HEADER_BYTES,
             last_sequence: 0,
             lines: Vec::new(),
+            class: Class::Main,
+            expires_at_ms: u64::MAX,
             drafts_open: 0,
             writes_in_flight: 0,
             writes_done: 0,
@@ -237,6 +249,7 @@ impl Log {
         };
         Self {
             volume: number,
+            kind: volume.kind,
             first: volume.first,
             geometry: volume.geometry,
             segments: volume.segments().map(segment).collect(),
@@ -244,7 +257,7 @@ impl Log {
             retiring: VecDeque::new(),
             waiting: Vec::new(),
             clean: VecDeque::new(),
-            current: None,
+            current: [None; CLASSES],
             reserved_bytes: 0,
             errors: 0,
         }
@@ -259,8 +272,9 @@ impl Log {
         &mut self.segments[(segment - self.first) as usize]
     }
 
-    pub(crate) fn current(&self) -> Option<u32> {
-        self.current
+    /// The open segments.
+    pub(crate) fn open_segments(&self) -> impl Iterator<Item = u32> {
+        self.current.into_iter().flatten()
     }
 
     pub(crate) fn numbers(&self) -> Range<u32> {
@@ -272,7 +286,7 @@ impl Log {
         self.reserved_bytes as f64 / self.geometry.data_bytes() as f64
     }
 
-    /// Reserves an extent in the current segment, or in the next one when it is full.
+    /// Reserves an extent in the open segment of its class, or in the next one when it is full.
     pub(crate) fn reserve(
         &mut self,
         ids: &mut Ids,
@@ -283,13 +297,13 @@ impl Log {
             return Err(Refused::Offline);
         }
         if let Some((segment, layout)) = self.fit_current(wanted) {
-            return Ok(self.take(ids, segment, layout));
+            return Ok(self.take(ids, (segment, wanted), layout));
         }
         let layout = self.layout(SEGMENT_HEADER_BYTES, wanted);
         let end_max = self.geometry.records_end(1);
         let layout = layout.filter(|layout| u64::from(layout.end()) <= end_max);
         let layout = layout.ok_or(Refused::TooLarge)?;
-        let kept = usize::from(self.current.is_some() && !wanted.last_clean);
+        let kept = usize::from(self.open_segments().next().is_some() && !wanted.last_clean);
         if self.clean.len() <= kept {
             self.collect_clean(shared);
         }
@@ -297,14 +311,19 @@ impl Log {
             return Err(Refused::NoCleanSegment);
         }
         let next = self.clean.pop_front().ok_or(Refused::NoCleanSegment)?;
-        self.close_current(shared);
-        self.open(ids, next, shared);
-        Ok(self.take(ids, next, layout))
+        self.close_class(wanted.class, shared);
+        self.open(ids, (next, wanted.class), shared);
+        Ok(self.take(ids, (next, wanted), layout))
     }
 
-    /// Closes the current segment to new drafts.
-    pub(crate) fn close_current(&mut self, shared: &Shared) {
-        if let Some(current) = self.current.take() {
+    /// Closes the open segments to new drafts.
+    fn close_current(&mut self, shared: &Shared) {
+        self.close_class(Class::Main, shared);
+        self.close_class(Class::Short, shared);
+    }
+
+    fn close_class(&mut self, class: Class, shared: &Shared) {
+        if let Some(current) = self.current[class as usize].take() {
             self.set_state(current, SegmentState::Closing, shared);
             self.closed.push_back(current);
         }
@@ -322,38 +341,36 @@ impl Log {
     pub(crate) fn sealed(&mut self, segment: u32, shared: &Shared) {
         if self.segment(segment).state == SegmentState::Closing {
             self.set_state(segment, SegmentState::Sealed, shared);
-            self.segment_mut(segment).lines = Vec::new();
+            if self.kind == VolumeKind::Disk {
+                self.segment_mut(segment).lines = Vec::new();
+            }
         }
     }
 
-    /// The segment whose new header is to be written next, when clean ones run short: one that
-    /// waits for its header already, or else the oldest closed one, which is retired here.
-    /// `sealing` ones are left alone until they are sealed.
-    pub(crate) fn next_to_retire(&mut self, sealing: &[u32], shared: &Shared) -> Option<u32> {
-        if self.clean.len() >= self.clean_target() {
-            return None;
-        }
-        if let Some(&segment) = self.retiring.front() {
-            return Some(segment);
-        }
-        // Pinned segments are retired all the same, yet never more than half of the store.
+    /// A retired segment whose new header is still to be written.
+    pub(crate) fn headless(&self) -> Option<u32> {
+        self.retiring.front().copied()
+    }
+
+    /// The segment to be reclaimed next: one of which every record has expired, or when clean ones
+    /// run short, the oldest; drafts that are still open there are lost.
+    pub(crate) fn victim(&self, now_ms: u64) -> Option<u32> {
+        // Pinned segments are retired all the same, yet never more than half of the volume.
         if self.waiting.len() >= self.segments.len() / 2 {
             return None;
         }
-        let oldest = *self.closed.front()?;
-        if sealing.contains(&oldest) {
-            return None;
-        }
-        self.closed.pop_front();
-        self.retire(oldest, shared);
-        Some(oldest)
+        let is_expired = |number: &&u32| {
+            let segment = self.segment(**number);
+            segment.drafts_open == 0 && segment.expires_at_ms < now_ms
+        };
+        let is_short = self.clean.len() < self.clean_target();
+        let oldest = || self.closed.front().filter(|_| is_short);
+        self.closed.iter().find(is_expired).or_else(oldest).copied()
     }
 
-    /// Whether [`Log::next_to_retire`] would find one.
-    pub(crate) fn wants_segment(&self) -> bool {
-        let room = self.waiting.len() < self.segments.len() / 2;
-        let candidate = !self.retiring.is_empty() || (room && !self.closed.is_empty());
-        self.clean.len() < self.clean_target() && candidate
+    /// Whether there is work for a turn: a header to write, or a segment to reclaim.
+    pub(crate) fn wants_turn(&self, now_ms: u64) -> bool {
+        !self.retiring.is_empty() || self.victim(now_ms).is_some()
     }
 
     /// A fresh generation for a header that is about to be written.
@@ -387,7 +404,8 @@ impl Log {
     }
 
     pub(crate) fn has_clean(&self) -> bool {
-        self.clean.len() > 1 || self.current.is_none() && !self.clean.is_empty()
+        let none_open = self.open_segments().next().is_none();
+        self.clean.len() > 1 || none_open && !self.clean.is_empty()
     }
 
     /// Gives up a segment after a failed write or sync: its records leave the index now, and it
@@ -396,9 +414,11 @@ impl Log {
         if !self.segment(segment).state.takes_writes() {
             return;
         }
-        if self.current == Some(segment) {
-            self.current = None;
-            self.closed.push_back(segment);
+        for current in &mut self.current {
+            if *current == Some(segment) {
+                *current = None;
+                self.closed.push_back(segment);
+            }
         }
         shared.index.remove_segment(segment);
         shared.pins.retire(segment);
@@ -434,7 +454,7 @@ impl Log {
             let segment = self.segment_mut(youngest);
             segment.state = SegmentState::Open;
             segment.lines = lines;
-            self.current = Some(youngest);
+            self.current[Class::Main as usize] = Some(youngest);
         }
     }
 
@@ -446,7 +466,7 @@ impl Log {
     /// Segments to be given a header at once, because there is none to go on with: all that are
     /// empty, which in a new store are all there are.
     pub(crate) fn first_clean(&mut self, ids: &mut Ids) -> Vec<(u32, u64)> {
-        if self.current.is_some() {
+        if self.open_segments().next().is_some() {
             return Vec::new();
         }
         let taken: Vec<u32> = self.retiring.drain(..).collect();
@@ -459,10 +479,10 @@ impl Log {
         renewed
     }
 
-    /// Clean segments to keep ahead: an eighth of the store, from two to four. The last is for
-    /// tombstones.
+    /// Clean segments to keep ahead: an eighth of the volume, from two to five. The last is for
+    /// tombstones and for copies.
     fn clean_target(&self) -> usize {
-        (self.segments.len() / 8).clamp(2, 4)
+        (self.segments.len() / 8).clamp(2, 5)
     }
 
     fn layout(&self, at: u32, wanted: Wanted) -> Option<Layout> {
@@ -470,14 +490,14 @@ impl Log {
     }
 
     fn fit_current(&self, wanted: Wanted) -> Option<(u32, Layout)> {
-        let current = self.current?;
+        let current = self.current[wanted.class as usize]?;
         let segment = self.segment(current);
         let layout = self.layout(segment.tail, wanted)?;
         let records = segment.lines.len() as u32 + segment.drafts_open + 1;
         (u64::from(layout.end()) <= self.geometry.records_end(records)).then_some((current, layout))
     }
 
-    fn take(&mut self, ids: &mut Ids, number: u32, layout: Layout) -> Reserved {
+    fn take(&mut self, ids: &mut Ids, (number, wanted): (u32, Wanted), layout: Layout) -> Reserved {
         let sequence = ids.next_sequence;
         ids.next_sequence += 1;
         self.reserved_bytes += u64::from(layout.extent_bytes);
@@ -485,10 +505,13 @@ impl Log {
         segment.tail = layout.end();
         segment.last_sequence = sequence;
         segment.drafts_open += 1;
+        if wanted.class == Class::Short {
+            segment.expires_at_ms = segment.expires_at_ms.max(wanted.expires_at_ms);
+        }
         Reserved { segment: number, generation: segment.generation, sequence, layout }
     }
 
-    fn open(&mut self, ids: &mut Ids, number: u32, shared: &Shared) {
+    fn open(&mut self, ids: &mut Ids, (number, class): (u32, Class), shared: &Shared) {
         let order = ids.order();
         let volume = &shared.volumes[self.volume];
         let base = volume.base(number);
@@ -497,17 +520,23 @@ impl Log {
         segment.order = order;
         segment.tail = SEGMENT_HEADER_BYTES;
         segment.lines = Vec::new();
+        segment.class = class;
+        segment.expires_at_ms = match class {
+            Class::Main => u64::MAX,
+            Class::Short => 0,
+        };
         segment.drafts_open = 0;
         let generation = segment.generation;
         shared.pins.publish(number, generation);
         self.set_state(number, SegmentState::Open, shared);
-        self.current = Some(number);
+        self.current[class as usize] = Some(number);
     }
 
-    fn retire(&mut self, number: u32, shared: &Shared) {
+    /// Voids a closed segment, of which the index names no record any more.
+    pub(crate) fn retire(&mut self, number: u32, shared: &Shared) {
         shared.counters.reclaimed.fetch_add(1, Ordering::Relaxed);
-        shared.index.remove_segment(number);
         shared.pins.retire(number);
+        self.closed.retain(|closed| *closed != number);
         let segment = self.segment_mut(number);
         segment.lines = Vec::new();
         // Drafts that are still open here find their generation gone.
@@ -530,3 +559,6 @@ pub(crate) struct Adopted {
     pub(crate) tail: u32,
     pub(crate) last_sequence: u64,
 }
+
+/// Main and short.
+const CLASSES: usize = 2;

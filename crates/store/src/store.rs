@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::config::{Config, Geometry};
 use crate::directory::{self, Opened};
 use crate::error::OpenError;
+use crate::eviction::Survival;
 use crate::index::Index;
 use crate::keys::Keys;
 use crate::pin::PinTable;
@@ -36,6 +37,9 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) object_bytes_max: u64,
     pub(crate) write_errors_max: u32,
+    pub(crate) short_lifetime_ms: u64,
+    pub(crate) survival: Survival,
+    pub(crate) ghost_capacity: u32,
     rows: Box<[Row]>,
     gauges: Box<[SegmentGauge]>,
     /// The writer's state while there is no writer.
@@ -50,6 +54,11 @@ pub(crate) struct Counters {
     pub(crate) committed: AtomicU64,
     pub(crate) removed: AtomicU64,
     pub(crate) reclaimed: AtomicU64,
+    pub(crate) promoted: AtomicU64,
+    pub(crate) reinserted: AtomicU64,
+    pub(crate) evicted: AtomicU64,
+    pub(crate) ghost_hits: AtomicU64,
+    pub(crate) disk_bytes: AtomicU64,
     pub(crate) write_errors: AtomicU64,
 }
 
@@ -102,6 +111,16 @@ pub struct Stats {
     pub displaced: u64,
     /// Segments whose records were reclaimed since open.
     pub reclaimed: u64,
+    /// Records copied from the memory tier to a disk since open, because they were asked for there.
+    pub promoted: u64,
+    /// Records copied within their tier since open, because they were asked for.
+    pub reinserted: u64,
+    /// Live records dropped with their segment since open.
+    pub evicted: u64,
+    /// Keys that came back soon after they had left the memory tier, and went to disk at once.
+    pub ghost_hits: u64,
+    /// Bytes of records written to disks since open.
+    pub disk_bytes: u64,
     /// Failed writes and syncs since open.
     pub write_errors: u64,
     /// Devices that were given up after too many failures.
@@ -140,7 +159,9 @@ impl Store {
     /// When `row` is not below `config.pin_rows`, or is in use: a reader, and every record and
     /// slice from it, must be dropped before its row can be taken again.
     pub fn reader(&self, row: usize) -> Reader {
-        let taken = self.shared.rows.get(row).map(|row| row.taken.swap(true, Ordering::AcqRel));
+        // The last row is the writer's.
+        let rows = &self.shared.rows[..self.shared.rows.len() - 1];
+        let taken = rows.get(row).map(|row| row.taken.swap(true, Ordering::AcqRel));
         assert!(taken == Some(false), "reader row {row} is out of range or in use");
         Reader::new(Arc::clone(&self.shared), row)
     }
@@ -156,6 +177,11 @@ impl Store {
             removed: counters.removed.load(Ordering::Relaxed),
             displaced: shared.index.displaced(),
             reclaimed: counters.reclaimed.load(Ordering::Relaxed),
+            promoted: counters.promoted.load(Ordering::Relaxed),
+            reinserted: counters.reinserted.load(Ordering::Relaxed),
+            evicted: counters.evicted.load(Ordering::Relaxed),
+            ghost_hits: counters.ghost_hits.load(Ordering::Relaxed),
+            disk_bytes: counters.disk_bytes.load(Ordering::Relaxed),
             write_errors: counters.write_errors.load(Ordering::Relaxed),
             devices_offline: shared.volumes.iter().filter(|v| v.is_offline()).count() as u32,
             ..Stats::default()
@@ -225,11 +251,14 @@ impl Store {
             uuid: identity.store,
             volumes,
             index,
-            pins: PinTable::new(config.pin_rows, segments),
+            pins: PinTable::new(config.pin_rows + 1, segments),
             counters: Counters::default(),
             object_bytes_max: config.object_bytes_max,
             write_errors_max: config.write_errors_max,
-            rows: (0..config.pin_rows).map(|_| Row::default()).collect(),
+            short_lifetime_ms: config.short_lifetime_ms,
+            survival: config.survival,
+            ghost_capacity: config.ghost_capacity(),
+            rows: (0..=config.pin_rows).map(|_| Row::default()).collect(),
             gauges: (0..segments).map(|_| SegmentGauge::default()).collect(),
             logs: Mutex::new(None),
             _locks: locks,
@@ -267,6 +296,15 @@ impl Shared {
 
     pub(crate) fn return_logs(&self, logs: Logs) {
         *self.logs.lock().unwrap_or_else(PoisonError::into_inner) = Some(logs);
+    }
+
+    /// The writer's own reader: there is one writer at most.
+    pub(crate) fn writer_row(&self) -> usize {
+        self.rows.len() - 1
+    }
+
+    pub(crate) fn has_disks(&self) -> bool {
+        self.volumes.iter().any(|volume| volume.kind == VolumeKind::Disk)
     }
 
     /// The volume of a segment that exists: numbers come from the logs or from the bounded index.

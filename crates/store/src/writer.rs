@@ -8,21 +8,19 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::device::Device;
-use crate::draft::{Draft, DraftOwner, Front, OpenDraft, Pending, Work};
+use crate::draft::{Draft, DraftOwner, OpenDraft, Pending};
 use crate::error::{Refused, WriteError, WriterTaken};
-use crate::format::{
-    FooterLine, HEAD_BYTES_MAX, KEY_BYTES_MAX, Kind, RECORD_HEADER_BYTES, RecordHeader,
-};
-use crate::index::{Inserted, Place};
-use crate::keys::ChunkSums;
-use crate::segment::{Logs, Reserved, Wanted};
+use crate::eviction::Ghost;
+use crate::format::{FooterLine, KEY_BYTES_MAX, Kind};
+use crate::index::Inserted;
+use crate::reader::ReaderInner;
+use crate::segment::Logs;
 use crate::staging::{Changed, Operation, Staged};
 use crate::store::{Shared, Store};
-use crate::volume::VolumeKind;
 
 /// The store's one way in. Not `Send`.
 pub struct Writer<D: Device> {
@@ -52,6 +50,10 @@ pub(crate) struct Inner<D: Device> {
     pub(crate) control: RefCell<Vec<D::Block>>,
     /// Writes whose callers have gone.
     pub(crate) orphans: RefCell<Vec<Operation<D::Block>>>,
+    /// Keys that have left not long ago.
+    pub(crate) ghost: RefCell<Ghost>,
+    /// For copies: the last row, which no other reader gets.
+    pub(crate) reader: Rc<ReaderInner>,
     pub(crate) changed: Changed,
     /// A turn of the log is under way (see `reclaim`).
     pub(crate) turning: Cell<bool>,
@@ -74,7 +76,10 @@ impl<D: Device> Writer<D> {
         let shared = Arc::clone(store.shared());
         let logs = shared.take_logs().ok_or(WriterTaken)?;
         let control = (0..CONTROL_BLOCKS).filter_map(|_| device.allocate_block()).collect();
+        let reader = Rc::new(ReaderInner { row: shared.writer_row(), shared: Arc::clone(&shared) });
         let inner = Inner {
+            ghost: RefCell::new(Ghost::new(shared.ghost_capacity)),
+            reader,
             shared,
             device,
             logs: RefCell::new(logs),
@@ -186,7 +191,7 @@ impl<D: Device> Writer<D> {
         }
         let hash = self.inner.shared.keys.key_hash(key);
         let found = self.inner.outrank(hash);
-        let tombstone = Draft { key, head: &[], body_len: 0 };
+        let tombstone = Draft::new(key, &[], 0);
         let mut pending = self.reserve(Kind::Tombstone, tombstone);
         if matches!(pending, Err(Refused::NoCleanSegment)) {
             self.inner.turn(false).await?;
@@ -219,8 +224,9 @@ impl<D: Device> Writer<D> {
 
     /// Reclaims until a clean segment is there; `false` when pins or the device prevent it.
     pub async fn make_room(&self) -> bool {
+        // A volume that cannot be turned has no clean segment in the end.
         let _ = self.inner.turn(false).await;
-        self.inner.volume_for().is_some_and(|v| self.inner.logs.borrow().log(v).has_clean())
+        self.inner.disk_for().is_some_and(|v| self.inner.logs.borrow().log(v).has_clean())
     }
 
     /// Seals and reclaims in the background for as long as it is polled; it never ends. With it
@@ -248,95 +254,11 @@ impl<D: Device> Writer<D> {
 }
 
 impl<D: Device> Inner<D> {
-    fn reserve(&self, kind: Kind, draft: Draft<'_>) -> Result<Rc<OpenDraft>, Refused> {
-        if self.drafts.borrow().len() >= DRAFTS_MAX {
-            return Err(Refused::TooManyDrafts);
-        }
-        let within = |bytes: &[u8], max: u32| {
-            u32::try_from(bytes.len()).ok().filter(|len| *len <= max).ok_or(Refused::TooLarge)
-        };
-        let key_bytes = within(draft.key, KEY_BYTES_MAX)?;
-        let head_bytes = within(draft.head, HEAD_BYTES_MAX)?;
-        let body_bytes = draft.body_len;
-        let last_clean = kind == Kind::Tombstone;
-        let wanted = Wanted { key_bytes, head_bytes, body_bytes, last_clean };
-        let volume = self.volume_for().ok_or(Refused::Offline)?;
-        let reserved = {
-            let mut logs = self.logs.borrow_mut();
-            let (log, ids) = logs.of(volume);
-            log.reserve(ids, wanted, &self.shared)
-        };
-        // Pins fall without a word: whoever reclaims must look again.
-        let reserved = reserved.inspect_err(|_| self.changed.notify())?;
-        let open = Rc::new(self.open_draft(kind, draft, reserved));
-        self.fronts.borrow_mut().insert(open.sequence, Rc::clone(&open));
-        let entry = Open { draft: Rc::clone(&open), staged: None };
-        self.drafts.borrow_mut().insert(open.sequence, entry);
-        Ok(open)
-    }
-
-    /// The volume for a record: of the disks that work, the one that has taken the smallest part of
-    /// its size.
-    fn volume_for(&self) -> Option<usize> {
-        let logs = self.logs.borrow();
-        let volumes = self.shared.volumes.iter().enumerate();
-        let usable = volumes.filter(|(_, volume)| !volume.is_offline());
-        let rank = |number: usize| {
-            let is_memory = self.shared.volumes[number].kind == VolumeKind::Memory;
-            (is_memory, logs.log(number).share_taken())
-        };
-        let numbers = usable.map(|(number, _)| number);
-        numbers.min_by(|a, b| rank(*a).partial_cmp(&rank(*b)).unwrap_or(std::cmp::Ordering::Equal))
-    }
-
-    /// The state of a draft whose extent has just been reserved.
-    fn open_draft(&self, kind: Kind, draft: Draft<'_>, reserved: Reserved) -> OpenDraft {
-        let layout = reserved.layout;
-        let header = RecordHeader {
-            kind,
-            generation: reserved.generation,
-            sequence: reserved.sequence,
-            key_hash: self.shared.keys.key_hash(draft.key),
-            body_bytes: draft.body_len,
-            key_bytes: layout.key_bytes,
-            head_bytes: layout.head_bytes,
-            stored_at_ms: unix_ms(),
-        };
-        let bytes = header.encode(&layout, &self.shared.keys);
-        let seed = self.shared.keys.chunk_seed(reserved.generation, reserved.sequence);
-        let mut mac = self.shared.keys.record_mac();
-        let mut prefix = vec![0; (layout.body_at - layout.at) as usize];
-        for (at, part) in [
-            (0, &bytes[..]),
-            (RECORD_HEADER_BYTES, draft.key),
-            (RECORD_HEADER_BYTES + draft.key.len(), draft.head),
-        ] {
-            prefix[at..at + part.len()].copy_from_slice(part);
-            mac.update(part);
-        }
-        let work = Work { prefix, mac, sums: ChunkSums::new(seed, layout.chunk_count()) };
-        OpenDraft {
-            kind,
-            segment: reserved.segment,
-            generation: reserved.generation,
-            sequence: reserved.sequence,
-            key_hash: header.key_hash,
-            layout,
-            header: bytes,
-            written: Arc::new(AtomicU64::new(0)),
-            front: Cell::new(Front::Unwritten),
-            writing: Cell::new(false),
-            busy: Cell::new(false),
-            outranked: Cell::new(false),
-            broken: Cell::new(None),
-            received: Cell::new(0),
-            staged_to: Cell::new(layout.at),
-            written_to: Cell::new(layout.at),
-            work: RefCell::new(Some(work)),
-        }
-    }
-
-    async fn append(&self, draft: &Rc<OpenDraft>, bytes: &[u8]) -> Result<(), WriteError> {
+    pub(crate) async fn append(
+        &self,
+        draft: &Rc<OpenDraft>,
+        bytes: &[u8],
+    ) -> Result<(), WriteError> {
         self.check(draft)?;
         let received = draft.received.get() + bytes.len() as u64;
         if received > u64::from(draft.layout.body_bytes) {
@@ -351,7 +273,7 @@ impl<D: Device> Inner<D> {
     }
 
     /// Writes the rest of the record and publishes it.
-    async fn complete(&self, draft: &Rc<OpenDraft>) -> Result<Committed, WriteError> {
+    pub(crate) async fn complete(&self, draft: &Rc<OpenDraft>) -> Result<Committed, WriteError> {
         self.check(draft)?;
         if draft.received.get() != u64::from(draft.layout.body_bytes) {
             return Err(WriteError::Incomplete);
@@ -388,12 +310,17 @@ impl<D: Device> Inner<D> {
             Kind::Tombstone => false,
             Kind::Object if draft.outranked.get() => false,
             Kind::Object => {
-                let (at, extent_bytes) = (draft.layout.at, draft.layout.extent_bytes);
-                let place = Place::new(draft.segment, at, draft.generation, extent_bytes);
-                let rank = |place| logs.rank(place);
-                match self.shared.index.insert(draft.key_hash, place, rank) {
-                    Inserted::Stored | Inserted::Displaced { .. } => true,
-                    Inserted::Outranked => false,
+                let place = draft.place();
+                let (index, rank) = (&self.shared.index, |place| logs.rank(place));
+                match draft.copy_of {
+                    Some((original, frequency)) => {
+                        let copy = place.with_frequency(frequency);
+                        index.replace(draft.key_hash, original, copy)
+                    }
+                    None => match index.insert(draft.key_hash, place, rank) {
+                        Inserted::Stored | Inserted::Displaced { .. } => true,
+                        Inserted::Outranked => false,
+                    },
                 }
             }
         };
@@ -483,12 +410,10 @@ impl Drop for Maintained<'_> {
     }
 }
 
-fn unix_ms() -> u64 {
+pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Open drafts at one time. Each costs its key and head, some 3 KiB, and at times a block.
-const DRAFTS_MAX: usize = 16_384;
 /// Blocks for headers and footers.
 const CONTROL_BLOCKS: usize = 2;

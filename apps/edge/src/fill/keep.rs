@@ -153,7 +153,7 @@ impl Plane {
         }
         let keeping = match length {
             Some(body_len) => {
-                let draft = Draft { key: &plan.key, head: &plan.head, body_len };
+                let draft = Draft::new(&plan.key, &plan.head, body_len);
                 match self.begin(draft).await {
                     Some(pending) => {
                         body.set_extent(pending.extent());
@@ -291,7 +291,7 @@ impl Plane {
     }
 
     async fn write_gathered(&self, plan: &Plan, pieces: &[Bytes], len: u64) -> Option<Pending> {
-        let draft = Draft { key: &plan.key, head: &plan.head, body_len: len };
+        let draft = Draft::new(&plan.key, &plan.head, len);
         let mut pending = self.begin(draft).await?;
         for piece in pieces {
             if self.parts.writer.append(&mut pending, piece).await.is_err() {
@@ -312,7 +312,7 @@ impl Plane {
 
     /// Stores a record that is a head alone.
     async fn put(&self, key: &[u8], head: &[u8]) -> bool {
-        let Some(pending) = self.begin(Draft { key, head, body_len: 0 }).await else {
+        let Some(pending) = self.begin(Draft::new(key, head, 0)).await else {
             return false;
         };
         let committed = self.parts.writer.commit(pending).await.is_ok();

@@ -79,7 +79,7 @@ impl Stage {
         let mut head = Vec::new();
         encode_response(&meta, &[("Content-Type", b"text/plain")], None, &mut head);
         let key = format!("http://a{path}");
-        let draft = Draft { key: key.as_bytes(), head: &head, body_len: body.len() as u64 };
+        let draft = Draft::new(key.as_bytes(), &head, body.len() as u64);
         let mut pending = self.writer.begin(draft).expect("room");
         block_on_ready(self.writer.append(&mut pending, body)).expect("memory takes bytes");
         block_on_ready(self.writer.commit(pending)).expect("memory takes records");

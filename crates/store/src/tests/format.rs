@@ -25,6 +25,7 @@ fn header(key_bytes: u32, head_bytes: u32, body_bytes: u64) -> RecordHeader {
         key_bytes,
         head_bytes,
         stored_at_ms: 1_700_000_000_000,
+        expires_at_ms: 0,
     }
 }
 

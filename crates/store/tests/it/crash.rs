@@ -144,7 +144,7 @@ impl Course {
         let version = VERSION.fetch_add(1, Ordering::Relaxed);
         let object = Object { key, version, body_bytes };
         let (key, head, body) = (Object::key_bytes(key), object.head(), object.body());
-        let draft = Draft { key: &key, head: &head, body_len: body_bytes as u64 };
+        let draft = Draft::new(&key, &head, body_bytes as u64);
         if let Ok(mut pending) = writer.begin(draft) {
             let half = &body[..body_bytes / 2];
             if block_on_ready(writer.append(&mut pending, half)).is_ok() {

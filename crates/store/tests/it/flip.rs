@@ -95,14 +95,14 @@ fn chunks_of_a_large_body_are_verified_one_by_one() {
     }
     let file = data(folder.path());
     let bytes = std::fs::read(folder.path().join("data")).unwrap();
-    let at = bytes.windows(64).position(|window| window == &object.body()[..64]).unwrap();
+    let body = object.body();
+    let at = bytes.windows(64).position(|window| window == &body[..64]).unwrap();
     assert_eq!(at % 4096, 0, "large bodies begin at a page");
     file.write_all_at(&[!bytes[at + 150_000]], at as u64 + 150_000).unwrap();
 
     let (store, _) = Store::open(&config).unwrap();
     let reader = store.reader(0);
     let record = reader.lookup(&Object::key_bytes(1)).unwrap();
-    let body = object.body();
     for range in [0..1, 0..131_072, 65_535..65_537, 196_608..300_000, 299_999..300_000] {
         let slice = record.body(range.start as u64..range.end as u64).unwrap();
         assert!(slice[..] == body[range]);
@@ -134,7 +134,7 @@ fn a_record_inside_a_body_is_no_record() {
             let mut body = vec![0; pad];
             body.extend_from_slice(&forged);
             block_on_ready(async {
-                let draft = Draft { key: &key, head: &head, body_len: body.len() as u64 };
+                let draft = Draft::new(&key, &head, body.len() as u64);
                 let mut pending = writer.begin(draft).unwrap();
                 writer.append(&mut pending, &body).await.unwrap();
                 writer.commit(pending).await.unwrap();

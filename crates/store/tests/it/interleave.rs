@@ -162,7 +162,7 @@ async fn store_one(writer: &Writer<LateDevice>, key: u32, body_bytes: usize, ver
     version.set(version.get() + 1);
     let object = Object { key, version: version.get(), body_bytes };
     let (key, head, body) = (Object::key_bytes(key), object.head(), object.body());
-    let draft = Draft { key: &key, head: &head, body_len: body_bytes as u64 };
+    let draft = Draft::new(&key, &head, body_bytes as u64);
     let Ok(mut pending) = writer.begin(draft) else { return };
     for piece in body.chunks(3333) {
         if writer.append(&mut pending, piece).await.is_err() {
@@ -207,7 +207,7 @@ fn slow_drafts_do_not_keep_the_pool_from_others() {
     let mut slow = Vec::new();
     for number in 0..10u8 {
         let key = [number];
-        let mut pending = writer.begin(Draft { key: &key, head: b"", body_len: 20 }).unwrap();
+        let mut pending = writer.begin(Draft::new(&key, b"", 20)).unwrap();
         wait(Box::pin(async { writer.append(&mut pending, &[number; 10]).await.unwrap() }));
         slow.push(pending);
     }

@@ -9,7 +9,7 @@ use crate::support::{open, scratch, tiny};
 
 fn store_one(writer: &Writer<FileDevice>, key: &[u8], body_bytes: usize) {
     block_on_ready(async {
-        let draft = Draft { key, head: b"", body_len: body_bytes as u64 };
+        let draft = Draft::new(key, b"", body_bytes as u64);
         let mut pending = writer.begin(draft).unwrap();
         writer.append(&mut pending, &vec![key[0]; body_bytes]).await.unwrap();
         writer.commit(pending).await.unwrap();
@@ -61,7 +61,7 @@ fn a_footer_line_behind_the_end_of_the_walk_is_forgotten() {
         let (_store, writer) = open(folder.path());
         store_one(&writer, b"a", 1000);
         // A checkpoint while a draft is open: its footer ends before the draft, and lists "c".
-        let pending = writer.begin(Draft { key: b"b", head: b"", body_len: 1000 }).unwrap();
+        let pending = writer.begin(Draft::new(b"b", b"", 1000)).unwrap();
         store_one(&writer, b"c", 1000);
         block_on_ready(writer.seal()).unwrap();
         drop(pending);

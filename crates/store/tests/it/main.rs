@@ -2,6 +2,7 @@
 #![cfg(not(loom))]
 
 mod crash;
+mod devices;
 mod fault;
 mod flip;
 mod interleave;
@@ -11,4 +12,5 @@ mod model;
 mod open;
 mod pins;
 mod support;
+mod tier;
 mod uring;

@@ -135,7 +135,7 @@ impl World {
         self.version += 1;
         let object = Object { key, version: self.version, body_bytes };
         let (key, head) = (Object::key_bytes(key), object.head());
-        let draft = Draft { key: &key, head: &head, body_len: body_bytes as u64 };
+        let draft = Draft::new(&key, &head, body_bytes as u64);
         if let Ok(mut pending) = self.writer().begin(draft) {
             let half = &object.body()[..body_bytes / 2];
             if block_on_ready(self.writer().append(&mut pending, half)).is_ok() {

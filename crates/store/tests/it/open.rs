@@ -183,10 +183,10 @@ fn what_is_too_large_is_refused() {
     let (_store, writer) = open(folder.path());
     let long = vec![1; 70_000];
     let cases = [
-        Draft { key: b"k", head: b"", body_len: 65_536 },
-        Draft { key: b"k", head: b"", body_len: u64::MAX },
-        Draft { key: &long, head: b"", body_len: 0 },
-        Draft { key: b"k", head: &long, body_len: 0 },
+        Draft::new(b"k", b"", 65_536),
+        Draft::new(b"k", b"", u64::MAX),
+        Draft::new(&long, b"", 0),
+        Draft::new(b"k", &long, 0),
     ];
     for draft in cases {
         assert_eq!(writer.begin(draft).err(), Some(Refused::TooLarge));
@@ -198,7 +198,7 @@ fn there_is_one_writer_at_a_time() {
     let folder = scratch();
     let (store, writer) = open(folder.path());
     assert!(Writer::new(&store, FileDevice::new(&store).unwrap()).is_err());
-    let pending = writer.begin(Draft { key: b"k", head: b"", body_len: 1 }).unwrap();
+    let pending = writer.begin(Draft::new(b"k", b"", 1)).unwrap();
     drop(writer);
     assert!(Writer::new(&store, FileDevice::new(&store).unwrap()).is_err());
     drop(pending);

@@ -105,7 +105,7 @@ fn a_growing_body_is_readable_from_another_thread() {
         });
         block_on_ready(async {
             let (key, head) = (Object::key_bytes(1), object.head());
-            let draft = Draft { key: &key, head: &head, body_len: 50_000 };
+            let draft = Draft::new(&key, &head, 50_000);
             let mut pending = writer.begin(draft).unwrap();
             sender.send(pending.extent()).unwrap();
             for (number, piece) in object.body().chunks(777).enumerate() {
@@ -126,7 +126,7 @@ fn a_draft_too_slow_for_the_log_is_told_so() {
     let (store, writer) = open(folder.path());
     let reader = store.reader(0);
     let (key, body) = (Object::key_bytes(1), [7; 100]);
-    let draft = Draft { key: &key, head: b"", body_len: 200 };
+    let draft = Draft::new(&key, b"", 200);
     let mut pending = writer.begin(draft).unwrap();
     block_on_ready(writer.append(&mut pending, &body)).unwrap();
     block_on_ready(writer.flush(&mut pending)).unwrap();

@@ -76,7 +76,7 @@ pub(crate) async fn put<D: Device>(
     piece_bytes: usize,
 ) -> Result<Committed, Failed> {
     let (key, head, body) = (Object::key_bytes(object.key), object.head(), object.body());
-    let draft = Draft { key: &key, head: &head, body_len: body.len() as u64 };
+    let draft = Draft::new(&key, &head, body.len() as u64);
     let mut pending = writer.begin(draft)?;
     for piece in body.chunks(piece_bytes.max(1)) {
         writer.append(&mut pending, piece).await?;

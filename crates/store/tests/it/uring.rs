@@ -60,7 +60,7 @@ fn many_fills_at_once_are_all_stored() {
 /// As the edge fills: reclaims when it must, and makes readable what has arrived.
 async fn fill(writer: &Writer<UringDevice>, object: Object) -> Result<Committed, Failed> {
     let (key, head, body) = (Object::key_bytes(object.key), object.head(), object.body());
-    let draft = Draft { key: &key, head: &head, body_len: body.len() as u64 };
+    let draft = Draft::new(&key, &head, body.len() as u64);
     let mut pending = writer.begin_or_reclaim(draft).await?;
     for (number, piece) in body.chunks(10_000).enumerate() {
         writer.append(&mut pending, piece).await?;

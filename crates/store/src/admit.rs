@@ -1,0 +1,239 @@
+//! Where a record goes, and the extent that is reserved for it there.
+//!
+//! `eviction` decides between memory and disk. Of several disks the record goes to the one that
+//! has taken the smallest part of its size, so that all turn at the same pace.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::device::Device;
+use crate::draft::{Draft, Front, OpenDraft, Work};
+use crate::error::Refused;
+use crate::eviction::{Class, Newcomer, Tier};
+use crate::format::{HEAD_BYTES_MAX, KEY_BYTES_MAX, Kind, RECORD_HEADER_BYTES, RecordHeader};
+use crate::index::Place;
+use crate::keys::ChunkSums;
+use crate::segment::{Reserved, Wanted};
+use crate::volume::VolumeKind;
+use crate::writer::{Inner, Open, unix_ms};
+
+impl<D: Device> Inner<D> {
+    pub(crate) fn reserve(&self, kind: Kind, draft: Draft<'_>) -> Result<Rc<OpenDraft>, Refused> {
+        let now_ms = unix_ms();
+        let expires_at_ms = draft.lifetime_ms.map_or(0, |life| now_ms.saturating_add(life).max(1));
+        let wanted = self.wanted(draft, expires_at_ms, kind == Kind::Tombstone)?;
+        let stamps = Stamps { kind, copy_of: None, stored_at_ms: now_ms, expires_at_ms };
+        if kind == Kind::Tombstone {
+            return self.reserve_in(self.disk_for(), (wanted, stamps), draft);
+        }
+        let hash = self.shared.keys.key_hash(draft.key);
+        let was_ghost = self.ghost.borrow_mut().remove(hash);
+        self.shared.counters.ghost_hits.fetch_add(u64::from(was_ghost), Ordering::Relaxed);
+        let memory = self.memory();
+        let newcomer = Newcomer {
+            has_memory: memory.is_some(),
+            has_disk: self.has_disk(),
+            fits_memory: memory.is_some_and(|volume| self.fits_memory(volume, wanted)),
+            was_ghost,
+            class: wanted.class,
+        };
+        match newcomer.placement().tier {
+            Tier::Disk => self.reserve_in(self.disk_for(), (wanted, stamps), draft),
+            Tier::Memory => {
+                let reserved = self.reserve_in(memory, (wanted, stamps), draft);
+                // Slow readers may hold the whole tier.
+                match reserved {
+                    Err(Refused::NoCleanSegment) if self.has_disk() => {
+                        self.reserve_in(self.disk_for(), (wanted, stamps), draft)
+                    }
+                    Ok(_) | Err(_) => reserved,
+                }
+            }
+        }
+    }
+
+    /// As [`Inner::reserve`] for the copy of a record.
+    pub(crate) fn reserve_copy(
+        &self,
+        draft: Draft<'_>,
+        source: Source,
+    ) -> Result<Rc<OpenDraft>, Refused> {
+        let wanted = self.wanted(draft, source.expires_at_ms, true)?;
+        let stamps = Stamps {
+            kind: Kind::Object,
+            copy_of: Some((source.place, source.frequency)),
+            stored_at_ms: source.stored_at_ms,
+            expires_at_ms: source.expires_at_ms,
+        };
+        let volume = match source.tier {
+            Tier::Disk => self.disk_for(),
+            Tier::Memory => self.memory(),
+        };
+        self.reserve_in(volume, (wanted, stamps), draft)
+    }
+
+    fn wanted(
+        &self,
+        draft: Draft<'_>,
+        expires_at_ms: u64,
+        last_clean: bool,
+    ) -> Result<Wanted, Refused> {
+        if self.drafts.borrow().len() >= DRAFTS_MAX {
+            return Err(Refused::TooManyDrafts);
+        }
+        let within = |bytes: &[u8], max: u32| {
+            u32::try_from(bytes.len()).ok().filter(|len| *len <= max).ok_or(Refused::TooLarge)
+        };
+        Ok(Wanted {
+            key_bytes: within(draft.key, KEY_BYTES_MAX)?,
+            head_bytes: within(draft.head, HEAD_BYTES_MAX)?,
+            body_bytes: draft.body_len,
+            class: class_of(expires_at_ms, unix_ms(), self.shared.short_lifetime_ms),
+            expires_at_ms,
+            last_clean,
+        })
+    }
+
+    fn reserve_in(
+        &self,
+        volume: Option<usize>,
+        (wanted, stamps): (Wanted, Stamps),
+        draft: Draft<'_>,
+    ) -> Result<Rc<OpenDraft>, Refused> {
+        let volume = volume.ok_or(Refused::Offline)?;
+        let reserved = {
+            let mut logs = self.logs.borrow_mut();
+            let (log, ids) = logs.of(volume);
+            log.reserve(ids, wanted, &self.shared)
+        };
+        // Pins fall without a word: whoever reclaims must look again.
+        let reserved = reserved.inspect_err(|_| self.changed.notify())?;
+        if self.shared.volumes[volume].kind == VolumeKind::Disk {
+            let bytes = u64::from(reserved.layout.extent_bytes);
+            self.shared.counters.disk_bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+        let open = Rc::new(self.open_draft(stamps, draft, reserved));
+        self.fronts.borrow_mut().insert(open.sequence, Rc::clone(&open));
+        let entry = Open { draft: Rc::clone(&open), staged: None };
+        self.drafts.borrow_mut().insert(open.sequence, entry);
+        Ok(open)
+    }
+
+    /// The disk for a record: of those that work, the one that has taken the smallest part of its
+    /// size; memory, when the store has no disk at all.
+    pub(crate) fn disk_for(&self) -> Option<usize> {
+        let logs = self.logs.borrow();
+        let taken = |number: &usize| logs.log(*number).share_taken();
+        let disks = self
+            .shared
+            .volumes
+            .iter()
+            .enumerate()
+            .filter(|(_, volume)| volume.kind == VolumeKind::Disk && !volume.is_offline());
+        let disks = disks.map(|(number, _)| number);
+        let disk = disks.min_by(|a, b| taken(a).total_cmp(&taken(b)));
+        disk.or_else(|| self.memory().filter(|_| !self.shared.has_disks()))
+    }
+
+    pub(crate) fn has_disk(&self) -> bool {
+        let mut volumes = self.shared.volumes.iter();
+        volumes.any(|volume| volume.kind == VolumeKind::Disk && !volume.is_offline())
+    }
+
+    fn memory(&self) -> Option<usize> {
+        self.shared.volumes.iter().position(|volume| volume.kind == VolumeKind::Memory)
+    }
+
+    /// Whether a record is small enough for the memory tier: a quarter of its segment, so that one
+    /// object does not push many others out.
+    fn fits_memory(&self, volume: usize, wanted: Wanted) -> bool {
+        let segment_bytes = u64::from(self.shared.volumes[volume].geometry.segment_bytes);
+        wanted.body_bytes + u64::from(wanted.head_bytes) + u64::from(wanted.key_bytes)
+            <= segment_bytes / 4
+    }
+
+    pub(crate) fn is_being_written(&self, hash: u128) -> bool {
+        self.drafts.borrow().values().any(|open| open.draft.key_hash == hash)
+    }
+
+    /// The state of a draft whose extent has just been reserved.
+    fn open_draft(&self, stamps: Stamps, draft: Draft<'_>, reserved: Reserved) -> OpenDraft {
+        let layout = reserved.layout;
+        let header = RecordHeader {
+            kind: stamps.kind,
+            generation: reserved.generation,
+            sequence: reserved.sequence,
+            key_hash: self.shared.keys.key_hash(draft.key),
+            body_bytes: draft.body_len,
+            key_bytes: layout.key_bytes,
+            head_bytes: layout.head_bytes,
+            stored_at_ms: stamps.stored_at_ms,
+            expires_at_ms: stamps.expires_at_ms,
+        };
+        let bytes = header.encode(&layout, &self.shared.keys);
+        let seed = self.shared.keys.chunk_seed(reserved.generation, reserved.sequence);
+        let mut mac = self.shared.keys.record_mac();
+        let mut prefix = vec![0; (layout.body_at - layout.at) as usize];
+        for (at, part) in [
+            (0, &bytes[..]),
+            (RECORD_HEADER_BYTES, draft.key),
+            (RECORD_HEADER_BYTES + draft.key.len(), draft.head),
+        ] {
+            prefix[at..at + part.len()].copy_from_slice(part);
+            mac.update(part);
+        }
+        let work = Work { prefix, mac, sums: ChunkSums::new(seed, layout.chunk_count()) };
+        OpenDraft {
+            kind: stamps.kind,
+            copy_of: stamps.copy_of,
+            segment: reserved.segment,
+            generation: reserved.generation,
+            sequence: reserved.sequence,
+            key_hash: header.key_hash,
+            layout,
+            header: bytes,
+            written: Arc::new(AtomicU64::new(0)),
+            front: Cell::new(Front::Unwritten),
+            writing: Cell::new(false),
+            busy: Cell::new(false),
+            outranked: Cell::new(false),
+            broken: Cell::new(None),
+            received: Cell::new(0),
+            staged_to: Cell::new(layout.at),
+            written_to: Cell::new(layout.at),
+            work: RefCell::new(Some(work)),
+        }
+    }
+}
+
+/// What a copy takes over from its original.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source {
+    pub(crate) place: Place,
+    /// That of the copy.
+    pub(crate) frequency: u8,
+    pub(crate) stored_at_ms: u64,
+    pub(crate) expires_at_ms: u64,
+    /// Where the copy goes.
+    pub(crate) tier: Tier,
+}
+
+/// What a reservation is for.
+#[derive(Debug, Clone, Copy)]
+struct Stamps {
+    kind: Kind,
+    copy_of: Option<(Place, u8)>,
+    stored_at_ms: u64,
+    expires_at_ms: u64,
+}
+
+/// The class of a record with what is left of its life.
+fn class_of(expires_at_ms: u64, now_ms: u64, short_lifetime_ms: u64) -> Class {
+    let left = (expires_at_ms > 0).then(|| expires_at_ms.saturating_sub(now_ms));
+    Class::of_lifetime(left, short_lifetime_ms)
+}
+
+/// Open drafts at one time. Each costs its key and head, some 3 KiB, and at times a block.
+const DRAFTS_MAX: usize = 16_384;

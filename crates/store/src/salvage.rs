@@ -1,0 +1,189 @@
+//! What is kept of a segment before it is reclaimed.
+//!
+//! The index says which of its records are live and how often they were hit, `eviction` chooses
+//! among them, and the chosen ones are copied to the front of a log, under a sequence of their own.
+//! A copy takes the index slot only if that still names the original; it is not made while a draft
+//! of the same key is open, for that is newer and would be outranked.
+//!
+//! What the copy reads passes the same checks as what a client is sent (ST-1).
+
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::admit::Source;
+use crate::device::Device;
+use crate::draft::{Draft, DraftOwner, OpenDraft};
+use crate::error::WriteError;
+use crate::eviction::{Candidate, PROMOTION_FREQUENCY, Tier, choose_promoted, frequency_of_copy};
+use crate::format::{FooterLine, Kind, Trailer};
+use crate::index::Place;
+use crate::pin::SegmentPin;
+use crate::reader::Record;
+use crate::volume::VolumeKind;
+use crate::writer::{Inner, unix_ms};
+
+/// Copies read and append this much at a time, so that others get their turn.
+const WINDOW_BYTES: u64 = 256 << 10;
+
+impl<D: Device> Inner<D> {
+    /// Copies what is to be kept of a closed segment, takes the rest out of the index, and retires
+    /// it.
+    pub(crate) async fn reclaim(&self, segment: u32) {
+        let lines = self.lines_of(segment);
+        let mut candidates = self.candidates(segment, &lines);
+        let survivors = self.choose(segment, &mut candidates);
+        let mut evicted = candidates.split_off(survivors);
+        for survivor in candidates {
+            let line = &lines[survivor.position as usize];
+            if !self.copy(segment, line, survivor.frequency).await.unwrap_or(false) {
+                evicted.push(survivor);
+            }
+        }
+        let counters = &self.shared.counters;
+        counters.evicted.fetch_add(evicted.len() as u64, Ordering::Relaxed);
+        for candidate in evicted {
+            self.ghost.borrow_mut().insert(lines[candidate.position as usize].key_hash);
+        }
+        // Drafts of the segment may have been committed in the meantime; from here on none can.
+        let late = self.logs.borrow().segment(segment).lines.get(lines.len()..).map(<[_]>::to_vec);
+        for line in lines.iter().chain(&late.unwrap_or_default()) {
+            self.drop_line(segment, line);
+        }
+        debug_assert_eq!(self.shared.index.remove_segment(segment), 0, "lines name all records");
+        self.logs.borrow_mut().of_segment(segment).retire(segment, &self.shared);
+    }
+
+    /// The committed records of a segment.
+    fn lines_of(&self, segment: u32) -> Vec<FooterLine> {
+        {
+            let logs = self.logs.borrow();
+            let in_memory = &logs.segment(segment).lines;
+            if !in_memory.is_empty() {
+                return in_memory.clone();
+            }
+        }
+        let footer = SegmentPin::new(&self.reader, segment).and_then(|pin| {
+            let volume = pin.volume();
+            let number = volume.local(segment);
+            Trailer::parse(pin.whole(), number, pin.generation(), &self.shared.keys)
+        });
+        match footer {
+            Some((_, lines)) => lines,
+            None => self.lines_by_index(segment),
+        }
+    }
+
+    /// The same for a segment that a crash has left without a footer: a scan of the whole index.
+    fn lines_by_index(&self, segment: u32) -> Vec<FooterLine> {
+        let mut lines = Vec::new();
+        self.shared.index.visit_segment(segment, |slot, place| {
+            match Record::at(&self.reader, slot, place) {
+                Some(record) => lines.push(FooterLine {
+                    key_hash: self.shared.keys.key_hash(record.key()),
+                    sequence: record.sequence(),
+                    at: place.at(),
+                    extent_bytes: record.extent_bytes(),
+                    kind: Kind::Object,
+                }),
+                None => self.shared.index.discard(slot, place),
+            }
+        });
+        lines
+    }
+
+    fn place(&self, segment: u32, line: &FooterLine) -> Place {
+        let generation = self.logs.borrow().segment(segment).generation;
+        Place::new(segment, line.at, generation, line.extent_bytes)
+    }
+
+    /// Those of the lines that the index names, with what it knows of them.
+    fn candidates(&self, segment: u32, lines: &[FooterLine]) -> Vec<Candidate> {
+        let mut candidates = Vec::with_capacity(lines.len());
+        for (position, line) in (0..).zip(lines) {
+            let place = self.place(segment, line);
+            let live = self.shared.index.find(line.key_hash, |_, found| {
+                let same = found.bare() == place.bare() && !found.is_soft();
+                same.then_some(found.frequency())
+            });
+            if let Some(frequency) = live {
+                candidates.push(Candidate::new(position, frequency, line.extent_bytes));
+            }
+        }
+        candidates
+    }
+
+    /// Brings the survivors to the front, and counts them.
+    fn choose(&self, segment: u32, candidates: &mut [Candidate]) -> usize {
+        let expired = self.logs.borrow().segment(segment).expires_at_ms < unix_ms();
+        if expired {
+            return 0;
+        }
+        let volume = self.shared.volume_of(segment);
+        if volume.kind == VolumeKind::Memory && self.has_disk() {
+            choose_promoted(candidates, PROMOTION_FREQUENCY)
+        } else {
+            self.shared.survival.choose(candidates, volume.geometry.segment_bytes)
+        }
+    }
+
+    /// Copies one record; says whether the index names the copy now.
+    async fn copy(
+        &self,
+        segment: u32,
+        line: &FooterLine,
+        frequency: u8,
+    ) -> Result<bool, WriteError> {
+        let from = self.place(segment, line);
+        let record = self.shared.index.find(line.key_hash, |slot, place| {
+            let same = place.bare() == from.bare();
+            same.then(|| Record::at(&self.reader, slot, place))
+        });
+        let Some(record) = record.flatten() else { return Ok(false) };
+        let promoted = self.shared.volume_of(segment).kind == VolumeKind::Memory && self.has_disk();
+        let frequency = if promoted { 0 } else { frequency_of_copy(frequency) };
+        let (key, head) = (record.key(), record.head());
+        let draft = Draft::new(key, head, record.body_len());
+        let source = Source {
+            place: from,
+            frequency,
+            stored_at_ms: record.stored_at_ms(),
+            expires_at_ms: record.expires_at_ms(),
+            tier: if self.has_disk() { Tier::Disk } else { Tier::Memory },
+        };
+        // No await from here to the reservation: nothing may be purged or begun in between.
+        if self.is_being_written(line.key_hash) {
+            return Ok(false);
+        }
+        let Ok(open) = self.reserve_copy(draft, source) else { return Ok(false) };
+        let copied = self.fill_copy(&open, &record).await;
+        self.end(&open);
+        if copied? {
+            let counters = &self.shared.counters;
+            let counter: &AtomicU64 =
+                if promoted { &counters.promoted } else { &counters.reinserted };
+            counter.fetch_add(1, Ordering::Relaxed);
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    async fn fill_copy(&self, open: &Rc<OpenDraft>, record: &Record) -> Result<bool, WriteError> {
+        let mut at = 0;
+        while at < record.body_len() {
+            let end = (at + WINDOW_BYTES).min(record.body_len());
+            // Damage was counted and has taken the original out of the index.
+            let Ok(window) = record.body(at..end) else { return Ok(false) };
+            self.append(open, &window).await?;
+            at = end;
+        }
+        Ok(self.complete(open).await?.published)
+    }
+
+    /// Takes a record out of the index, if that still names this one.
+    fn drop_line(&self, segment: u32, line: &FooterLine) {
+        let place = self.place(segment, line);
+        self.shared.index.find(line.key_hash, |slot, found| {
+            (found.bare() == place.bare()).then(|| self.shared.index.discard(slot, found))
+        });
+    }
+}
