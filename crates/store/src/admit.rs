@@ -12,7 +12,7 @@ use crate::device::Device;
 use crate::draft::{Draft, Front, OpenDraft, Work};
 use crate::error::Refused;
 use crate::eviction::{Class, Newcomer, Tier};
-use crate::format::{HEAD_BYTES_MAX, KEY_BYTES_MAX, Kind, RECORD_HEADER_BYTES, RecordHeader};
+use crate::format::{HEAD_BYTES_MAX, KEY_BYTES_MAX, Kind, Lengths, RecordHeader, TAGS_MAX};
 use crate::index::Place;
 use crate::keys::ChunkSums;
 use crate::segment::{Reserved, Wanted};
@@ -86,10 +86,14 @@ impl<D: Device> Inner<D> {
         let within = |bytes: &[u8], max: u32| {
             u32::try_from(bytes.len()).ok().filter(|len| *len <= max).ok_or(Refused::TooLarge)
         };
+        let tag_count = Some(draft.tags.len()).filter(|count| *count <= TAGS_MAX);
         Ok(Wanted {
-            key_bytes: within(draft.key, KEY_BYTES_MAX)?,
-            head_bytes: within(draft.head, HEAD_BYTES_MAX)?,
-            body_bytes: draft.body_len,
+            lengths: Lengths {
+                key_bytes: within(draft.key, KEY_BYTES_MAX)?,
+                tag_count: tag_count.ok_or(Refused::TooLarge)? as u8,
+                head_bytes: within(draft.head, HEAD_BYTES_MAX)?,
+                body_bytes: draft.body_len,
+            },
             class: class_of(expires_at_ms, unix_ms(), self.shared.short_lifetime_ms),
             expires_at_ms,
             last_clean,
@@ -114,7 +118,7 @@ impl<D: Device> Inner<D> {
             let bytes = u64::from(reserved.layout.extent_bytes);
             self.shared.counters.disk_bytes.fetch_add(bytes, Ordering::Relaxed);
         }
-        let open = Rc::new(self.open_draft(stamps, draft, reserved));
+        let open = Rc::new(self.open_draft(stamps, draft, (reserved, wanted.lengths)));
         self.fronts.borrow_mut().insert(open.sequence, Rc::clone(&open));
         let entry = Open { draft: Rc::clone(&open), staged: None };
         self.drafts.borrow_mut().insert(open.sequence, entry);
@@ -150,8 +154,8 @@ impl<D: Device> Inner<D> {
     /// object does not push many others out.
     fn fits_memory(&self, volume: usize, wanted: Wanted) -> bool {
         let segment_bytes = u64::from(self.shared.volumes[volume].geometry.segment_bytes);
-        wanted.body_bytes + u64::from(wanted.head_bytes) + u64::from(wanted.key_bytes)
-            <= segment_bytes / 4
+        let Lengths { key_bytes, head_bytes, body_bytes, .. } = wanted.lengths;
+        body_bytes + u64::from(head_bytes) + u64::from(key_bytes) <= segment_bytes / 4
     }
 
     pub(crate) fn is_being_written(&self, hash: u128) -> bool {
@@ -159,31 +163,32 @@ impl<D: Device> Inner<D> {
     }
 
     /// The state of a draft whose extent has just been reserved.
-    fn open_draft(&self, stamps: Stamps, draft: Draft<'_>, reserved: Reserved) -> OpenDraft {
+    fn open_draft(
+        &self,
+        stamps: Stamps,
+        draft: Draft<'_>,
+        (reserved, lengths): (Reserved, Lengths),
+    ) -> OpenDraft {
         let layout = reserved.layout;
         let header = RecordHeader {
             kind: stamps.kind,
             generation: reserved.generation,
             sequence: reserved.sequence,
             key_hash: self.shared.keys.key_hash(draft.key),
-            body_bytes: draft.body_len,
-            key_bytes: layout.key_bytes,
-            head_bytes: layout.head_bytes,
+            lengths,
             stored_at_ms: stamps.stored_at_ms,
             expires_at_ms: stamps.expires_at_ms,
         };
         let bytes = header.encode(&layout, &self.shared.keys);
         let seed = self.shared.keys.chunk_seed(reserved.generation, reserved.sequence);
         let mut mac = self.shared.keys.record_mac();
-        let mut prefix = vec![0; (layout.body_at - layout.at) as usize];
-        for (at, part) in [
-            (0, &bytes[..]),
-            (RECORD_HEADER_BYTES, draft.key),
-            (RECORD_HEADER_BYTES + draft.key.len(), draft.head),
-        ] {
-            prefix[at..at + part.len()].copy_from_slice(part);
-            mac.update(part);
-        }
+        let mut prefix = Vec::with_capacity((layout.body_at - layout.at) as usize);
+        prefix.extend_from_slice(&bytes);
+        prefix.extend_from_slice(draft.key);
+        prefix.extend(draft.tags.iter().flat_map(|tag| tag.to_le_bytes()));
+        prefix.extend_from_slice(draft.head);
+        mac.update(&prefix);
+        prefix.resize((layout.body_at - layout.at) as usize, 0);
         let work = Work { prefix, mac, sums: ChunkSums::new(seed, layout.chunk_count()) };
         OpenDraft {
             kind: stamps.kind,

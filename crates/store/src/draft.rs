@@ -16,6 +16,8 @@ use crate::reader::Extent;
 pub struct Draft<'a> {
     /// Opaque; up to 64 KiB.
     pub key: &'a [u8],
+    /// What the object can be purged by, beside its key: opaque, up to 64.
+    pub tags: &'a [u64],
     /// Opaque; up to 64 KiB. Read back as [`Record::head`](crate::Record::head).
     pub head: &'a [u8],
     /// Exact length of the body in bytes.
@@ -27,9 +29,9 @@ pub struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// A record of `body_len` bytes behind `head`, of use until it is evicted.
+    /// A record of `body_len` bytes behind `head`, without tags, of use until it is evicted.
     pub const fn new(key: &'a [u8], head: &'a [u8], body_len: u64) -> Self {
-        Self { key, head, body_len, lifetime_ms: None }
+        Self { key, tags: &[], head, body_len, lifetime_ms: None }
     }
 }
 
@@ -116,7 +118,7 @@ pub(crate) enum Front {
 
 /// The parts that only an unfinished draft needs.
 pub(crate) struct Work {
-    /// Key, head and padding, until they are staged.
+    /// Header, key, tags, head and padding, until they are staged.
     pub(crate) prefix: Vec<u8>,
     pub(crate) mac: MacHasher,
     pub(crate) sums: ChunkSums,

@@ -142,7 +142,7 @@ pub enum OpenError {
 /// being stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// Key, head or body exceed a limit, or the record does not fit into a segment.
+    /// Key, tags, head or body exceed a limit, or the record does not fit into a segment.
     #[error("object too large for the store")]
     TooLarge,
     /// Every segment is in use or pinned; [`Writer::make_room`](crate::Writer::make_room) tries

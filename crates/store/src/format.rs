@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! segment  ┌ header 64 B … 4,096 │ record │ record │ … free … │ footer lines ← │ trailer 64 B ┐
-//! record   ┌ header 96 B │ key │ head │ pad │ body │ pad │ chunk sums 8 B each │ MAC 16 B │ pad ┐
+//! record   ┌ header 96 B │ key │ tags │ head │ pad │ body │ pad │ chunk sums │ MAC 16 B │ pad ┐
 //! ```
-//! All integers are little-endian. Records begin at multiples of 64; a body of 32 KiB or more
-//! begins at a multiple of 4,096. The record header carries a MAC of its own, so that the forward
+//! Tags and chunk sums take 8 bytes each. All integers are little-endian. Records begin at
+//! multiples of 64; a body of 32 KiB or more begins at a multiple of 4,096. The record header carries a MAC of its own, so that the forward
 //! walk knows the length of an extent whose record was never completed; the MAC at the end makes
 //! it a record (ST-2, ST-6). Offsets in this file are relative to the segment.
 
@@ -29,12 +29,19 @@ pub(crate) struct RecordHeader {
     pub(crate) generation: u64,
     pub(crate) sequence: u64,
     pub(crate) key_hash: u128,
-    pub(crate) body_bytes: u64,
-    pub(crate) key_bytes: u32,
-    pub(crate) head_bytes: u32,
+    pub(crate) lengths: Lengths,
     pub(crate) stored_at_ms: u64,
     /// 0 for never.
     pub(crate) expires_at_ms: u64,
+}
+
+/// What the size of a record follows from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lengths {
+    pub(crate) key_bytes: u32,
+    pub(crate) tag_count: u8,
+    pub(crate) head_bytes: u32,
+    pub(crate) body_bytes: u64,
 }
 
 impl RecordHeader {
@@ -47,12 +54,13 @@ impl RecordHeader {
             Kind::Tombstone => KIND_TOMBSTONE,
         };
         bytes[5] = CHUNK_SHIFT;
+        bytes[6] = self.lengths.tag_count;
         put(&mut bytes, 8, &self.generation.to_le_bytes());
         put(&mut bytes, 16, &self.sequence.to_le_bytes());
         put(&mut bytes, 24, &self.key_hash.to_le_bytes());
-        put(&mut bytes, 40, &self.body_bytes.to_le_bytes());
-        put(&mut bytes, 48, &self.key_bytes.to_le_bytes());
-        put(&mut bytes, 52, &self.head_bytes.to_le_bytes());
+        put(&mut bytes, 40, &self.lengths.body_bytes.to_le_bytes());
+        put(&mut bytes, 48, &self.lengths.key_bytes.to_le_bytes());
+        put(&mut bytes, 52, &self.lengths.head_bytes.to_le_bytes());
         put(&mut bytes, 56, &layout.extent_bytes.to_le_bytes());
         put(&mut bytes, 60, &layout.at.to_le_bytes());
         put(&mut bytes, 64, &self.stored_at_ms.to_le_bytes());
@@ -73,7 +81,7 @@ impl RecordHeader {
             KIND_TOMBSTONE => Kind::Tombstone,
             _ => return None,
         };
-        if bytes[5] != CHUNK_SHIFT || bytes[6..8] != [0; 2] {
+        if bytes[5] != CHUNK_SHIFT || bytes[7] != 0 {
             return None;
         }
         let header = Self {
@@ -81,13 +89,16 @@ impl RecordHeader {
             generation: u64_at(bytes, 8),
             sequence: u64_at(bytes, 16),
             key_hash: u128_at(bytes, 24),
-            body_bytes: u64_at(bytes, 40),
-            key_bytes: u32_at(bytes, 48),
-            head_bytes: u32_at(bytes, 52),
+            lengths: Lengths {
+                key_bytes: u32_at(bytes, 48),
+                tag_count: bytes[6],
+                head_bytes: u32_at(bytes, 52),
+                body_bytes: u64_at(bytes, 40),
+            },
             stored_at_ms: u64_at(bytes, 64),
             expires_at_ms: u64_at(bytes, 72),
         };
-        let layout = Layout::new(at, header.key_bytes, header.head_bytes, header.body_bytes)?;
+        let layout = Layout::new(at, header.lengths)?;
         let fits = u64::from(at) + u64::from(layout.extent_bytes) <= end;
         let ours = u32_at(bytes, 56) == layout.extent_bytes && u32_at(bytes, 60) == at;
         (fits && ours).then_some((header, layout))
@@ -108,6 +119,7 @@ impl RecordHeader {
 pub(crate) struct Layout {
     pub(crate) at: u32,
     pub(crate) key_bytes: u32,
+    pub(crate) tags_bytes: u32,
     pub(crate) head_bytes: u32,
     pub(crate) body_at: u32,
     pub(crate) body_bytes: u32,
@@ -118,14 +130,18 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// The layout of a record at `at`; `None` when it would leave the 32-bit range or the limits
-    /// of key and head.
-    pub(crate) fn new(at: u32, key_bytes: u32, head_bytes: u32, body_bytes: u64) -> Option<Self> {
-        if key_bytes > KEY_BYTES_MAX || head_bytes > HEAD_BYTES_MAX {
+    /// of key, tags and head.
+    pub(crate) fn new(at: u32, lengths: Lengths) -> Option<Self> {
+        let Lengths { key_bytes, tag_count, head_bytes, body_bytes } = lengths;
+        let tags_fit = usize::from(tag_count) <= TAGS_MAX;
+        if key_bytes > KEY_BYTES_MAX || head_bytes > HEAD_BYTES_MAX || !tags_fit {
             return None;
         }
+        let tags_bytes = u32::from(tag_count) * TAG_BYTES;
         let body_bytes = u32::try_from(body_bytes).ok()?;
         let align: u64 = if body_bytes >= BODY_ALIGN_FROM_BYTES { 4096 } else { 8 };
-        let head_end = u64::from(at) + HEADER_BYTES + u64::from(key_bytes) + u64::from(head_bytes);
+        let names_bytes = u64::from(key_bytes) + u64::from(tags_bytes);
+        let head_end = u64::from(at) + HEADER_BYTES + names_bytes + u64::from(head_bytes);
         let body_at = head_end.next_multiple_of(align);
         let sums_at = (body_at + u64::from(body_bytes)).next_multiple_of(8);
         let mac_at = sums_at + 8 * u64::from(body_bytes.div_ceil(CHUNK_BYTES));
@@ -133,6 +149,7 @@ impl Layout {
         Some(Self {
             at,
             key_bytes,
+            tags_bytes,
             head_bytes,
             body_at: u32::try_from(body_at).ok()?,
             body_bytes,
@@ -147,8 +164,9 @@ impl Layout {
         self.at + self.extent_bytes
     }
 
-    pub(crate) fn header(&self) -> Range<u32> {
-        self.at..self.at + RECORD_HEADER_BYTES as u32
+    /// Header, key, tags and head, which follow each other.
+    pub(crate) fn front(&self) -> Range<u32> {
+        self.at..self.head().end
     }
 
     pub(crate) fn key(&self) -> Range<u32> {
@@ -156,8 +174,13 @@ impl Layout {
         start..start + self.key_bytes
     }
 
-    pub(crate) fn head(&self) -> Range<u32> {
+    pub(crate) fn tags(&self) -> Range<u32> {
         let start = self.key().end;
+        start..start + self.tags_bytes
+    }
+
+    pub(crate) fn head(&self) -> Range<u32> {
+        let start = self.tags().end;
         start..start + self.head_bytes
     }
 
@@ -313,12 +336,10 @@ pub(crate) fn parse_segment_header(bytes: &[u8], segment: u32, keys: &Keys) -> O
     (whole && u32_at(bytes, 4) == segment).then(|| u64_at(bytes, 8))
 }
 
-/// The MAC that turns an extent into a record.
-pub(crate) fn record_mac(keys: &Keys, header: &[u8], key: &[u8], head: &[u8], sums: &[u8]) -> Mac {
+/// The MAC that turns an extent into a record: over header, key, tags and head, and the sums.
+pub(crate) fn record_mac(keys: &Keys, front: &[u8], sums: &[u8]) -> Mac {
     let mut mac = keys.record_mac();
-    mac.update(header);
-    mac.update(key);
-    mac.update(head);
+    mac.update(front);
     mac.update(sums);
     mac.finish()
 }
@@ -367,12 +388,15 @@ pub(crate) const BODY_ALIGN_FROM_BYTES: u32 = 32 << 10;
 pub(crate) const KEY_BYTES_MAX: u32 = 64 << 10;
 /// Longest head.
 pub(crate) const HEAD_BYTES_MAX: u32 = 64 << 10;
+/// Tags of a record.
+pub(crate) const TAGS_MAX: usize = 64;
 /// One committed record in a footer.
 pub(crate) const FOOTER_ENTRY_BYTES: usize = 32;
 /// End of a segment.
 pub(crate) const FOOTER_TRAILER_BYTES: usize = 64;
 
 const CHUNK_SHIFT: u8 = 16;
+const TAG_BYTES: u32 = 8;
 const HEADER_BYTES: u64 = RECORD_HEADER_BYTES as u64;
 const RECORD_MAGIC: [u8; 4] = *b"LHr1";
 const TRAILER_MAGIC: [u8; 4] = *b"LHf1";

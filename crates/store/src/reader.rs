@@ -158,9 +158,7 @@ impl ReaderInner {
     fn passes_mac(&self, pin: &SegmentPin, layout: &Layout) -> bool {
         let mac = format::record_mac(
             &self.shared.keys,
-            pin.slice(layout.header()),
-            pin.slice(layout.key()),
-            pin.slice(layout.head()),
+            pin.slice(layout.front()),
             pin.slice(layout.sums()),
         );
         pin.slice(layout.mac()) == mac
@@ -198,6 +196,11 @@ impl Record {
     /// The key, as it was given to `begin`.
     pub fn key(&self) -> &[u8] {
         self.pin.slice(self.layout.key())
+    }
+
+    /// The tags, as they were given to `begin`.
+    pub fn tags(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
+        self.pin.slice(self.layout.tags()).chunks_exact(8).map(|tag| format::u64_at(tag, 0))
     }
 
     /// The head, as it was given to `begin`.

@@ -238,13 +238,7 @@ impl<'a> Survey<'a> {
         let part = |range: std::ops::Range<u32>| {
             self.bytes.get(range.start as usize..range.end as usize).unwrap_or_default()
         };
-        let mac = format::record_mac(
-            keys,
-            part(layout.header()),
-            part(layout.key()),
-            part(layout.head()),
-            part(layout.sums()),
-        );
+        let mac = format::record_mac(keys, part(layout.front()), part(layout.sums()));
         part(layout.mac()) == mac
     }
 }

@@ -141,8 +141,9 @@ impl<D: Device> Inner<D> {
         let Some(record) = record.flatten() else { return Ok(false) };
         let promoted = self.shared.volume_of(segment).kind == VolumeKind::Memory && self.has_disk();
         let frequency = if promoted { 0 } else { frequency_of_copy(frequency) };
-        let (key, head) = (record.key(), record.head());
-        let draft = Draft::new(key, head, record.body_len());
+        let tags: Vec<u64> = record.tags().collect();
+        let draft = Draft::new(record.key(), record.head(), record.body_len());
+        let draft = Draft { tags: &tags, ..draft };
         let source = Source {
             place: from,
             frequency,

@@ -21,7 +21,7 @@ use std::sync::atomic::Ordering;
 use crate::config::Geometry;
 use crate::error::Refused;
 use crate::eviction::Class;
-use crate::format::{FooterLine, Layout, SEGMENT_HEADER_BYTES};
+use crate::format::{FooterLine, Layout, Lengths, SEGMENT_HEADER_BYTES};
 use crate::index::Place;
 use crate::store::Shared;
 use crate::superblock::EPOCH_SHIFT;
@@ -139,9 +139,7 @@ pub(crate) struct Logs {
 /// What a reservation wants.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
-    pub(crate) key_bytes: u32,
-    pub(crate) head_bytes: u32,
-    pub(crate) body_bytes: u64,
+    pub(crate) lengths: Lengths,
     pub(crate) class: Class,
     /// When it expires; 0 for never.
     pub(crate) expires_at_ms: u64,
@@ -486,7 +484,7 @@ impl Log {
     }
 
     fn layout(&self, at: u32, wanted: Wanted) -> Option<Layout> {
-        Layout::new(at, wanted.key_bytes, wanted.head_bytes, wanted.body_bytes)
+        Layout::new(at, wanted.lengths)
     }
 
     fn fit_current(&self, wanted: Wanted) -> Option<(u32, Layout)> {

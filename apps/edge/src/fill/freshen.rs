@@ -63,7 +63,9 @@ impl Plane {
     /// one never lies in memory.
     async fn copy(&self, record: &Record, head: &[u8]) -> bool {
         let body_len = record.body_len();
+        let tags: Vec<u64> = record.tags().collect();
         let draft = longhold_store::Draft::new(record.key(), head, body_len);
+        let draft = longhold_store::Draft { tags: &tags, ..draft };
         let Some(mut pending) = self.begin(draft).await else { return false };
         let mut at = 0;
         while at < body_len {

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use crate::config::Geometry;
 use crate::format::{
-    FooterLine, Kind, Layout, RecordHeader, Trailer, encode_segment_header, parse_segment_header,
+    FooterLine, Kind, Layout, Lengths, RecordHeader, Trailer, encode_segment_header,
+    parse_segment_header,
 };
 use crate::keys::{ChunkSums, Keys, chunk_sum};
 use crate::superblock::{Identity, Parsed, SuperBlock};
@@ -15,15 +16,13 @@ fn keys() -> Keys {
     Keys::new(&[7; 32])
 }
 
-fn header(key_bytes: u32, head_bytes: u32, body_bytes: u64) -> RecordHeader {
+fn header(lengths: Lengths) -> RecordHeader {
     RecordHeader {
         kind: Kind::Object,
         generation: 3 << 40,
         sequence: (3 << 40) + 17,
         key_hash: 0x1234_5678_9abc_def0_0fed_cba9_8765_4321,
-        body_bytes,
-        key_bytes,
-        head_bytes,
+        lengths,
         stored_at_ms: 1_700_000_000_000,
         expires_at_ms: 0,
     }
@@ -36,10 +35,11 @@ proptest! {
         key_bytes in 0..2000u32,
         head_bytes in 0..5000u32,
         body_bytes in 0..600_000u64,
+        tag_count in 0..=64u8,
     ) {
         let (keys, at) = (keys(), unit * 64);
-        let header = header(key_bytes, head_bytes, body_bytes);
-        let layout = Layout::new(at, key_bytes, head_bytes, body_bytes).unwrap();
+        let header = header(Lengths { key_bytes, tag_count, head_bytes, body_bytes });
+        let layout = Layout::new(at, header.lengths).unwrap();
         let bytes = header.encode(&layout, &keys);
         let fits = u64::from(layout.end()) <= SEGMENT_BYTES;
         let found = RecordHeader::parse(&bytes, at, SEGMENT_BYTES, &keys);
@@ -54,10 +54,15 @@ proptest! {
         key_bytes in 0..2000u32,
         head_bytes in 0..5000u32,
         body_bytes in prop_oneof![0..70_000u64, 0..20_000_000u64],
+        tag_count in 0..=64u8,
     ) {
-        let layout = Layout::new(unit * 64, key_bytes, head_bytes, body_bytes).unwrap();
-        prop_assert_eq!(layout.header().end, layout.key().start);
-        prop_assert_eq!(layout.key().end, layout.head().start);
+        let lengths = Lengths { key_bytes, tag_count, head_bytes, body_bytes };
+        let layout = Layout::new(unit * 64, lengths).unwrap();
+        prop_assert_eq!(layout.key().start, layout.at + 96);
+        prop_assert_eq!(layout.key().end, layout.tags().start);
+        prop_assert_eq!(layout.tags().end, layout.head().start);
+        prop_assert_eq!(layout.tags().len(), 8 * usize::from(tag_count));
+        prop_assert_eq!(layout.front(), layout.at..layout.head().end);
         prop_assert!(layout.head().end <= layout.body_at);
         prop_assert!(layout.body_at + layout.body_bytes <= layout.sums_at);
         prop_assert_eq!(layout.sums().end, layout.mac().start);
@@ -174,10 +179,15 @@ fn a_segment_header_is_of_one_segment() {
 
 #[test]
 fn lengths_beyond_the_limits_have_no_layout() {
-    assert!(Layout::new(4096, 65_536, 65_536, 0).is_some());
-    assert!(Layout::new(4096, 65_537, 0, 0).is_none());
-    assert!(Layout::new(4096, 0, 65_537, 0).is_none());
-    assert!(Layout::new(4096, 0, 0, u64::MAX).is_none());
-    assert!(Layout::new(u32::MAX - 63, 100, 0, 0).is_none());
-    assert!(Layout::new(4096, 0, 0, u64::from(u32::MAX)).is_none());
+    let fits = |at, key_bytes, tag_count, head_bytes, body_bytes| {
+        let lengths = Lengths { key_bytes, tag_count, head_bytes, body_bytes };
+        Layout::new(at, lengths).is_some()
+    };
+    assert!(fits(4096, 65_536, 64, 65_536, 0));
+    assert!(!fits(4096, 65_537, 0, 0, 0));
+    assert!(!fits(4096, 0, 65, 0, 0));
+    assert!(!fits(4096, 0, 0, 65_537, 0));
+    assert!(!fits(4096, 0, 0, 0, u64::MAX));
+    assert!(!fits(u32::MAX - 63, 100, 0, 0, 0));
+    assert!(!fits(4096, 0, 0, 0, u64::from(u32::MAX)));
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use longhold_store::device::{FaultPlan, Recorded};
 use longhold_store::{
-    Config, Draft, FaultyDevice, FileDevice, Pending, Store, WriteError, Writer, block_on_ready,
+    Config, FaultyDevice, FileDevice, Pending, Store, WriteError, Writer, block_on_ready,
 };
 
 use crate::support::{Object, Random, get, scratch};
@@ -143,10 +143,9 @@ impl Course {
     fn begin(&mut self, writer: &Recording, key: u32, body_bytes: usize) {
         let version = VERSION.fetch_add(1, Ordering::Relaxed);
         let object = Object { key, version, body_bytes };
-        let (key, head, body) = (Object::key_bytes(key), object.head(), object.body());
-        let draft = Draft::new(&key, &head, body_bytes as u64);
-        if let Ok(mut pending) = writer.begin(draft) {
-            let half = &body[..body_bytes / 2];
+        let parts = object.parts();
+        if let Ok(mut pending) = writer.begin(parts.draft()) {
+            let half = &parts.body[..body_bytes / 2];
             if block_on_ready(writer.append(&mut pending, half)).is_ok() {
                 self.open.push((object, pending));
             }

@@ -161,10 +161,9 @@ fn check(found: Option<Object>, removed: &RefCell<HashMap<u32, u64>>) {
 async fn store_one(writer: &Writer<LateDevice>, key: u32, body_bytes: usize, version: &Cell<u64>) {
     version.set(version.get() + 1);
     let object = Object { key, version: version.get(), body_bytes };
-    let (key, head, body) = (Object::key_bytes(key), object.head(), object.body());
-    let draft = Draft::new(&key, &head, body_bytes as u64);
-    let Ok(mut pending) = writer.begin(draft) else { return };
-    for piece in body.chunks(3333) {
+    let parts = object.parts();
+    let Ok(mut pending) = writer.begin(parts.draft()) else { return };
+    for piece in parts.body.chunks(3333) {
         if writer.append(&mut pending, piece).await.is_err() {
             return;
         }

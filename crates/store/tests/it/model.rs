@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use longhold_store::{Draft, Pending, Reader, Store, Writer, block_on_ready};
+use longhold_store::{Pending, Reader, Store, Writer, block_on_ready};
 use proptest::prelude::*;
 
 use crate::support::{Failed, Object, get, open, put, remove_now, scratch};
@@ -134,10 +134,9 @@ impl World {
     fn begin(&mut self, key: u32, body_bytes: usize) {
         self.version += 1;
         let object = Object { key, version: self.version, body_bytes };
-        let (key, head) = (Object::key_bytes(key), object.head());
-        let draft = Draft::new(&key, &head, body_bytes as u64);
-        if let Ok(mut pending) = self.writer().begin(draft) {
-            let half = &object.body()[..body_bytes / 2];
+        let parts = object.parts();
+        if let Ok(mut pending) = self.writer().begin(parts.draft()) {
+            let half = &parts.body[..body_bytes / 2];
             if block_on_ready(self.writer().append(&mut pending, half)).is_ok() {
                 self.pending.push((object, pending));
             }

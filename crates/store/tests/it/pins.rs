@@ -104,11 +104,10 @@ fn a_growing_body_is_readable_from_another_thread() {
             assert!(reader.extent(&extent, 0..50_001).is_none());
         });
         block_on_ready(async {
-            let (key, head) = (Object::key_bytes(1), object.head());
-            let draft = Draft::new(&key, &head, 50_000);
-            let mut pending = writer.begin(draft).unwrap();
+            let parts = object.parts();
+            let mut pending = writer.begin(parts.draft()).unwrap();
             sender.send(pending.extent()).unwrap();
-            for (number, piece) in object.body().chunks(777).enumerate() {
+            for (number, piece) in parts.body.chunks(777).enumerate() {
                 writer.append(&mut pending, piece).await.unwrap();
                 if number % 5 == 0 {
                     writer.flush(&mut pending).await.unwrap();

@@ -39,6 +39,12 @@ impl Object {
         format!("https://example.org/object/{key}?q={}", "x".repeat(key as usize % 70)).into_bytes()
     }
 
+    /// None, one or two: three keys of four have the first, every third the second.
+    pub(crate) fn tags(key: u32) -> Vec<u64> {
+        let tags = [(key % 4 != 0, 40 + u64::from(key % 2)), (key % 3 == 0, u64::MAX)];
+        tags.into_iter().filter_map(|(has, tag)| has.then_some(tag)).collect()
+    }
+
     pub(crate) fn head(&self) -> Vec<u8> {
         format!("version {} length {}", self.version, self.body_bytes).into_bytes()
     }
@@ -54,6 +60,11 @@ impl Object {
         body
     }
 
+    pub(crate) fn parts(&self) -> Parts {
+        let (key, tags) = (Self::key_bytes(self.key), Self::tags(self.key));
+        Parts { key, tags, head: self.head(), body: self.body() }
+    }
+
     /// Reads an object back; panics on any byte that is not as it was stored.
     pub(crate) fn from_record(key: u32, record: &Record) -> Option<Self> {
         assert_eq!(record.key(), Self::key_bytes(key), "ST-3: another key's record");
@@ -63,9 +74,25 @@ impl Object {
         let body_bytes = words.nth(1).unwrap().parse().unwrap();
         let object = Self { key, version, body_bytes };
         assert_eq!(record.body_len(), body_bytes as u64);
+        assert!(record.tags().eq(Self::tags(key)));
         let body = record.body(0..record.body_len()).ok()?;
         assert!(*body == *object.body(), "ST-1: wrong bytes in {object:?}");
         Some(object)
+    }
+}
+
+/// What a draft borrows.
+pub(crate) struct Parts {
+    key: Vec<u8>,
+    tags: Vec<u64>,
+    head: Vec<u8>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Parts {
+    pub(crate) fn draft(&self) -> Draft<'_> {
+        let draft = Draft::new(&self.key, &self.head, self.body.len() as u64);
+        Draft { tags: &self.tags, ..draft }
     }
 }
 
@@ -75,10 +102,9 @@ pub(crate) async fn put<D: Device>(
     object: Object,
     piece_bytes: usize,
 ) -> Result<Committed, Failed> {
-    let (key, head, body) = (Object::key_bytes(object.key), object.head(), object.body());
-    let draft = Draft::new(&key, &head, body.len() as u64);
-    let mut pending = writer.begin(draft)?;
-    for piece in body.chunks(piece_bytes.max(1)) {
+    let parts = object.parts();
+    let mut pending = writer.begin(parts.draft())?;
+    for piece in parts.body.chunks(piece_bytes.max(1)) {
         writer.append(&mut pending, piece).await?;
     }
     Ok(writer.commit(pending).await?)

@@ -193,18 +193,18 @@ fn a_draft_that_is_under_way_is_not_outranked_by_a_copy_of_the_old_one() {
     let old = rig.put(1, 3000);
     assert_eq!(get(&rig.reader, 1), Some(old));
     let new = Object { key: 1, version: 2, body_bytes: 100 };
-    let (key, head, body) = (Object::key_bytes(1), new.head(), new.body());
+    let parts = new.parts();
     // Its segment must not be reclaimed before, so it begins in a late one.
     for key in 100..280 {
         rig.put(key, 3000);
     }
-    let mut pending = rig.writer.begin(Draft::new(&key, &head, 100)).unwrap();
+    let mut pending = rig.writer.begin(parts.draft()).unwrap();
     let reclaimed = rig.stats().reclaimed;
     for key in 300..400 {
         rig.put(key, 3000);
     }
     assert!(rig.stats().reclaimed > reclaimed);
-    block_on_ready(rig.writer.append(&mut pending, &body)).unwrap();
+    block_on_ready(rig.writer.append(&mut pending, &parts.body)).unwrap();
     assert!(block_on_ready(rig.writer.commit(pending)).unwrap().published);
     assert_eq!(get(&rig.reader, 1), Some(new));
     drop(rig);

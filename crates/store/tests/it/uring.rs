@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use longhold_store::device::uring::UringDevice;
-use longhold_store::{Committed, Config, Draft, Store, WriteError, Writer};
+use longhold_store::{Committed, Config, Store, WriteError, Writer};
 
 use crate::support::{Failed, Object, get, put, scratch, tiny};
 
@@ -59,10 +59,9 @@ fn many_fills_at_once_are_all_stored() {
 
 /// As the edge fills: reclaims when it must, and makes readable what has arrived.
 async fn fill(writer: &Writer<UringDevice>, object: Object) -> Result<Committed, Failed> {
-    let (key, head, body) = (Object::key_bytes(object.key), object.head(), object.body());
-    let draft = Draft::new(&key, &head, body.len() as u64);
-    let mut pending = writer.begin_or_reclaim(draft).await?;
-    for (number, piece) in body.chunks(10_000).enumerate() {
+    let parts = object.parts();
+    let mut pending = writer.begin_or_reclaim(parts.draft()).await?;
+    for (number, piece) in parts.body.chunks(10_000).enumerate() {
         writer.append(&mut pending, piece).await?;
         if number % 7 == 6 {
             writer.flush(&mut pending).await?;
