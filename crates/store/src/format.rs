@@ -5,9 +5,10 @@
 //! record   ┌ header 96 B │ key │ tags │ head │ pad │ body │ pad │ chunk sums │ MAC 16 B │ pad ┐
 //! ```
 //! Tags and chunk sums take 8 bytes each. All integers are little-endian. Records begin at
-//! multiples of 64; a body of 32 KiB or more begins at a multiple of 4,096. The record header carries a MAC of its own, so that the forward
-//! walk knows the length of an extent whose record was never completed; the MAC at the end makes
-//! it a record (ST-2, ST-6). Offsets in this file are relative to the segment.
+//! multiples of 64; a body of 32 KiB or more begins at a multiple of 4,096. The record header
+//! carries a MAC of its own, so that the forward walk knows the length of an extent whose record
+//! was never completed; the MAC at the end makes it a record (ST-2, ST-6). Offsets in this file are
+//! relative to the segment.
 
 use std::ops::Range;
 

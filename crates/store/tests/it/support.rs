@@ -41,8 +41,9 @@ impl Object {
 
     /// None, one or two: three keys of four have the first, every third the second.
     pub(crate) fn tags(key: u32) -> Vec<u64> {
-        let tags = [(key % 4 != 0, 40 + u64::from(key % 2)), (key % 3 == 0, u64::MAX)];
-        tags.into_iter().filter_map(|(has, tag)| has.then_some(tag)).collect()
+        let first = (!key.is_multiple_of(4), 40 + u64::from(key % 2));
+        let second = (key.is_multiple_of(3), u64::MAX);
+        [first, second].into_iter().filter_map(|(has, tag)| has.then_some(tag)).collect()
     }
 
     pub(crate) fn head(&self) -> Vec<u8> {
