@@ -122,6 +122,7 @@ impl<D: Device> Inner<D> {
         self.fronts.borrow_mut().insert(open.sequence, Rc::clone(&open));
         let entry = Open { draft: Rc::clone(&open), staged: None };
         self.drafts.borrow_mut().insert(open.sequence, entry);
+        self.draft_keys.borrow_mut().insert((open.key_hash, open.sequence));
         Ok(open)
     }
 
@@ -159,7 +160,7 @@ impl<D: Device> Inner<D> {
     }
 
     pub(crate) fn is_being_written(&self, hash: u128) -> bool {
-        self.drafts.borrow().values().any(|open| open.draft.key_hash == hash)
+        self.draft_keys.borrow().range((hash, 0)..=(hash, u64::MAX)).next().is_some()
     }
 
     /// The state of a draft whose extent has just been reserved.

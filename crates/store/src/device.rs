@@ -34,8 +34,8 @@ pub trait Device: 'static {
     /// A block from the pool; `None` when all are out. A pool holds at least four.
     fn allocate_block(&self) -> Option<Self::Block>;
 
-    /// Writes `block[range]` at `(volume, offset)`: a place in a volume's data file; all of it or an
-    /// error. The future may outlive the call's borrow of the device.
+    /// Writes `block[range]` at `(volume, offset)`: a place in a volume's data file; all of it or
+    /// an error. The future may outlive the call's borrow of the device.
     fn write_at(
         &self,
         place: (usize, u64),

@@ -16,8 +16,9 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::format::RECORD_ALIGN;
+use crate::format::{RECORD_ALIGN, put, u64_at};
 use crate::map::IndexLines;
+use crate::snapshot::SLOT_BYTES;
 
 /// The table.
 pub(crate) struct Index {
@@ -105,7 +106,7 @@ impl Place {
 
     /// Without what may change while it lies there: verified bits, soft bit and frequency.
     pub(crate) fn bare(self) -> u64 {
-        self.0 & !(HEAD_VERIFIED | BODY_VERIFIED | SOFT | FREQUENCY_MASK)
+        self.0 & !(VERIFIED | SOFT | FREQUENCY_MASK)
     }
 
     fn from_word(word: u64) -> Option<Self> {
@@ -117,20 +118,11 @@ impl Place {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SlotNumber(u64);
 
-/// What became of an insertion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Inserted {
-    /// It took a free slot, or the slot of an older record of the same tag.
-    Stored,
-    /// It took the slot of another key's record, which is handed back.
-    Displaced {
-        /// Low half of that key's hash.
-        tag: u64,
-        /// Where the record lies.
-        place: Place,
-    },
-    /// A newer record of the same tag is there: nothing was changed.
-    Outranked,
+impl SlotNumber {
+    /// As a place in a table beside this one.
+    pub(crate) fn at(self) -> usize {
+        self.0 as usize
+    }
 }
 
 impl Index {
@@ -243,45 +235,32 @@ impl Index {
         }
     }
 
-    /// Publishes a record. `rank` orders places by the age of their records. Writer only.
-    pub(crate) fn insert<R: Ord>(
-        &self,
-        hash: u128,
-        place: Place,
-        rank: impl Fn(Place) -> R,
-    ) -> Inserted {
+    /// Publishes the newest record of a key. It takes over how often its forerunner was asked for,
+    /// if there was one; else, when both lines are full, the slot of what was asked for least.
+    /// Writer only.
+    pub(crate) fn insert(&self, hash: u128, place: Place) {
         let tag = hash as u64;
         let mut target = None;
         for number in self.candidates(hash) {
-            let Some((found_tag, found)) = self.load(number) else { continue };
-            if found_tag == tag {
-                if rank(found) > rank(place) {
-                    return Inserted::Outranked;
-                }
-                match target {
-                    None => target = Some(number),
-                    Some(_) => self.clear(number),
-                }
+            let Some((_, found)) = self.load(number).filter(|found| found.0 == tag) else {
+                continue;
+            };
+            match target {
+                None => target = Some((number, found.frequency())),
+                Some(_) => self.clear(number),
             }
         }
-        if let Some(number) = target {
+        if let Some((number, frequency)) = target {
+            self.store(number, tag, place.with_frequency(frequency));
+        } else if let Some(number) = self.free(hash) {
             self.store(number, tag, place);
-            return Inserted::Stored;
+        } else {
+            let frequency = |number: &SlotNumber| self.at(*number).map(Place::frequency);
+            if let Some(number) = self.candidates(hash).min_by_key(frequency) {
+                self.store(number, tag, place);
+                self.count_displaced();
+            }
         }
-        if let Some(number) = self.free(hash) {
-            self.store(number, tag, place);
-            return Inserted::Stored;
-        }
-        let full = self.candidates(hash).filter_map(|number| {
-            let (tag, place) = self.load(number)?;
-            Some((number, tag, place))
-        });
-        let Some((number, lost, lost_place)) = full.min_by_key(|full| full.2.frequency()) else {
-            return Inserted::Outranked;
-        };
-        self.store(number, tag, place);
-        self.displaced.fetch_add(1, Ordering::Relaxed);
-        Inserted::Displaced { tag: lost, place: lost_place }
     }
 
     /// Lets a copy take the slot of the record that it was made of, if that slot still names it:
@@ -339,6 +318,50 @@ impl Index {
         }
     }
 
+    /// Slots `first` and up as a snapshot has them (`snapshot.rs`), as many as `image` has room
+    /// for; empty where there is none, or where `keep` refuses the place. On the writer's thread a
+    /// slot is never seen half changed.
+    #[cfg_attr(not(test), expect(dead_code, reason = "snapshots are not written yet"))]
+    pub(crate) fn copy_image(&self, first: u64, image: &mut [u8], keep: impl Fn(Place) -> bool) {
+        for (number, bytes) in (first..).zip(image.chunks_exact_mut(SLOT_BYTES as usize)) {
+            let kept = self.load(SlotNumber(number)).filter(|&(_, place)| keep(place));
+            let (tag, word) = kept.map_or((0, 0), |(tag, place)| (tag, place.0 & !VERIFIED));
+            put(bytes, 0, &tag.to_le_bytes());
+            put(bytes, 8, &word.to_le_bytes());
+        }
+    }
+
+    /// Fills slots `first` and up of an index that nobody reads yet; places that `keep` refuses
+    /// stay out. Nothing counts as verified. Several threads may load a part each.
+    #[cfg_attr(not(test), expect(dead_code, reason = "snapshots are not written yet"))]
+    pub(crate) fn load_image(&self, first: u64, image: &[u8], keep: impl Fn(Place) -> bool) {
+        let mut used = 0;
+        for (number, bytes) in (first..).zip(image.chunks_exact(SLOT_BYTES as usize)) {
+            let place = Place::from_word(u64_at(bytes, 8) & !VERIFIED).filter(|place| keep(*place));
+            let (Some(place), Some(slot)) = (place, self.slot(SlotNumber(number))) else {
+                continue;
+            };
+            slot.tag.store(u64_at(bytes, 0), Ordering::Relaxed);
+            slot.place.store(place.0, Ordering::Release);
+            used += 1;
+        }
+        self.used.fetch_add(used, Ordering::Relaxed);
+    }
+
+    /// Empties a table that nobody reads yet.
+    #[cfg_attr(not(test), expect(dead_code, reason = "snapshots are not written yet"))]
+    pub(crate) fn clear_all(&self) {
+        for line in self.lines.iter() {
+            line.0.iter().for_each(|slot| slot.place.store(0, Ordering::Relaxed));
+        }
+        self.used.store(0, Ordering::Relaxed);
+    }
+
+    /// Slots in the table.
+    pub(crate) fn slots(&self) -> u64 {
+        (self.lines.len() * LINE_SLOTS) as u64
+    }
+
     /// Slots in use.
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
@@ -367,7 +390,11 @@ impl Index {
         slots.map(bit).fold(0, |matching, bit| matching | bit)
     }
 
-    fn candidates(&self, hash: u128) -> impl Iterator<Item = SlotNumber> + Clone + use<> {
+    /// The slots that a hash may have.
+    pub(crate) fn candidates(
+        &self,
+        hash: u128,
+    ) -> impl Iterator<Item = SlotNumber> + Clone + use<> {
         let (first, second) = self.lines_of(hash);
         let twice = if first == second { 0 } else { LINE_SLOTS };
         let line = |line: usize, slots: usize| (0..slots).map(move |at| line * LINE_SLOTS + at);
@@ -376,13 +403,22 @@ impl Index {
     }
 
     /// A free slot in the emptier one of the two lines, so that lines fill evenly.
-    fn free(&self, hash: u128) -> Option<SlotNumber> {
+    pub(crate) fn free(&self, hash: u128) -> Option<SlotNumber> {
         let free = self.candidates(hash).filter(|&number| self.load(number).is_none());
         let in_line = |line: u64| {
             let in_line = |number: &SlotNumber| number.0 / LINE_SLOTS as u64 == line;
             free.clone().filter(in_line).count()
         };
         free.clone().max_by_key(|number| in_line(number.0 / LINE_SLOTS as u64))
+    }
+
+    /// What a slot names.
+    pub(crate) fn at(&self, number: SlotNumber) -> Option<Place> {
+        self.load(number).map(|(_, place)| place)
+    }
+
+    pub(crate) fn count_displaced(&self) {
+        self.displaced.fetch_add(1, Ordering::Relaxed);
     }
 
     fn slot(&self, number: SlotNumber) -> Option<&Slot> {
@@ -396,7 +432,8 @@ impl Index {
         Some((slot.tag.load(Ordering::Relaxed), place))
     }
 
-    fn store(&self, number: SlotNumber, tag: u64, place: Place) {
+    /// Gives a slot to a place. Writer, or recovery, only.
+    pub(crate) fn store(&self, number: SlotNumber, tag: u64, place: Place) {
         let Some(slot) = self.slot(number) else { return };
         if slot.tag.load(Ordering::Relaxed) != tag {
             self.clear(number);
@@ -445,6 +482,7 @@ const FREQUENCY_MASK: u64 = 3 << FREQUENCY_SHIFT;
 const SOFT: u64 = 1 << 60;
 const HEAD_VERIFIED: u64 = 1 << 61;
 const BODY_VERIFIED: u64 = 1 << 62;
+const VERIFIED: u64 = HEAD_VERIFIED | BODY_VERIFIED;
 const USED: u64 = 1 << 63;
 
 const _: () = assert!(size_of::<Line>() == 64 && align_of::<Line>() == 64);

@@ -15,6 +15,7 @@ pub(crate) struct Keys {
     segment: [u8; 32],
     footer: [u8; 32],
     chunk: [u8; 32],
+    snapshot: [u8; 32],
     hash: [u8; 192],
 }
 
@@ -29,6 +30,7 @@ impl Keys {
             segment: blake3::derive_key("longhold store 2 segment header", secret),
             footer: blake3::derive_key("longhold store 2 footer", secret),
             chunk: blake3::derive_key("longhold store 2 chunk seed", secret),
+            snapshot: blake3::derive_key("longhold store 2 snapshot", secret),
             hash,
         }
     }
@@ -56,6 +58,18 @@ impl Keys {
     /// Running MAC over a trailer and its lines.
     pub(crate) fn footer_mac(&self) -> MacHasher {
         MacHasher(blake3::Hasher::new_keyed(&self.footer))
+    }
+
+    /// Running MAC over the head of a snapshot and its block sums.
+    pub(crate) fn snapshot_mac(&self) -> MacHasher {
+        MacHasher(blake3::Hasher::new_keyed(&self.snapshot))
+    }
+
+    /// Seed of the block sums of the snapshot with this sequence.
+    #[cfg_attr(not(test), expect(dead_code, reason = "snapshots are not written yet"))]
+    pub(crate) fn snapshot_seed(&self, sequence: u64) -> u64 {
+        let input = sequence.to_le_bytes();
+        crate::format::u64_at(blake3::keyed_hash(&self.snapshot, &input).as_bytes(), 0)
     }
 
     /// Seed of a record's chunk sums: no other record, past or future, has the same one.

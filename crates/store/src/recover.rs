@@ -18,6 +18,7 @@ use crate::format::{
 };
 use crate::index::{Index, Place};
 use crate::keys::Keys;
+use crate::rebuild::Rebuild;
 use crate::segment::{Adopted, Logs};
 use crate::volume::{Volume, VolumeKind};
 
@@ -50,6 +51,7 @@ pub(crate) fn recover(
     logs: &mut Logs,
 ) -> RecoveryReport {
     let mut report = RecoveryReport::default();
+    let mut rebuild = Rebuild::new(index);
     let mut ordered = Vec::new();
     for (volume, files) in volumes.iter_mut().enumerate() {
         let floor = files.floor;
@@ -74,7 +76,7 @@ pub(crate) fn recover(
         let (tail, last_sequence) = (found.tail, found.last_sequence);
         let (log, ids) = logs.of(volume);
         log.adopt(ids, number, Adopted { generation, tail, last_sequence });
-        index_lines(&found.lines, number, index, logs, &mut report);
+        index_lines(&found.lines, number, &mut rebuild, logs, &mut report);
         let walkable = survey.is_walkable(tail, generation, keys);
         if !found.is_footed {
             logs.segment_mut(number).lines.clone_from(&found.lines);
@@ -112,7 +114,7 @@ pub(crate) fn prepare(volumes: &[Volume], keys: &Keys, logs: &mut Logs) -> io::R
 fn index_lines(
     lines: &[FooterLine],
     number: u32,
-    index: &Index,
+    rebuild: &mut Rebuild<'_>,
     logs: &Logs,
     report: &mut RecoveryReport,
 ) {
@@ -122,12 +124,12 @@ fn index_lines(
         match line.kind {
             Kind::Tombstone => {
                 report.tombstones += 1;
-                index.remove(line.key_hash);
+                rebuild.remove(line.key_hash, line.sequence);
             }
             Kind::Object => {
                 let generation = logs.segment(number).generation;
                 let place = Place::new(number, line.at, generation, line.extent_bytes);
-                index.insert(line.key_hash, place, |place| logs.rank(place));
+                rebuild.put(line.key_hash, place, line.sequence);
             }
         }
     }

@@ -22,7 +22,6 @@ use crate::config::Geometry;
 use crate::error::Refused;
 use crate::eviction::Class;
 use crate::format::{FooterLine, Layout, Lengths, SEGMENT_HEADER_BYTES};
-use crate::index::Place;
 use crate::store::Shared;
 use crate::superblock::EPOCH_SHIFT;
 use crate::volume::{Volume, VolumeKind};
@@ -201,11 +200,6 @@ impl Logs {
     pub(crate) fn volume_of(&self, segment: u32) -> usize {
         let behind = self.logs.iter().position(|log| segment < log.numbers().end);
         behind.unwrap_or_default()
-    }
-
-    /// Age of a place's record: later reservations rank higher.
-    pub(crate) fn rank(&self, place: Place) -> (u64, u32) {
-        (self.segment(place.segment()).order, place.at())
     }
 
     /// Publishes generations and states after recovery.

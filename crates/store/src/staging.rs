@@ -36,8 +36,16 @@ pub(crate) enum Purpose {
     Staged { draft: Rc<OpenDraft>, to: u32, with_front: bool },
     /// A record header on its own.
     Front(Rc<OpenDraft>),
-    /// A segment header or a part of a footer.
+    /// A segment header, a part of a footer, or bytes of an area in front of the segments.
     Plan,
+}
+
+/// Where a write goes.
+#[derive(Debug, Clone, Copy)]
+struct Target {
+    volume: usize,
+    /// `None` for an area in front of the segments.
+    segment: Option<u32>,
 }
 
 type WriteFuture<B> = Pin<Box<dyn Future<Output = (io::Result<()>, B)>>>;
@@ -45,7 +53,7 @@ type WriteFuture<B> = Pin<Box<dyn Future<Output = (io::Result<()>, B)>>>;
 /// A write in flight.
 pub(crate) struct Operation<B> {
     future: WriteFuture<B>,
-    segment: u32,
+    target: Target,
     purpose: Purpose,
 }
 
@@ -139,6 +147,20 @@ impl<D: Device> Inner<D> {
         Ok(())
     }
 
+    /// Writes `len` bytes that a block begins with to an area in front of the segments. A failure
+    /// counts against the volume; no record is lost by it.
+    #[expect(dead_code, reason = "purge log and snapshots are not written yet")]
+    pub(crate) async fn write_area(
+        &self,
+        place: (usize, u64),
+        (block, len): (D::Block, usize),
+    ) -> Result<(), WriteError> {
+        let target = Target { volume: place.0, segment: None };
+        let future = Box::pin(self.device.write_at(place, block, 0..len));
+        let operation = Some(Operation { future, target, purpose: Purpose::Plan });
+        Landing { inner: self, operation }.await
+    }
+
     /// Sees to it that the headers of this extent and of all before it in its segment are on the
     /// device: the forward walk must be able to reach what comes behind them.
     pub(crate) async fn write_fronts(&self, draft: &OpenDraft) -> Result<(), WriteError> {
@@ -204,7 +226,8 @@ impl<D: Device> Inner<D> {
         let volume = self.logs.borrow().volume_of(segment);
         self.logs.borrow_mut().segment_mut(segment).writes_in_flight += 1;
         let future = Box::pin(self.device.write_at((volume, offset), block, range));
-        let operation = Some(Operation { future, segment, purpose });
+        let target = Target { volume, segment: Some(segment) };
+        let operation = Some(Operation { future, target, purpose });
         Landing { inner: self, operation }.await
     }
 
@@ -215,16 +238,16 @@ impl<D: Device> Inner<D> {
         result: io::Result<()>,
         block: D::Block,
     ) -> Result<(), WriteError> {
-        {
+        let Target { volume, segment } = operation.target;
+        if let Some(segment) = segment {
             let mut logs = self.logs.borrow_mut();
-            let segment = logs.segment_mut(operation.segment);
+            let segment = logs.segment_mut(segment);
             segment.writes_in_flight = segment.writes_in_flight.saturating_sub(1);
             segment.writes_done += 1;
         }
         let failed = result.is_err();
         if failed {
-            let volume = self.logs.borrow().volume_of(operation.segment);
-            self.device_failed(volume, &[operation.segment]);
+            self.device_failed(volume, segment.as_slice());
         }
         match operation.purpose {
             Purpose::Staged { draft, to, with_front } => {
@@ -279,7 +302,8 @@ impl<D: Device> Inner<D> {
         }
     }
 
-    async fn control_block(&self) -> D::Block {
+    /// One of the blocks kept back.
+    pub(crate) async fn control_block(&self) -> D::Block {
         self.wait_until(|| self.control.borrow_mut().pop()).await
     }
 

@@ -5,7 +5,7 @@
 //! the kernel still needs, but leaves its draft unusable ([`WriteError::Interrupted`]).
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,7 +16,6 @@ use crate::draft::{Draft, DraftOwner, OpenDraft, Pending};
 use crate::error::{Refused, WriteError, WriterTaken};
 use crate::eviction::Ghost;
 use crate::format::{FooterLine, KEY_BYTES_MAX, Kind};
-use crate::index::Inserted;
 use crate::reader::ReaderInner;
 use crate::segment::Logs;
 use crate::staging::{Changed, Operation, Staged};
@@ -44,6 +43,8 @@ pub(crate) struct Inner<D: Device> {
     pub(crate) logs: RefCell<Logs>,
     /// Open drafts by sequence, which is their order in the log.
     pub(crate) drafts: RefCell<BTreeMap<u64, Open<D::Block>>>,
+    /// Their keys' hashes and sequences.
+    pub(crate) draft_keys: RefCell<BTreeSet<(u128, u64)>>,
     /// Extents whose header is not on the device yet, abandoned ones among them.
     pub(crate) fronts: RefCell<BTreeMap<u64, Rc<OpenDraft>>>,
     /// Blocks kept back from the pool for headers and footers.
@@ -84,6 +85,7 @@ impl<D: Device> Writer<D> {
             device,
             logs: RefCell::new(logs),
             drafts: RefCell::default(),
+            draft_keys: RefCell::default(),
             fronts: RefCell::default(),
             control: RefCell::new(control),
             orphans: RefCell::default(),
@@ -311,16 +313,17 @@ impl<D: Device> Inner<D> {
             Kind::Object if draft.outranked.get() => false,
             Kind::Object => {
                 let place = draft.place();
-                let (index, rank) = (&self.shared.index, |place| logs.rank(place));
+                let index = &self.shared.index;
                 match draft.copy_of {
                     Some((original, frequency)) => {
                         let copy = place.with_frequency(frequency);
                         index.replace(draft.key_hash, original, copy)
                     }
-                    None => match index.insert(draft.key_hash, place, rank) {
-                        Inserted::Stored | Inserted::Displaced { .. } => true,
-                        Inserted::Outranked => false,
-                    },
+                    None => {
+                        index.insert(draft.key_hash, place);
+                        self.outrank_drafts(draft.key_hash, draft.sequence);
+                        true
+                    }
                 }
             }
         };
@@ -336,12 +339,18 @@ impl<D: Device> Inner<D> {
 
     /// Takes a key out of the index and out of the hands of open drafts.
     fn outrank(&self, hash: u128) -> bool {
-        for open in self.drafts.borrow().values() {
-            if open.draft.key_hash == hash {
+        self.outrank_drafts(hash, u64::MAX);
+        self.shared.index.remove(hash)
+    }
+
+    /// Drafts of a key below a sequence may complete, but will not be published.
+    fn outrank_drafts(&self, hash: u128, below: u64) {
+        let drafts = self.drafts.borrow();
+        for (_, sequence) in self.draft_keys.borrow().range((hash, 0)..(hash, below)) {
+            if let Some(open) = drafts.get(sequence) {
                 open.draft.outranked.set(true);
             }
         }
-        self.shared.index.remove(hash)
     }
 
     /// Whether the draft can go on.
@@ -369,6 +378,7 @@ impl<D: Device> Inner<D> {
 impl<D: Device> DraftOwner for Inner<D> {
     fn end(&self, draft: &OpenDraft) {
         let ended = self.drafts.borrow_mut().remove(&draft.sequence);
+        self.draft_keys.borrow_mut().remove(&(draft.key_hash, draft.sequence));
         if ended.is_some() {
             self.logs
                 .borrow_mut()

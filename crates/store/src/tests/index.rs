@@ -2,11 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::index::{Index, Inserted, Place};
-
-fn rank(place: Place) -> (u32, u32) {
-    (place.segment(), place.at())
-}
+use crate::index::{Index, Place};
 
 fn find(index: &Index, hash: u128) -> Option<u64> {
     index.find(hash, |_, place| Some(place.bare()))
@@ -37,7 +33,7 @@ fn a_half_full_index_agrees_with_a_map() {
         match step % 5 {
             0..=2 => {
                 let place = Place::new((step / 100) as u32, (step % 100) as u32 * 64, 9, 64);
-                assert_eq!(index.insert(hash(key), place, rank), Inserted::Stored);
+                index.insert(hash(key), place);
                 map.insert(key, place.bare());
             }
             3 => assert_eq!(index.remove(hash(key)), map.remove(&key).is_some()),
@@ -55,13 +51,11 @@ fn a_half_full_index_agrees_with_a_map() {
 }
 
 #[test]
-fn a_full_index_displaces_what_is_asked_for_least_and_hands_it_back() {
+fn a_full_index_displaces_what_is_asked_for_least() {
     let index = Index::new(8).unwrap();
     let place = |number: u64| Place::new(number as u32, 4096, 1, 2048);
-    let stored: Vec<u64> = (0..100)
-        .filter(|number| index.insert(hash(*number), place(*number), rank) == Inserted::Stored)
-        .collect();
-    assert_eq!(stored.len() as u64 + index.displaced(), 100);
+    (0..100).for_each(|number| index.insert(hash(number), place(number)));
+    assert_eq!((index.used(), index.displaced()), (8, 92));
     let kept: Vec<u64> = (0..100).filter(|number| find(&index, hash(*number)).is_some()).collect();
     assert_eq!(kept.len(), 8);
     // All but one are asked for; each newcomer can take the place of that one only.
@@ -69,8 +63,8 @@ fn a_full_index_displaces_what_is_asked_for_least_and_hands_it_back() {
         let (slot, place) = index.find(hash(*number), |slot, place| Some((slot, place))).unwrap();
         index.bump(slot, place);
     }
-    let lost = Inserted::Displaced { tag: hash(kept[0]) as u64, place: place(kept[0]) };
-    assert_eq!(index.insert(hash(1000), place(1000), rank), lost);
+    index.insert(hash(1000), place(1000));
+    assert!(find(&index, hash(kept[0])).is_none() && find(&index, hash(1000)).is_some());
     assert!(kept[1..].iter().all(|number| find(&index, hash(*number)).is_some()));
 }
 
@@ -78,7 +72,7 @@ fn a_full_index_displaces_what_is_asked_for_least_and_hands_it_back() {
 fn frequency_is_counted_to_three_and_is_not_part_of_the_name() {
     let index = Index::new(64).unwrap();
     let place = Place::new(3, 4096, 1, 64);
-    index.insert(hash(1), place, rank);
+    index.insert(hash(1), place);
     let now = || index.find(hash(1), |number, place| Some((number, place))).unwrap();
     for counted in [1, 2, 3, 3] {
         let (number, _) = now();
@@ -111,7 +105,7 @@ fn a_copy_takes_the_slot_of_its_original_and_no_other() {
     let index = Index::new(64).unwrap();
     let (old, copy) = (Place::new(3, 4096, 1, 64), Place::new(9, 8192, 7, 64).with_frequency(2));
     assert!(!index.replace(hash(1), old, copy), "there is nothing to replace");
-    index.insert(hash(1), old, rank);
+    index.insert(hash(1), old);
     let (number, _) = index.find(hash(1), |number, place| Some((number, place))).unwrap();
     index.set_head_verified(number, old);
     index.bump(number, old);
@@ -129,12 +123,12 @@ fn a_soft_purge_meets_the_record_and_the_copy_that_was_under_way() {
     let index = Index::new(64).unwrap();
     let (old, copy) = (Place::new(3, 4096, 1, 64), Place::new(9, 8192, 7, 64));
     assert!(!index.set_soft(hash(1)));
-    index.insert(hash(1), old, rank);
+    index.insert(hash(1), old);
     assert!(index.set_soft(hash(1)));
     assert!(index.replace(hash(1), old, copy));
     let soft = index.find(hash(1), |_, place| Some(place)).unwrap();
     assert!(soft.is_soft() && soft.bare() == copy.bare());
-    index.insert(hash(1), Place::new(10, 8192, 7, 64), rank);
+    index.insert(hash(1), Place::new(10, 8192, 7, 64));
     assert!(!index.find(hash(1), |_, place| Some(place)).unwrap().is_soft(), "a new record");
 }
 
@@ -142,7 +136,7 @@ fn a_soft_purge_meets_the_record_and_the_copy_that_was_under_way() {
 fn a_visit_meets_the_places_of_its_segment() {
     let index = Index::new(4096).unwrap();
     for number in 0..1000 {
-        index.insert(hash(number), Place::new(number as u32 % 7, 4096, 1, 64), rank);
+        index.insert(hash(number), Place::new(number as u32 % 7, 4096, 1, 64));
     }
     let mut met = 0;
     index.visit_segment(3, |number, place| {
@@ -156,7 +150,7 @@ fn a_visit_meets_the_places_of_its_segment() {
 fn a_large_index_is_aligned_and_empty() {
     let index = Index::new(1 << 20).unwrap();
     assert!((0..1000).all(|number| find(&index, hash(number)).is_none()));
-    index.insert(hash(5), Place::new(1, 4096, 1, 64), rank);
+    index.insert(hash(5), Place::new(1, 4096, 1, 64));
     assert_eq!(index.used(), 1);
     assert!(find(&index, hash(5)).is_some());
 }
@@ -166,7 +160,7 @@ fn a_full_index_always_holds_the_newest() {
     let index = Index::new(8).unwrap();
     for number in 0..100u64 {
         let place = Place::new(number as u32, 4096, 1, 64);
-        assert_ne!(index.insert(hash(number), place, rank), Inserted::Outranked);
+        index.insert(hash(number), place);
         assert!(find(&index, hash(number)).is_some(), "the newest is always there");
     }
     assert_eq!((index.used(), index.displaced()), (8, 92));
@@ -177,32 +171,35 @@ fn what_is_displaced_grows_with_the_fill() {
     for (filled, displaced_max) in [(20_000, 4), (30_000, 300)] {
         let index = Index::new(40_000).unwrap();
         for number in 0..filled {
-            index.insert(hash(number), Place::new(number as u32, 4096, 1, 64), rank);
+            index.insert(hash(number), Place::new(number as u32, 4096, 1, 64));
         }
         assert!(index.displaced() <= displaced_max, "{} of {filled}", index.displaced());
     }
 }
 
 #[test]
-fn an_older_record_does_not_replace_a_newer_one() {
+fn a_newer_record_takes_over_the_frequency() {
     let index = Index::new(64).unwrap();
-    let (old, new) = (Place::new(3, 4096, 1, 64), Place::new(3, 8192, 1, 64));
-    assert_eq!(index.insert(hash(1), new, rank), Inserted::Stored);
-    assert_eq!(index.insert(hash(1), old, rank), Inserted::Outranked);
-    assert_eq!(find(&index, hash(1)), Some(new.bare()));
+    index.insert(hash(1), Place::new(3, 4096, 1, 64));
+    let (number, place) = index.find(hash(1), |number, place| Some((number, place))).unwrap();
+    index.bump(number, place);
+    let newer = Place::new(3, 8192, 1, 64);
+    index.insert(hash(1), newer);
+    let seen = index.find(hash(1), |_, place| Some(place)).unwrap();
+    assert_eq!((seen.bare(), seen.frequency(), index.used()), (newer.bare(), 1, 1));
 }
 
 #[test]
 fn verified_bits_and_discards_meet_only_their_own_record() {
     let index = Index::new(64).unwrap();
     let (first, second) = (Place::new(3, 4096, 1, 64), Place::new(4, 4096, 1, 64));
-    index.insert(hash(1), first, rank);
+    index.insert(hash(1), first);
     let (number, place) = index.find(hash(1), |number, place| Some((number, place))).unwrap();
     index.set_head_verified(number, place);
     let seen = index.find(hash(1), |_, place| Some(place)).unwrap();
     assert!(seen.is_head_verified() && !seen.is_body_verified());
     assert!(index.still_names(number, place), "bits are not part of the name");
-    index.insert(hash(1), second, rank);
+    index.insert(hash(1), second);
     index.set_body_verified(number, first);
     index.discard(number, first);
     let seen = index.find(hash(1), |_, place| Some(place)).unwrap();

@@ -10,3 +10,7 @@ mod format;
 mod index;
 #[cfg(loom)]
 mod loom;
+#[cfg(not(loom))]
+mod rebuild;
+#[cfg(not(loom))]
+mod snapshot;

@@ -1,0 +1,82 @@
+//! The index while recovery fills it: of two records of a key the one with the higher sequence
+//! stays, in whatever order they are met.
+//!
+//! An index word has no room for a sequence, so they stand in a table of their own, eight bytes
+//! for each slot, which is given back when recovery ends. Places that came with a snapshot have
+//! sequence 0 here: whatever recovery meets beside a snapshot is newer (`snapshot.rs`).
+//!
+//! When both lines of a key are full, the lowest sequence of the nine loses, be it the newcomer's.
+//! Slots are not freed while records are put in, so sequences in a full line only rise, and no
+//! older record of a key can slip in after a newer one has lost its slot.
+
+use crate::format::FooterLine;
+use crate::index::{Index, Place, SlotNumber};
+
+/// An index and the sequences of its records.
+pub(crate) struct Rebuild<'a> {
+    index: &'a Index,
+    sequences: Vec<u64>,
+}
+
+impl<'a> Rebuild<'a> {
+    /// Over an empty index, or one that was loaded from a snapshot.
+    pub(crate) fn new(index: &'a Index) -> Self {
+        Self { index, sequences: vec![0; index.slots() as usize] }
+    }
+
+    /// Puts in the records of one segment.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tombstones still go between records"))]
+    pub(crate) fn put_lines(&mut self, segment: u32, generation: u64, lines: &[FooterLine]) {
+        for lines in lines.chunks(AHEAD) {
+            lines.iter().for_each(|line| self.index.prefetch(line.key_hash));
+            for line in lines {
+                let place = Place::new(segment, line.at, generation, line.extent_bytes);
+                self.put(line.key_hash, place, line.sequence);
+            }
+        }
+    }
+
+    /// Puts in a record, unless a newer one of its key is there.
+    pub(crate) fn put(&mut self, hash: u128, place: Place, sequence: u64) {
+        let named = self.index.find(hash, |number, found| Some((number, found)));
+        if let Some((number, found)) = named {
+            if self.sequences[number.at()] <= sequence {
+                // What a snapshot knows of the same record stays known.
+                let same = found.bare() == place.bare();
+                self.take(number, hash, if same { found } else { place }, sequence);
+            }
+        } else if let Some(number) = self.index.free(hash) {
+            self.take(number, hash, place, sequence);
+        } else {
+            self.displace(hash, place, sequence);
+        }
+    }
+
+    /// Removes what a key has, if it is older than `before`.
+    pub(crate) fn remove(&mut self, hash: u128, before: u64) {
+        let older = |number: SlotNumber| self.sequences[number.at()] < before;
+        if self.index.find(hash, |number, _| older(number).then_some(())).is_some() {
+            self.index.remove(hash);
+        }
+    }
+
+    fn displace(&mut self, hash: u128, place: Place, sequence: u64) {
+        let worth = |number: SlotNumber| {
+            let frequency = self.index.at(number).map(Place::frequency);
+            (self.sequences[number.at()], frequency)
+        };
+        self.index.count_displaced();
+        let weakest = self.index.candidates(hash).min_by_key(|number| worth(*number));
+        if let Some(number) = weakest.filter(|number| worth(*number).0 <= sequence) {
+            self.take(number, hash, place, sequence);
+        }
+    }
+
+    fn take(&mut self, number: SlotNumber, hash: u128, place: Place, sequence: u64) {
+        self.index.store(number, hash as u64, place);
+        self.sequences[number.at()] = sequence;
+    }
+}
+
+/// Lines whose slots are asked for together.
+const AHEAD: usize = 32;
