@@ -20,12 +20,23 @@ use crate::superblock::{EPOCH_MAX, FILE_NAMES, Identity, Parsed, SuperBlock, fil
 /// What the directory of an open device yields.
 pub(crate) struct Opened {
     pub(crate) path: PathBuf,
-    pub(crate) lock: File,
+    pub(crate) lock: DirectoryLock,
     pub(crate) data: File,
     pub(crate) super_block: SuperBlock,
     pub(crate) created: bool,
     /// It had missed an open of the store: what was in it does not count.
     pub(crate) voided: bool,
+}
+
+/// Held for as long as the store is open.
+pub(crate) struct DirectoryLock(pub(crate) File);
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // Closing alone would leave the lock to a child process that was forked a moment ago and
+        // has not come to its `exec` yet.
+        let _ = self.0.unlock();
+    }
 }
 
 /// How the data file gets its blocks; a parameter so that tests can fill the disk.
@@ -65,7 +76,7 @@ pub(crate) fn open(
 /// A device's directory, locked; without a super block it has to be made.
 struct Found {
     path: PathBuf,
-    lock: File,
+    lock: DirectoryLock,
     geometry: Geometry,
     super_block: Option<SuperBlock>,
     /// The directory itself is new.
@@ -165,13 +176,13 @@ pub(crate) fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
     if filled == N { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-fn lock(path: &Path) -> Result<File, OpenError> {
+pub(crate) fn lock(path: &Path) -> Result<DirectoryLock, OpenError> {
     let lock_path = path.join(LOCK);
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(OWNER_ONLY);
     let file = options.open(&lock_path).map_err(|e| fault("open", &lock_path, e))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(DirectoryLock(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: path.to_path_buf() }),
         Err(TryLockError::Error(error)) => Err(fault("lock", &lock_path, error)),
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::{Config, Geometry};
-use crate::directory::{self, Opened};
+use crate::directory::{self, DirectoryLock, Opened};
 use crate::error::OpenError;
 use crate::eviction::Survival;
 use crate::index::Index;
@@ -45,7 +45,7 @@ pub(crate) struct Shared {
     /// The writer's state while there is no writer.
     logs: Mutex<Option<Logs>>,
     /// Held for their locks.
-    _locks: Vec<File>,
+    _locks: Vec<DirectoryLock>,
 }
 
 /// Counted by the writer.
@@ -273,7 +273,7 @@ impl Store {
 fn map_volumes(
     opened: Vec<Opened>,
     memory: Option<Geometry>,
-) -> io::Result<(Vec<Volume>, Vec<File>)> {
+) -> io::Result<(Vec<Volume>, Vec<DirectoryLock>)> {
     let (mut volumes, mut locks, mut first) = (Vec::new(), Vec::new(), 0);
     for device in opened {
         let block = &device.super_block;

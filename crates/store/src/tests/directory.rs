@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::{Config, OpenError, Store};
+use crate::{Config, OpenError, Store, directory};
 
 fn check(error: io::Error, wanted: impl Fn(&OpenError) -> bool) {
     let folder = tempfile::tempdir().unwrap();
@@ -39,4 +39,16 @@ fn what_was_in_the_directory_stays_when_creation_fails() {
     assert!(Store::open_with(&Config::new(folder.path(), 1 << 20), &full).is_err());
     assert_eq!(std::fs::read(folder.path().join("note")).unwrap(), b"mine");
     assert!(!folder.path().join("data.new").exists());
+}
+
+/// As a child process has it between `fork` and `exec`.
+#[test]
+fn a_copy_of_the_descriptor_does_not_keep_the_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let held = directory::lock(folder.path()).unwrap();
+    let copy = held.0.try_clone().unwrap();
+    assert!(matches!(directory::lock(folder.path()), Err(OpenError::Locked { .. })));
+    drop(held);
+    assert!(directory::lock(folder.path()).is_ok());
+    drop(copy);
 }
