@@ -1,7 +1,9 @@
 //! Where a record goes, and the extent that is reserved for it there.
 //!
 //! `eviction` decides between memory and disk. Of several disks the record goes to the one that
-//! has taken the smallest part of its size, so that all turn at the same pace.
+//! has taken the smallest part of its size, so that all turn at the same pace. A record that
+//! replaces another goes to the same disk: a volume reclaims in the order in which records came,
+//! so no restart finds the older one where the newer has gone.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -31,6 +33,10 @@ impl<D: Device> Inner<D> {
         let hash = self.shared.keys.key_hash(draft.key);
         let was_ghost = self.ghost.borrow_mut().remove(hash);
         self.shared.counters.ghost_hits.fetch_add(u64::from(was_ghost), Ordering::Relaxed);
+        if let Some((volume, class)) = self.replaced(hash) {
+            let class = if class == Class::Main { class } else { wanted.class };
+            return self.reserve_in(Some(volume), (Wanted { class, ..wanted }, stamps), draft);
+        }
         let memory = self.memory();
         let newcomer = Newcomer {
             has_memory: memory.is_some(),
@@ -52,6 +58,16 @@ impl<D: Device> Inner<D> {
                 }
             }
         }
+    }
+
+    /// The working disk and the class of the record that a new one of the key will replace.
+    fn replaced(&self, hash: u128) -> Option<(usize, Class)> {
+        let place = self.shared.index.find(hash, |_, place| Some(place))?;
+        let logs = self.logs.borrow();
+        let number = logs.volume_of(place.segment());
+        let volume = &self.shared.volumes[number];
+        let is_disk = volume.kind == VolumeKind::Disk && !volume.is_offline();
+        is_disk.then(|| (number, logs.segment(place.segment()).class))
     }
 
     /// As [`Inner::reserve`] for the copy of a record.

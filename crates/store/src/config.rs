@@ -174,6 +174,14 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
+    /// Whether any config could have led to it: the arithmetic below does not overflow then.
+    pub(crate) fn is_within_bounds(self) -> bool {
+        u64::from(self.segment_bytes) <= SEGMENT_BYTES_MAX
+            && u64::from(self.segment_count) <= SEGMENT_COUNT_MAX
+            && self.snapshot_bytes <= AREA_BYTES_MAX
+            && self.purge_bytes <= AREA_BYTES_MAX
+    }
+
     /// Length of the data file.
     pub(crate) fn data_bytes(self) -> u64 {
         self.base(self.segment_count)
@@ -245,6 +253,8 @@ pub(crate) const PIN_ROWS_MAX: usize = 1024;
 pub(crate) const INDEX_SLOTS_MAX: u64 = 1 << 34;
 /// Disk devices of one store.
 pub(crate) const DEVICES_MAX: usize = 64;
+/// An image of the largest index takes a quarter of it.
+const AREA_BYTES_MAX: u64 = 1 << 40;
 /// A large page of the processor.
 const HUGE_BYTES: u64 = 2 << 20;
 

@@ -60,6 +60,8 @@ mod draft;
 mod error;
 pub mod eviction;
 mod format;
+#[cfg(all(any(test, fuzzing), not(loom)))]
+pub mod fuzzing;
 mod index;
 mod keys;
 mod map;

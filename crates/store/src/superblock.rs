@@ -90,13 +90,18 @@ impl SuperBlock {
         if mac_with(&mac_key(&secret), &bytes[..MAC_AT])[..] != bytes[MAC_AT..] {
             return Parsed::Damaged;
         }
+        let geometry = Geometry {
+            segment_bytes: u32_at(bytes, 12),
+            segment_count: u32_at(bytes, 16),
+            snapshot_bytes: u64_at(bytes, 80),
+            purge_bytes: u64_at(bytes, 88),
+        };
+        // The secret of the MAC lies beside it: whoever can write the file can make it pass.
+        if !geometry.is_within_bounds() {
+            return Parsed::Damaged;
+        }
         Parsed::Valid(Box::new(Self {
-            geometry: Geometry {
-                segment_bytes: u32_at(bytes, 12),
-                segment_count: u32_at(bytes, 16),
-                snapshot_bytes: u64_at(bytes, 80),
-                purge_bytes: u64_at(bytes, 88),
-            },
+            geometry,
             identity: Identity { store: u128_at(bytes, 24), secret },
             device: u128_at(bytes, 96),
             epoch: u64_at(bytes, 72),

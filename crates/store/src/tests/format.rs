@@ -191,3 +191,29 @@ fn lengths_beyond_the_limits_have_no_layout() {
     assert!(!fits(u32::MAX - 63, 100, 0, 0, 0));
     assert!(!fits(4096, 0, 0, 0, u64::from(u32::MAX)));
 }
+
+/// Its secret lies in it, so anybody who can write the file can give it a MAC.
+#[test]
+fn a_super_block_beyond_all_bounds_is_damaged() {
+    let geometry = Geometry {
+        segment_bytes: 1 << 16,
+        segment_count: 16,
+        snapshot_bytes: 4096,
+        purge_bytes: 16 << 10,
+    };
+    let parse = |geometry| {
+        let identity = Identity { store: 1, secret: [7; 32] };
+        let (device, members) = (2, vec![2]);
+        let block = SuperBlock { geometry, identity, device, epoch: 1, floor_epoch: 0, members };
+        SuperBlock::parse(&block.encode())
+    };
+    assert!(matches!(parse(geometry), Parsed::Valid(_)));
+    for geometry in [
+        Geometry { segment_bytes: u32::MAX, ..geometry },
+        Geometry { segment_count: u32::MAX, ..geometry },
+        Geometry { snapshot_bytes: 1 << 63, ..geometry },
+        Geometry { purge_bytes: u64::MAX, ..geometry },
+    ] {
+        assert_eq!(parse(geometry), Parsed::Damaged);
+    }
+}

@@ -1,6 +1,8 @@
 //! Unit tests that need private parts; the rest is in `tests/it`.
 
 #[cfg(not(loom))]
+mod corpus;
+#[cfg(not(loom))]
 mod directory;
 #[cfg(not(loom))]
 mod eviction;

@@ -216,3 +216,18 @@ fn unix_ms() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     since.as_millis() as u64
 }
+
+/// Else a restart, which loses the memory tier, would bring the older one back.
+#[test]
+fn what_replaces_a_record_on_disk_goes_to_disk() {
+    let folder = scratch();
+    let config = both(folder.path());
+    let new = Object { key: 1, version: 2, body_bytes: 100 };
+    {
+        let rig = Rig::open(&config);
+        rig.put(1, 17_000);
+        put_now(&rig.writer, new).unwrap();
+    }
+    let rig = Rig::open(&config);
+    assert_eq!(get(&rig.reader, 1), Some(new));
+}
