@@ -82,7 +82,7 @@ mod verified;
 mod volume;
 mod writer;
 
-pub use config::{Config, DeviceConfig};
+pub use config::{Config, DeviceConfig, DiskUse, MemoryUse};
 #[cfg(not(loom))]
 pub use device::uring::UringDevice;
 pub use device::{Device, FaultyDevice, FileDevice, block_on_ready};
