@@ -92,8 +92,8 @@ impl Config {
         }
     }
 
-    /// User memory that the store takes, in bytes: the sum of [`Config::memory_use`]. The mapping is
-    /// the kernel's page cache and not counted.
+    /// User memory that the store takes, in bytes: the sum of [`Config::memory_use`]. The mapping
+    /// is the kernel's page cache and not counted.
     ///
     /// # Errors
     /// As [`Store::open`](crate::Store::open) would refuse the same config.

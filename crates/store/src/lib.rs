@@ -59,6 +59,7 @@ mod directory;
 mod draft;
 mod error;
 pub mod eviction;
+mod figures;
 mod format;
 #[cfg(all(any(test, fuzzing), not(loom)))]
 pub mod fuzzing;
@@ -88,6 +89,7 @@ pub use device::uring::UringDevice;
 pub use device::{Device, FaultyDevice, FileDevice, block_on_ready};
 pub use draft::{Draft, Pending};
 pub use error::{ConfigError, OpenError, ReadError, Refused, WriteError, WriterTaken};
+pub use figures::DeviceStats;
 pub use reader::{Extent, PinnedSlice, Probe, Reader, Record};
 pub use recover::RecoveryReport;
 pub use store::{Stats, Store};

@@ -4,7 +4,8 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::config::Geometry;
 use crate::map::Mapping;
@@ -21,7 +22,11 @@ pub(crate) struct Volume {
     pub(crate) file: File,
     /// Sequences and generations below it do not count.
     pub(crate) floor: u64,
+    /// The device's directory; empty for memory.
+    pub(crate) path: PathBuf,
     offline: AtomicBool,
+    /// Failed writes and syncs.
+    errors: AtomicU64,
 }
 
 /// What a volume's file is.
@@ -48,7 +53,9 @@ impl Volume {
             verified: VerifiedPages::new(geometry.data_bytes()),
             file,
             floor,
+            path: PathBuf::new(),
             offline: AtomicBool::new(false),
+            errors: AtomicU64::new(0),
         })
     }
 
@@ -81,6 +88,14 @@ impl Volume {
     /// Whether it was given up after too many failures: nothing is written to it any more.
     pub(crate) fn is_offline(&self) -> bool {
         self.offline.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_error(&self) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
     }
 
     pub(crate) fn take_offline(&self) {

@@ -27,10 +27,8 @@ pub struct MemoryPlan {
 #[must_use]
 pub fn store_config(config: &Checked) -> longhold_store::Config {
     let Checked { server, store, limits, .. } = config;
-    let device = |device: &Device| DeviceConfig {
-        path: device.path.clone(),
-        size_bytes: device.size.0,
-    };
+    let device =
+        |device: &Device| DeviceConfig { path: device.path.clone(), size_bytes: device.size.0 };
     // The index is kept at most three quarters full, in whole lines.
     let index_slots =
         (store.objects_max + store.objects_max / 3).next_multiple_of(INDEX_LINE_SLOTS);
@@ -104,12 +102,7 @@ impl MemoryPlan {
             part("access log queues", log_lines, LOG_LINE_BYTES, When::Load),
             part("parked polls", slots_count, POLL_BYTES, When::Kernel),
         ];
-        Self {
-            slots_count,
-            buffers_count,
-            staging_count,
-            parts,
-        }
+        Self { slots_count, buffers_count, staging_count, parts }
     }
 
     /// Bytes of all parts taken at that time.

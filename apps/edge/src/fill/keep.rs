@@ -163,15 +163,13 @@ impl Plane {
             return (body, Keeping::No);
         }
         let keeping = match length {
-            Some(body_len) => {
-                match self.begin(plan.draft(body_len)).await {
-                    Some(pending) => {
-                        body.set_extent(pending.extent());
-                        Keeping::Extent(pending)
-                    }
-                    None => Keeping::No,
+            Some(body_len) => match self.begin(plan.draft(body_len)).await {
+                Some(pending) => {
+                    body.set_extent(pending.extent());
+                    Keeping::Extent(pending)
                 }
-            }
+                None => Keeping::No,
+            },
             None => match body.attach(Arc::new(|| {})) {
                 Ok(anchor) => Keeping::Gathered { pieces: Vec::new(), len: 0, _anchor: anchor },
                 Err(_) => Keeping::No,
