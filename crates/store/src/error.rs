@@ -199,6 +199,9 @@ pub enum ReadError {
     /// A checksum does not match; the record has been dropped from the index.
     #[error("stored body is damaged")]
     Damaged,
+    /// The device does not give the bytes; it has been taken offline.
+    #[error("store device failed to read")]
+    Device,
 }
 
 /// A second writer was asked for; the first one must be dropped before.

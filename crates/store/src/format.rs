@@ -286,8 +286,23 @@ impl Trailer {
         generation: u64,
         keys: &Keys,
     ) -> Option<(Self, Vec<FooterLine>)> {
-        let trailer_at = segment_bytes.len().checked_sub(FOOTER_TRAILER_BYTES)?;
-        let bytes = &segment_bytes[trailer_at..];
+        Self::parse_tail((segment_bytes, 0), (segment, generation), keys)
+    }
+
+    /// How many bytes at the end of a segment are footer, if these last ones of it are a trailer.
+    pub(crate) fn footer_bytes(trailer: &[u8; FOOTER_TRAILER_BYTES]) -> Option<u64> {
+        let lines_bytes = u64::from(u32_at(trailer, 4)) * FOOTER_ENTRY_BYTES as u64;
+        (trailer[..4] == TRAILER_MAGIC).then_some(lines_bytes + FOOTER_TRAILER_BYTES as u64)
+    }
+
+    /// As [`Trailer::parse`], from the last bytes of a segment and the offset at which they begin.
+    pub(crate) fn parse_tail(
+        (tail, tail_at): (&[u8], usize),
+        (segment, generation): (u32, u64),
+        keys: &Keys,
+    ) -> Option<(Self, Vec<FooterLine>)> {
+        let trailer_at = tail.len().checked_sub(FOOTER_TRAILER_BYTES)?;
+        let bytes = &tail[trailer_at..];
         if bytes[..4] != TRAILER_MAGIC {
             return None;
         }
@@ -305,10 +320,10 @@ impl Trailer {
         let lines_at = trailer_at.checked_sub(lines_bytes)?;
         let end = trailer.end as usize;
         let aligned = trailer.end.is_multiple_of(RECORD_ALIGN);
-        if !aligned || end < SEGMENT_HEADER_BYTES as usize || end > lines_at {
+        if !aligned || end < SEGMENT_HEADER_BYTES as usize || end > tail_at + lines_at {
             return None;
         }
-        let lines = segment_bytes[lines_at..trailer_at].rchunks_exact(FOOTER_ENTRY_BYTES);
+        let lines = tail[lines_at..trailer_at].rchunks_exact(FOOTER_ENTRY_BYTES);
         let mut mac = keys.footer_mac();
         mac.update(&bytes[..48]);
         lines.clone().for_each(|line| mac.update(line));

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! slot 16 B   tag 64 (low half of the key hash) │ place 64
-//! place       used 1 │ body verified 1 │ head verified 1 │ soft 1 │ frequency 2 │
-//!             size class 8 │ spare 2 │ generation 8 │ segment 20 │ offset / 64 20
+//! place       used 1 │ verified 4 │ soft 1 │ frequency 2 │ size class 8 │
+//!             generation 8 │ segment 20 │ offset / 64 20
 //! line 64 B   four slots; a key has two candidate lines, chosen by the high half of its hash
 //! ```
 //! One thread writes, any number read, nobody locks. A reader that meets a torn pair of tag and
@@ -96,12 +96,12 @@ impl Place {
         (self.0 >> GENERATION_SHIFT) & 0xff == generation & 0xff
     }
 
-    pub(crate) fn is_head_verified(self) -> bool {
-        self.0 & HEAD_VERIFIED != 0
-    }
-
-    pub(crate) fn is_body_verified(self) -> bool {
-        self.0 & BODY_VERIFIED != 0
+    /// At which serial of its blocks the record was verified, as [`Serial::to_bits`] has it; 0
+    /// when it has not been since the store was opened.
+    ///
+    /// [`Serial::to_bits`]: crate::residency::Serial::to_bits
+    pub(crate) fn verified(self) -> u8 {
+        ((self.0 & VERIFIED) >> VERIFIED_SHIFT) as u8
     }
 
     /// Without what may change while it lies there: verified bits, soft bit and frequency.
@@ -180,14 +180,10 @@ impl Index {
         word.and_then(Place::from_word).is_some_and(|now| now.bare() == place.bare())
     }
 
-    /// Remembers that header, key, head and sums have passed their MAC. Any thread.
-    pub(crate) fn set_head_verified(&self, number: SlotNumber, place: Place) {
-        self.set_bits(number, place, HEAD_VERIFIED);
-    }
-
-    /// Remembers that the only chunk of the body has passed its sum. Any thread.
-    pub(crate) fn set_body_verified(&self, number: SlotNumber, place: Place) {
-        self.set_bits(number, place, BODY_VERIFIED);
+    /// Remembers at which serial (1 to 15) a record was verified. Any thread.
+    pub(crate) fn set_verified(&self, number: SlotNumber, place: Place, verified: u8) {
+        let bits = u64::from(verified) << VERIFIED_SHIFT & VERIFIED;
+        self.set_bits(number, place, VERIFIED, bits);
     }
 
     /// Counts a lookup that has found the record, up to 3. A race lost to another count is one
@@ -211,7 +207,7 @@ impl Index {
     pub(crate) fn set_soft(&self, hash: u128) -> bool {
         let mut any = false;
         let marked = self.find(hash, |number, place| {
-            self.set_bits(number, place, SOFT);
+            self.set_bits(number, place, SOFT, SOFT);
             any = true;
             None::<()>
         });
@@ -451,11 +447,11 @@ impl Index {
         }
     }
 
-    fn set_bits(&self, number: SlotNumber, place: Place, bits: u64) {
+    fn set_bits(&self, number: SlotNumber, place: Place, mask: u64, bits: u64) {
         let Some(slot) = self.slot(number) else { return };
         let mut word = slot.place.load(Ordering::Relaxed);
         while Place::from_word(word).is_some_and(|now| now.bare() == place.bare()) {
-            let (set, relaxed) = (word | bits, Ordering::Relaxed);
+            let (set, relaxed) = (word & !mask | bits, Ordering::Relaxed);
             match slot.place.compare_exchange(word, set, Ordering::AcqRel, relaxed) {
                 Ok(_) => return,
                 Err(now) => word = now,
@@ -475,14 +471,13 @@ const OFFSET_MASK: u64 = (1 << 20) - 1;
 const SEGMENT_SHIFT: u32 = 20;
 const SEGMENT_MASK: u64 = (1 << 20) - 1;
 const GENERATION_SHIFT: u32 = 40;
-const CLASS_SHIFT: u32 = 50;
-const FREQUENCY_SHIFT: u32 = 58;
+const CLASS_SHIFT: u32 = 48;
+const FREQUENCY_SHIFT: u32 = 56;
 const FREQUENCY_MAX: u8 = 3;
 const FREQUENCY_MASK: u64 = 3 << FREQUENCY_SHIFT;
-const SOFT: u64 = 1 << 60;
-const HEAD_VERIFIED: u64 = 1 << 61;
-const BODY_VERIFIED: u64 = 1 << 62;
-const VERIFIED: u64 = HEAD_VERIFIED | BODY_VERIFIED;
+const SOFT: u64 = 1 << 58;
+const VERIFIED_SHIFT: u32 = 59;
+const VERIFIED: u64 = 0xf << VERIFIED_SHIFT;
 const USED: u64 = 1 << 63;
 
 const _: () = assert!(size_of::<Line>() == 64 && align_of::<Line>() == 64);

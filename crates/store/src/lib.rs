@@ -59,40 +59,52 @@ mod directory;
 mod draft;
 mod error;
 pub mod eviction;
-mod figures;
 mod format;
 #[cfg(all(any(test, fuzzing), not(loom)))]
 pub mod fuzzing;
+mod guard;
 mod index;
 mod keys;
 mod map;
+#[cfg(not(loom))]
+mod pager;
 mod pin;
+mod pool;
 mod reader;
 mod rebuild;
 mod reclaim;
+mod record;
 mod recover;
+mod residency;
 mod salvage;
 mod segment;
+mod slice;
 #[cfg_attr(not(test), expect(dead_code, reason = "snapshots are not written yet"))]
 mod snapshot;
 mod staging;
 mod store;
 mod superblock;
 mod sync;
+mod sys;
 mod verified;
 mod volume;
 mod writer;
 
-pub use config::{Config, DeviceConfig, DiskUse, MemoryUse};
+pub use config::{Config, DeviceConfig};
 #[cfg(not(loom))]
 pub use device::uring::UringDevice;
 pub use device::{Device, FaultyDevice, FileDevice, block_on_ready};
 pub use draft::{Draft, Pending};
 pub use error::{ConfigError, OpenError, ReadError, Refused, WriteError, WriterTaken};
-pub use figures::DeviceStats;
-pub use reader::{Extent, PinnedSlice, Probe, Reader, Record};
+#[cfg(not(loom))]
+pub use pager::{PageInDone, PageInError, Pager, PagerBackend, PagerBusy, PagerConfig, PagerStats};
+pub use reader::{Extent, Found, Probe, Reader};
+pub use record::{Record, Window};
 pub use recover::RecoveryReport;
+pub use residency::PageIn;
+pub use slice::PinnedSlice;
 pub use store::{Stats, Store};
+pub use sys::thread_major_faults;
 pub use writer::{Committed, Writer};
 
 #[cfg(test)]

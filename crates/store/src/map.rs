@@ -1,57 +1,78 @@
-//! The one read-only mapping of the data file, and the only unsafe code of this crate.
+//! The one read-only mapping of a data file.
 //!
 //! The file is written through file writes, never through the mapping; it is never truncated and
-//! never unmapped while a [`Mapping`] lives. A `&[u8]` must not exist over bytes that may change,
-//! so there are two ways to one: [`Mapping::pinned`] demands a segment's pin and serves ranges
-//! that were published or written before, and [`Mapping::unshared`] is for recovery, when no
-//! writer exists yet. What no mapping can promise: that nobody else on the machine writes to or
-//! truncates the file. The lock file tells other stores to stay away; the rest is the operator's.
+//! never unmapped while a [`Mapping`] lives. What no mapping can promise is that nobody else on
+//! the machine writes to or truncates the file, nor that its device gives every page. So this
+//! crate reads by [`Mapping::copy`], which meets a missing page as an error.
+//!
+//! A `&[u8]` must not exist over bytes that may change, so there are two ways to one:
+//! [`Mapping::pinned`] demands a segment's pin and serves ranges that were published or written
+//! before, and [`Mapping::unshared`] is for recovery, when no writer exists yet.
 #![expect(unsafe_code, reason = "slices over the mapping; each block states what makes it sound")]
 
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
+use rustix::fs::{Advice as FileAdvice, fadvise};
 
+use crate::guard::{Fault, GuardedMap};
 use crate::index::Line;
-use crate::pin::SegmentPin;
+use crate::pin::Pinned;
+use crate::sys;
 
 /// The whole data file, mapped read-only and shared.
 pub(crate) struct Mapping {
-    raw: MmapRaw,
+    map: GuardedMap,
+    /// The kernel does not offer `cachestat`, or a sandbox forbids it.
+    lacks_cachestat: AtomicBool,
 }
 
 impl Mapping {
     /// Maps `bytes` of `file`, whose length the caller has compared before.
     pub(crate) fn new(file: &File, bytes: u64) -> io::Result<Self> {
         let len = usize::try_from(bytes).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        let raw = MmapOptions::new().len(len).map_raw_read_only(file)?;
+        let map = GuardedMap::new(file, len)?;
         // Core dumps of a process that maps a terabyte help nobody; a refusal harms nobody.
-        let _ = raw.advise(memmap2::Advice::DontDump);
-        Ok(Self { raw })
+        let _ = map.raw().advise(Advice::DontDump);
+        Ok(Self { map, lacks_cachestat: AtomicBool::new(false) })
     }
 
-    /// Bytes of a record, or of an extent's written part, in the segment of `pin`.
+    /// Tells the kernel to read nothing around a page that faults: what is wanted is asked for.
+    pub(crate) fn advise_random(&self) {
+        // It would cost some reading if the kernel refused.
+        let _ = self.map.raw().advise(Advice::Random);
+    }
+
+    /// Bytes of a record, or of an extent's written part, in the segment of `pin`, which lies at
+    /// `bounds`.
     ///
-    /// The caller (only `reader`) owes that `range` was either inside a record whose place it
-    /// read from the index after it had taken the pin, or below the `written` mark of an extent
-    /// of the pin's generation. Both are never written again while the pin is held (ST-5, ST-8).
-    /// An empty slice stands for a range that leaves the segment.
-    pub(crate) fn pinned<'p>(&self, pin: &'p SegmentPin, range: Range<u32>) -> &'p [u8] {
-        let bounds = pin.segment_range();
+    /// The caller (only `Pinned::slice`, for `reader`) owes that `range` was either inside a record
+    /// whose place it read from the index after it had taken the pin, or below the `written` mark
+    /// of an extent of the pin's generation. Both are never written again while the pin is held
+    /// (ST-5, ST-8). An empty slice stands for a range that leaves the segment.
+    pub(crate) fn pinned<'p>(
+        &self,
+        bounds: Range<u64>,
+        _pin: &'p (impl Pinned + ?Sized),
+        range: Range<u32>,
+    ) -> &'p [u8] {
         let start = bounds.start + u64::from(range.start);
         let end = bounds.start + u64::from(range.end);
-        if start > end || end > bounds.end || end > self.raw.len() as u64 {
+        let raw = self.map.raw();
+        if start > end || end > bounds.end || end > self.len() {
             return &[];
         }
         // SAFETY: the range lies inside the mapping (checked above), which lives as long as the
-        // pin: the pin holds the reader, which holds the store, which holds the mapping. Nobody
-        // in this process writes to the range until the pin falls: writes go only to free extents
-        // of open segments and to parts above `written`, and a segment is written anew only after
-        // all its pins were seen at zero (pin.rs).
+        // pin: the pin holds the store, which holds the mapping. Nobody in this process writes to
+        // the range until the pin falls: writes go only to free extents of open segments and to
+        // parts above `written`, and a segment is written anew only after all its pins were seen
+        // at zero (pin.rs).
         unsafe {
-            let first = self.raw.as_ptr().add(start as usize);
+            let first = raw.as_ptr().add(start as usize);
             std::slice::from_raw_parts(first, (end - start) as usize)
         }
     }
@@ -59,18 +80,79 @@ impl Mapping {
     /// Asks the processor for the first lines of the record at an offset, before anybody may read
     /// them. What lies there does not matter, and a page that is not in memory stays where it is.
     pub(crate) fn prefetch(&self, offset: u64) {
-        if offset < self.raw.len() as u64 {
+        if offset < self.len() {
             for line in 0..PREFETCH_LINES {
-                prefetch(self.raw.as_ptr().wrapping_add(offset as usize + line * 64));
+                prefetch(self.raw().as_ptr().wrapping_add(offset as usize + line * 64));
             }
         }
     }
 
     /// The whole file, while the store is being opened and no writer exists.
     pub(crate) fn unshared(&mut self) -> &[u8] {
+        let raw = self.map.raw();
         // SAFETY: `&mut self` shows that the mapping is not shared yet, so this process has no
         // writer and no reader of it; the lock file keeps other stores away.
-        unsafe { std::slice::from_raw_parts(self.raw.as_ptr(), self.raw.len()) }
+        unsafe { std::slice::from_raw_parts(raw.as_ptr(), raw.len()) }
+    }
+
+    /// Copies what lies at `offset` of the file. A page that the file cannot give is an error.
+    ///
+    /// Whether the bytes are whole is for their checksum to say: nothing here keeps a writer away.
+    pub(crate) fn copy(&self, offset: u64, into: &mut [u8]) -> Result<(), Fault> {
+        self.map.copy(offset, into)
+    }
+
+    /// Length of the mapping in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.map.raw().len() as u64
+    }
+
+    /// The mapping, for the ring that pages in.
+    pub(crate) fn raw(&self) -> &MmapRaw {
+        self.map.raw()
+    }
+
+    /// Whether a page-aligned range is in memory as a whole. When the kernel will not say: no.
+    pub(crate) fn is_cached(&self, range: Range<u64>) -> bool {
+        let page_bytes = rustix::param::page_size();
+        if !self.lacks_cachestat.load(Ordering::Relaxed) {
+            let pages = (range.end - range.start).div_ceil(page_bytes as u64);
+            match sys::cached_pages(self.map.file(), range.clone()) {
+                Ok(cached) => return cached >= pages,
+                Err(_) => self.lacks_cachestat.store(true, Ordering::Relaxed),
+            }
+        }
+        let range = range.start as usize..range.end as usize;
+        sys::is_in_core(self.map.raw(), range, page_bytes).unwrap_or(false)
+    }
+
+    /// Reads a page-aligned range into memory and into the page tables; blocks for the device.
+    pub(crate) fn page_in(&self, range: Range<u64>) -> Result<(), Fault> {
+        let (start, len) = (range.start as usize, (range.end - range.start) as usize);
+        // Reads the whole ahead. What it did not do the next step does page by page.
+        let _ = self.map.raw().advise_range(Advice::WillNeed, start, len);
+        match self.map.raw().advise_range(Advice::PopulateRead, start, len) {
+            Ok(()) => Ok(()),
+            // Kernels before 5.14 do not know it: a touch of each page does the same.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => self.touch(range),
+            Err(_) => Err(Fault),
+        }
+    }
+
+    /// Drops a page-aligned range from the page tables, and from memory where it is clean and
+    /// nobody else maps it.
+    pub(crate) fn drop_pages(&self, range: Range<u64>) -> io::Result<()> {
+        let (start, len) = (range.start as usize, (range.end - range.start) as usize);
+        // SAFETY: the mapping is shared and of a file, so the advice changes no byte of it: the
+        // next touch finds the file's bytes again.
+        unsafe { self.map.raw().unchecked_advise_range(UncheckedAdvice::DontNeed, start, len)? };
+        let len = NonZeroU64::new(range.end - range.start);
+        Ok(fadvise(self.map.file(), range.start, len, FileAdvice::DontNeed)?)
+    }
+
+    fn touch(&self, range: Range<u64>) -> Result<(), Fault> {
+        let mut pages = range.step_by(rustix::param::page_size());
+        pages.try_for_each(|page| self.copy(page, &mut [0]))
     }
 }
 
@@ -92,7 +174,7 @@ impl IndexLines {
         let raw = MmapRaw::from(MmapOptions::new().len(len).map_anon()?);
         if align > 1 {
             // Without huge pages a lookup costs more; it is as right.
-            let _ = raw.advise(memmap2::Advice::HugePage);
+            let _ = raw.advise(Advice::HugePage);
         }
         let skipped = raw.as_ptr().align_offset(align);
         Ok(Self { raw, skipped, count })

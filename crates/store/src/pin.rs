@@ -15,19 +15,27 @@
 //! ```
 //! Of the two fences one comes first. If the reader's does, the reclaimer sees the pin; if the
 //! reclaimer's does, the reader sees generation 0 and backs off. The release of step 6 and the
-//! acquiring load of step 4 order all reads before the first new write. `tests/loom.rs` runs every
-//! interleaving of this file (ST-5).
+//! acquiring load of step 4 order all reads before the first new write.
+//!
+//! A slice that leaves its thread (`PinnedSlice::into_bytes`) is counted in one more row, which all
+//! threads share and change by atomic additions. It takes its place there while the reader's own
+//! pin is held, and the reclaimer looks there last: a pin on its way is seen in one row or the
+//! other. `tests/loom.rs` runs every interleaving of this file (ST-5).
 
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::reader::ReaderInner;
+use crate::store::Shared;
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 use crate::volume::Volume;
 
 /// Counters of all rows, and the generation of every segment.
 pub(crate) struct PinTable {
     rows: Box<[Row]>,
+    /// Pins that may be dropped by any thread.
+    shared: Box<[AtomicU32]>,
     generations: Box<[AtomicU64]>,
 }
 
@@ -44,6 +52,7 @@ impl PinTable {
         let line = |_| Line(std::array::from_fn(|_| AtomicU32::new(0)));
         Self {
             rows: (0..rows).map(|_| Row((0..lines).map(line).collect())).collect(),
+            shared: (0..segments).map(|_| AtomicU32::new(0)).collect(),
             generations: (0..segments).map(|_| AtomicU64::new(0)).collect(),
         }
     }
@@ -86,6 +95,22 @@ impl PinTable {
         cell.store(pins.saturating_sub(1), Ordering::Release);
     }
 
+    /// One more pin, in the shared row, of a segment that the calling thread holds already.
+    pub(crate) fn pin_shared(&self, segment: u32) {
+        let Some(cell) = self.shared.get(segment as usize) else { return };
+        if cell.fetch_add(1, Ordering::Relaxed) > u32::MAX / 2 {
+            // As std's Arc: a count that nears its end must not come round to zero.
+            std::process::abort();
+        }
+    }
+
+    /// Drops a pin of the shared row. Any thread.
+    pub(crate) fn unpin_shared(&self, segment: u32) {
+        let Some(cell) = self.shared.get(segment as usize) else { return };
+        let pins = cell.fetch_sub(1, Ordering::Release);
+        debug_assert!(pins > 0, "ST-5: unpin without pin");
+    }
+
     /// Steps 2 and 3 of the reclaimer: no new pin of `segment` succeeds from here on.
     pub(crate) fn retire(&self, segment: u32) {
         if let Some(generation) = self.generations.get(segment as usize) {
@@ -97,7 +122,9 @@ impl PinTable {
     /// Step 4 of the reclaimer; meaningful after `retire`.
     pub(crate) fn is_pinned(&self, segment: u32) -> bool {
         let mut rows = 0..self.rows.len();
-        rows.any(|row| self.cell(row, segment).is_some_and(|c| c.load(Ordering::Acquire) > 0))
+        let held = |cell: Option<&AtomicU32>| cell.is_some_and(|c| c.load(Ordering::Acquire) > 0);
+        // The shared row comes last: a reader's pin goes over to it, never back.
+        rows.any(|row| held(self.cell(row, segment))) || held(self.shared.get(segment as usize))
     }
 
     /// Opens a segment to readers under a new generation.
@@ -132,34 +159,29 @@ impl SegmentPin {
         self.generation
     }
 
-    /// Where the segment lies in its volume's data file.
-    pub(crate) fn segment_range(&self) -> Range<u64> {
-        let volume = self.volume();
-        let base = volume.base(self.segment);
-        base..base + u64::from(volume.geometry.segment_bytes)
-    }
-
-    /// Bytes of the pinned segment; see [`crate::map::Mapping::pinned`] for what may be asked.
-    pub(crate) fn slice(&self, range: Range<u32>) -> &[u8] {
-        self.volume().map.pinned(self, range)
-    }
-
-    /// The whole segment: for footers of sealed ones, to which nobody writes.
-    pub(crate) fn whole(&self) -> &[u8] {
-        self.slice(0..self.volume().geometry.segment_bytes)
-    }
-
     /// The volume in which the segment lies.
     pub(crate) fn volume(&self) -> &Volume {
         self.reader.shared.volume_of(self.segment)
     }
 
-    pub(crate) fn reader(&self) -> &ReaderInner {
+    pub(crate) fn reader(&self) -> &Rc<ReaderInner> {
         &self.reader
+    }
+
+    /// A pin of the same segment that may go to another thread. It holds the store open.
+    pub(crate) fn to_shared(&self) -> SharedPin {
+        let store = Arc::clone(&self.reader.shared);
+        store.pins.pin_shared(self.segment);
+        SharedPin { store, segment: self.segment }
     }
 
     pub(crate) fn segment(&self) -> u32 {
         self.segment
+    }
+
+    /// Where the segment begins in its volume's file.
+    pub(crate) fn base(&self) -> u64 {
+        self.volume().base(self.segment)
     }
 }
 
@@ -173,6 +195,43 @@ impl Clone for SegmentPin {
 impl Drop for SegmentPin {
     fn drop(&mut self) {
         self.reader.shared.pins.unpin(self.reader.row, self.segment);
+    }
+}
+
+impl Pinned for SegmentPin {
+    fn place(&self) -> (&Volume, u32) {
+        (self.volume(), self.segment)
+    }
+}
+
+/// A pin in the shared row, held by whatever thread has it.
+pub(crate) struct SharedPin {
+    store: Arc<Shared>,
+    segment: u32,
+}
+
+impl Pinned for SharedPin {
+    fn place(&self) -> (&Volume, u32) {
+        (self.store.volume_of(self.segment), self.segment)
+    }
+}
+
+impl Drop for SharedPin {
+    fn drop(&mut self) {
+        self.store.pins.unpin_shared(self.segment);
+    }
+}
+
+/// Either kind of pin: while it lives, its segment's bytes stand still.
+pub(crate) trait Pinned {
+    /// The pinned segment and its volume.
+    fn place(&self) -> (&Volume, u32);
+
+    /// Bytes of the pinned segment; see [`crate::map::Mapping::pinned`] for what may be asked.
+    fn slice(&self, range: Range<u32>) -> &[u8] {
+        let (volume, segment) = self.place();
+        let start = volume.base(segment);
+        volume.map.pinned(start..start + u64::from(volume.geometry.segment_bytes), self, range)
     }
 }
 

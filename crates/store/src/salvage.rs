@@ -15,10 +15,10 @@ use crate::device::Device;
 use crate::draft::{Draft, DraftOwner, OpenDraft};
 use crate::error::WriteError;
 use crate::eviction::{Candidate, PROMOTION_FREQUENCY, Tier, choose_promoted, frequency_of_copy};
-use crate::format::{FooterLine, Kind, Trailer};
+use crate::format::{FOOTER_TRAILER_BYTES, FooterLine, Kind, Trailer};
 use crate::index::Place;
 use crate::pin::SegmentPin;
-use crate::reader::Record;
+use crate::record::Record;
 use crate::volume::VolumeKind;
 use crate::writer::{Inner, unix_ms};
 
@@ -62,15 +62,26 @@ impl<D: Device> Inner<D> {
                 return in_memory.clone();
             }
         }
-        let footer = SegmentPin::new(&self.reader, segment).and_then(|pin| {
-            let volume = pin.volume();
-            let number = volume.local(segment);
-            Trailer::parse(pin.whole(), number, pin.generation(), &self.shared.keys)
-        });
-        match footer {
-            Some((_, lines)) => lines,
-            None => self.lines_by_index(segment),
-        }
+        let pin = SegmentPin::new(&self.reader, segment);
+        let lines = pin.and_then(|pin| self.lines_by_footer(&pin));
+        lines.unwrap_or_else(|| self.lines_by_index(segment))
+    }
+
+    /// The same from the footer of a sealed segment.
+    fn lines_by_footer(&self, pin: &SegmentPin) -> Option<Vec<FooterLine>> {
+        let volume = pin.volume();
+        let end = volume.geometry.segment_bytes;
+        let mut trailer = [0; FOOTER_TRAILER_BYTES];
+        volume.copy(pin.base() + u64::from(end) - trailer.len() as u64, &mut trailer).ok()?;
+        let footer_bytes = Trailer::footer_bytes(&trailer)?;
+        let at = u64::from(end).checked_sub(footer_bytes)?;
+        let mut footer = vec![0; footer_bytes as usize];
+        // Read as a whole, where the copy would have it come page by page.
+        volume.page_in(&(pin.base() + at..pin.base() + u64::from(end))).ok()?;
+        volume.copy(pin.base() + at, &mut footer).ok()?;
+        let names = (volume.local(pin.segment()), pin.generation());
+        let parsed = Trailer::parse_tail((&footer, at as usize), names, &self.shared.keys);
+        parsed.map(|(_, lines)| lines)
     }
 
     /// The same for a segment that a crash has left without a footer: a scan of the whole index.
@@ -170,11 +181,14 @@ impl<D: Device> Inner<D> {
 
     async fn fill_copy(&self, open: &Rc<OpenDraft>, record: &Record) -> Result<bool, WriteError> {
         let mut at = 0;
+        let mut copy = vec![0; WINDOW_BYTES.min(record.body_len()) as usize];
         while at < record.body_len() {
             let end = (at + WINDOW_BYTES).min(record.body_len());
+            let bytes = &mut copy[..(end - at) as usize];
             // Damage was counted and has taken the original out of the index.
             let Ok(window) = record.body(at..end) else { return Ok(false) };
-            self.append(open, &window).await?;
+            let Ok(()) = window.copy_to(0, bytes) else { return Ok(false) };
+            self.append(open, bytes).await?;
             at = end;
         }
         Ok(self.complete(open).await?.published)

@@ -505,9 +505,7 @@ impl Log {
 
     fn open(&mut self, ids: &mut Ids, (number, class): (u32, Class), shared: &Shared) {
         let order = ids.order();
-        let volume = &shared.volumes[self.volume];
-        let base = volume.base(number);
-        volume.verified.clear(base, base + u64::from(self.geometry.segment_bytes));
+        shared.volumes[self.volume].forget_segment(number);
         let segment = self.segment_mut(number);
         segment.order = order;
         segment.tail = SEGMENT_HEADER_BYTES;

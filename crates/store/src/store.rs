@@ -7,13 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::{Config, Geometry};
 use crate::directory::{self, DirectoryLock, Opened};
-use crate::error::OpenError;
+use crate::error::{OpenError, ReadError};
 use crate::eviction::Survival;
+use crate::format::{RECORD_HEADER_BYTES, RecordHeader};
 use crate::index::Index;
 use crate::keys::Keys;
 use crate::pin::PinTable;
 use crate::reader::Reader;
 use crate::recover::{self, RecoveryReport};
+use crate::residency::PageIn;
 use crate::segment::{Logs, SegmentState};
 use crate::superblock::{EPOCH_SHIFT, Identity};
 use crate::volume::{Volume, VolumeKind};
@@ -125,6 +127,8 @@ pub struct Stats {
     pub write_errors: u64,
     /// Devices that were given up after too many failures.
     pub devices_offline: u32,
+    /// Devices among them that failed to give what was written: nothing is read from them either.
+    pub devices_unreadable: u32,
 }
 
 impl Store {
@@ -166,6 +170,41 @@ impl Store {
         Reader::new(Arc::clone(&self.shared), row)
     }
 
+    /// Pages in what [`Reader::find`] or [`Record::window`](crate::Record::window) came upon; waits
+    /// for the device. For threads that may; [`Pager`](crate::Pager) does it for those that must
+    /// not.
+    ///
+    /// # Errors
+    /// [`ReadError::Device`] when the device does not give the bytes; it has been taken offline.
+    pub fn page_in(&self, cold: &PageIn) -> Result<(), ReadError> {
+        let volume = self.shared.volumes.get(cold.volume).ok_or(ReadError::Device)?;
+        volume.page_in(&cold.range).map_err(|_| ReadError::Device)
+    }
+
+    /// Drops a record from memory, so that the next lookup finds it cold; says whether there was
+    /// one on a disk. For tests and measurements: the kernel drops pages by itself when it needs
+    /// room, and nothing else here does. Costs a sync of the device's file.
+    ///
+    /// # Errors
+    /// Of the sync, which takes the device offline, and of the advice.
+    pub fn drop_pages(&self, key: &[u8]) -> io::Result<bool> {
+        let shared = &self.shared;
+        let hash = shared.keys.key_hash(key);
+        let Some(place) = shared.index.find(hash, |_, place| Some(place)) else { return Ok(false) };
+        let volume = shared.volume_of(place.segment());
+        if volume.kind == VolumeKind::Memory {
+            return Ok(false);
+        }
+        let start = volume.base(place.segment());
+        let (at, end) = (u64::from(place.at()), u64::from(volume.geometry.segment_bytes));
+        let mut header = [0; RECORD_HEADER_BYTES];
+        volume.copy(start + at, &mut header).map_err(|_| io::ErrorKind::Other)?;
+        let parsed = RecordHeader::read(&header, place.at(), end);
+        let (_, layout) = parsed.ok_or(io::ErrorKind::InvalidData)?;
+        volume.drop_pages(&(start + at..start + u64::from(layout.end())))?;
+        Ok(true)
+    }
+
     /// The figures of this moment. Reads every segment's gauge and every row.
     pub fn stats(&self) -> Stats {
         let shared = &self.shared;
@@ -184,6 +223,7 @@ impl Store {
             disk_bytes: counters.disk_bytes.load(Ordering::Relaxed),
             write_errors: counters.write_errors.load(Ordering::Relaxed),
             devices_offline: shared.volumes.iter().filter(|v| v.is_offline()).count() as u32,
+            devices_unreadable: shared.volumes.iter().filter(|v| v.is_unreadable()).count() as u32,
             ..Stats::default()
         };
         for row in &shared.rows {
@@ -191,13 +231,21 @@ impl Store {
             stats.misses += row.misses.load(Ordering::Relaxed);
             stats.damaged += row.damaged.load(Ordering::Relaxed);
         }
-        for device in self.devices() {
-            stats.bytes += device.used_bytes;
-            stats.segments_clean += device.segments_clean;
-            stats.segments_open += device.segments_open;
-            stats.segments_sealed += device.segments_sealed;
-            stats.segments_retiring += device.segments_retiring;
-            stats.segments_failed += device.segments_failed;
+        for gauge in &shared.gauges {
+            let used_bytes = u64::from(gauge.used_bytes.load(Ordering::Relaxed));
+            match SegmentState::from_u8(gauge.state.load(Ordering::Relaxed)) {
+                SegmentState::Clean => stats.segments_clean += 1,
+                SegmentState::Open | SegmentState::Closing => {
+                    stats.segments_open += 1;
+                    stats.bytes += used_bytes;
+                }
+                SegmentState::Sealed => {
+                    stats.segments_sealed += 1;
+                    stats.bytes += used_bytes;
+                }
+                SegmentState::Retiring | SegmentState::Waiting => stats.segments_retiring += 1,
+                SegmentState::Failed => stats.segments_failed += 1,
+            }
         }
         stats
     }
@@ -238,6 +286,7 @@ impl Store {
         let report = recover::recover(&mut volumes, &keys, &index, &mut logs);
         let report = RecoveryReport { created, devices_voided, ..report };
         recover::prepare(&volumes, &keys, &mut logs)?;
+        volumes.iter().for_each(Volume::end_recovery);
         let shared = Shared {
             keys,
             uuid: identity.store,
@@ -270,9 +319,7 @@ fn map_volumes(
     for device in opened {
         let block = &device.super_block;
         let shape = (block.geometry, first, block.floor());
-        let mut volume = Volume::new(VolumeKind::Disk, shape, device.data)?;
-        volume.path = device.path;
-        volumes.push(volume);
+        volumes.push(Volume::new(VolumeKind::Disk, shape, device.data)?);
         locks.push(device.lock);
         first += block.geometry.segment_count;
     }
@@ -301,6 +348,11 @@ impl Shared {
         self.volumes.iter().any(|volume| volume.kind == VolumeKind::Disk)
     }
 
+    /// Number of a segment's volume.
+    pub(crate) fn volume_number(&self, segment: u32) -> usize {
+        self.volumes.iter().position(|volume| segment < volume.segments().end).unwrap_or(0)
+    }
+
     /// The volume of a segment that exists: numbers come from the logs or from the bounded index.
     pub(crate) fn volume_of(&self, segment: u32) -> &Volume {
         let mut volumes = self.volumes.iter();
@@ -315,13 +367,6 @@ impl Shared {
 
     pub(crate) fn release_row(&self, row: usize) {
         self.rows[row].taken.store(false, Ordering::Release);
-    }
-
-    /// What the figures show of a segment: its state, and its bytes of log.
-    pub(crate) fn segment_figures(&self, segment: u32) -> (SegmentState, u64) {
-        let gauge = &self.gauges[segment as usize];
-        let state = SegmentState::from_u8(gauge.state.load(Ordering::Relaxed));
-        (state, u64::from(gauge.used_bytes.load(Ordering::Relaxed)))
     }
 
     /// Shows a segment's state in the figures.

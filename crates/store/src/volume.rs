@@ -4,11 +4,13 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use crate::config::Geometry;
+use crate::format::CHUNK_BYTES;
+use crate::guard::Fault;
 use crate::map::Mapping;
+use crate::residency::{PageIn, Reading, Residency, Serial, Tick};
 use crate::verified::VerifiedPages;
 
 /// One file of segments, mapped.
@@ -18,15 +20,15 @@ pub(crate) struct Volume {
     /// Number of its first segment.
     pub(crate) first: u32,
     pub(crate) map: Mapping,
+    /// Chunks of large bodies that were verified since they were read.
     pub(crate) verified: VerifiedPages,
+    /// Of a disk; a memory volume is always there.
+    residency: Option<Residency>,
     pub(crate) file: File,
     /// Sequences and generations below it do not count.
     pub(crate) floor: u64,
-    /// The device's directory; empty for memory.
-    pub(crate) path: PathBuf,
     offline: AtomicBool,
-    /// Failed writes and syncs.
-    errors: AtomicU64,
+    unreadable: AtomicBool,
 }
 
 /// What a volume's file is.
@@ -45,17 +47,20 @@ impl Volume {
         (geometry, first, floor): (Geometry, u32, u64),
         file: File,
     ) -> io::Result<Self> {
+        let map = Mapping::new(&file, geometry.data_bytes())?;
+        let is_disk = kind == VolumeKind::Disk;
+        let residency = is_disk.then(|| Residency::new(geometry.data_bytes()));
         Ok(Self {
             kind,
             geometry,
             first,
-            map: Mapping::new(&file, geometry.data_bytes())?,
+            map,
             verified: VerifiedPages::new(geometry.data_bytes()),
+            residency,
             file,
             floor,
-            path: PathBuf::new(),
             offline: AtomicBool::new(false),
-            errors: AtomicU64::new(0),
+            unreadable: AtomicBool::new(false),
         })
     }
 
@@ -90,15 +95,110 @@ impl Volume {
         self.offline.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn count_error(&self) {
-        self.errors.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn errors(&self) -> u64 {
-        self.errors.load(Ordering::Relaxed)
-    }
-
     pub(crate) fn take_offline(&self) {
         self.offline.store(true, Ordering::Relaxed);
+    }
+
+    /// Recovery is over, and with it reading from front to back.
+    pub(crate) fn end_recovery(&self) {
+        if self.residency.is_some() {
+            self.map.advise_random();
+        }
+    }
+
+    /// Whether its file has failed to give a page: nothing is read from it any more either.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        self.unreadable.load(Ordering::Relaxed)
+    }
+
+    /// Gives the volume up after its file did not give what was written: its records are misses.
+    pub(crate) fn fail_reads(&self) {
+        self.unreadable.store(true, Ordering::Relaxed);
+        self.take_offline();
+    }
+
+    /// The serial of a range that is in memory; `None` when it is cold.
+    #[inline]
+    pub(crate) fn check(&self, range: &Range<u64>, now: Tick) -> Option<Serial> {
+        match &self.residency {
+            Some(residency) => residency.check(&self.map, range, now),
+            None => Some(Serial::FIRST),
+        }
+    }
+
+    /// The serial of a range, wherever it is.
+    pub(crate) fn serial(&self, range: &Range<u64>) -> Serial {
+        self.residency.as_ref().map_or(Serial::FIRST, |residency| residency.serial(range))
+    }
+
+    /// What to ask a pager for when a range is cold.
+    pub(crate) fn page_in_of(&self, volume: usize, range: &Range<u64>) -> PageIn {
+        let rounded = self.residency.as_ref().map(|residency| residency.rounded(range));
+        PageIn { volume, range: rounded.unwrap_or_else(|| range.clone()) }
+    }
+
+    /// Begins to page in; see [`Residency::begin`]. What was verified of the parts is forgotten.
+    pub(crate) fn begin_page_in(
+        &self,
+        range: &Range<u64>,
+        part_bytes_max: u64,
+        mut part: impl FnMut(Range<u64>),
+    ) {
+        let Some(residency) = &self.residency else { return };
+        residency.begin(&self.map, range, part_bytes_max, |bounds| {
+            // The serials have risen. A reader that marks a chunk as verified from here on looks
+            // at them once more (`Record::verify_chunk`).
+            fence(Ordering::SeqCst);
+            let chunk_before = bounds.start.saturating_sub(u64::from(CHUNK_BYTES));
+            self.verified.clear(chunk_before, bounds.end);
+            part(bounds);
+        });
+    }
+
+    /// A part has been read, or could not be. One that the file does not give ends the volume.
+    pub(crate) fn settle_page_in(&self, part: &Range<u64>, reading: Reading) {
+        if let Some(residency) = &self.residency {
+            residency.settle(part, reading);
+        }
+        if reading == Reading::Failed {
+            self.fail_reads();
+        }
+    }
+
+    /// Pages in on the calling thread, which waits for the device.
+    pub(crate) fn page_in(&self, range: &Range<u64>) -> Result<(), Fault> {
+        let mut outcome = Ok(());
+        self.begin_page_in(range, u64::MAX, |part| {
+            let read = self.map.page_in(part.clone());
+            let failed = read.is_err();
+            self.settle_page_in(&part, if failed { Reading::Failed } else { Reading::Done });
+            outcome = outcome.and(read);
+        });
+        outcome
+    }
+
+    /// Copies bytes that were published; if they cannot be had, the volume is given up.
+    pub(crate) fn copy(&self, offset: u64, into: &mut [u8]) -> Result<(), Fault> {
+        self.map.copy(offset, into).inspect_err(|_| self.fail_reads())
+    }
+
+    /// Forgets what was known of a segment that is about to be written anew.
+    pub(crate) fn forget_segment(&self, segment: u32) {
+        let base = self.base(segment);
+        let range = base..base + u64::from(self.geometry.segment_bytes);
+        self.verified.clear(range.start, range.end);
+        if let Some(residency) = &self.residency {
+            residency.reset(&range);
+        }
+    }
+
+    /// Drops the pages of a range from memory, and takes them to be cold even where the file
+    /// system keeps them. Costs a sync of the whole file; when that fails, so has the volume.
+    pub(crate) fn drop_pages(&self, range: &Range<u64>) -> io::Result<()> {
+        let Some(residency) = &self.residency else { return Ok(()) };
+        self.file.sync_data().inspect_err(|_| self.fail_reads())?;
+        self.map.drop_pages(residency.rounded(range))?;
+        residency.set_cold(range);
+        Ok(())
     }
 }

@@ -77,7 +77,7 @@ impl<D: Device> Writer<D> {
         let shared = Arc::clone(store.shared());
         let logs = shared.take_logs().ok_or(WriterTaken)?;
         let control = (0..CONTROL_BLOCKS).filter_map(|_| device.allocate_block()).collect();
-        let reader = Rc::new(ReaderInner { row: shared.writer_row(), shared: Arc::clone(&shared) });
+        let reader = Rc::new(ReaderInner::new(Arc::clone(&shared), shared.writer_row()));
         let inner = Inner {
             ghost: RefCell::new(Ghost::new(shared.ghost_capacity)),
             reader,

@@ -20,7 +20,7 @@ fn places_keep_their_parts() {
         assert_eq!((place.segment(), place.at()), (segment, at));
         assert!(place.is_of_generation(generation));
         assert!(!place.is_of_generation(generation.wrapping_add(1)));
-        assert!(!place.is_head_verified() && !place.is_body_verified());
+        assert_eq!(place.verified(), 0);
     }
 }
 
@@ -107,7 +107,7 @@ fn a_copy_takes_the_slot_of_its_original_and_no_other() {
     assert!(!index.replace(hash(1), old, copy), "there is nothing to replace");
     index.insert(hash(1), old);
     let (number, _) = index.find(hash(1), |number, place| Some((number, place))).unwrap();
-    index.set_head_verified(number, old);
+    index.set_verified(number, old, 1);
     index.bump(number, old);
     assert!(index.replace(hash(1), old, copy), "bits and counts do not matter");
     assert_eq!(index.find(hash(1), |_, place| Some(place)), Some(copy));
@@ -195,12 +195,14 @@ fn verified_bits_and_discards_meet_only_their_own_record() {
     let (first, second) = (Place::new(3, 4096, 1, 64), Place::new(4, 4096, 1, 64));
     index.insert(hash(1), first);
     let (number, place) = index.find(hash(1), |number, place| Some((number, place))).unwrap();
-    index.set_head_verified(number, place);
-    let seen = index.find(hash(1), |_, place| Some(place)).unwrap();
-    assert!(seen.is_head_verified() && !seen.is_body_verified());
+    for verified in [1, 15, 2] {
+        index.set_verified(number, place, verified);
+        let seen = index.find(hash(1), |_, place| Some(place)).unwrap();
+        assert_eq!((seen.verified(), seen.bare()), (verified, place.bare()));
+    }
     assert!(index.still_names(number, place), "bits are not part of the name");
     index.insert(hash(1), second);
-    index.set_body_verified(number, first);
+    index.set_verified(number, first, 1);
     index.discard(number, first);
     let seen = index.find(hash(1), |_, place| Some(place)).unwrap();
     assert_eq!(seen, second);

@@ -41,6 +41,26 @@ fn read(world: &World, row: usize) {
     world.pins.unpin(row, 0);
 }
 
+/// As [`read`], but the last look is another thread's, under a pin of the shared row.
+fn hand_over(world: &Arc<World>) {
+    if world.word.load(Ordering::Acquire) == 0 {
+        return;
+    }
+    let Some(generation) = world.pins.pin(0, 0) else { return };
+    if generation == GENERATION && world.word.load(Ordering::Acquire) == 1 {
+        world.pins.pin_shared(0);
+        world.pins.unpin(0, 0);
+        let taker = Arc::clone(world);
+        let taker = thread::spawn(move || {
+            assert_eq!(taker.bytes.load(Ordering::Relaxed), OLD, "ST-5: written under a pin");
+            taker.pins.unpin_shared(0);
+        });
+        taker.join().unwrap();
+    } else {
+        world.pins.unpin(0, 0);
+    }
+}
+
 /// As `Log::retire` and `Log::collect_clean`, then the first write of the next round. The new
 /// record is published under the same index word: the one that a stale reader still holds.
 fn reclaim(world: &World) {
@@ -80,5 +100,18 @@ fn loom_no_write_under_any_of_two_pins() {
         for reader in readers {
             reader.join().unwrap();
         }
+    });
+}
+
+#[test]
+fn loom_no_write_under_a_pin_that_left_its_thread() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let world = world(1);
+        let reader = Arc::clone(&world);
+        let reader = thread::spawn(move || hand_over(&reader));
+        reclaim(&world);
+        reader.join().unwrap();
     });
 }

@@ -99,7 +99,7 @@ fn an_image_brings_back_all_but_what_was_verified_or_refused() {
     for number in 0..400 {
         index.insert(hash(number), Place::new(number as u32 % 20, 4096, 1, 640));
         let (slot, place) = index.find(hash(number), |slot, place| Some((slot, place))).unwrap();
-        index.set_head_verified(slot, place);
+        index.set_verified(slot, place, 1);
         if number % 2 == 0 {
             index.bump(slot, place);
             index.set_soft(hash(number));
@@ -119,7 +119,7 @@ fn an_image_brings_back_all_but_what_was_verified_or_refused() {
             assert_eq!(found.bare(), Place::new(segment, 4096, 1, 640).bare());
             let even = number % 2 == 0;
             assert_eq!((found.is_soft(), found.frequency()), (even, u8::from(even)));
-            assert!(!found.is_head_verified());
+            assert_eq!(found.verified(), 0);
         }
     }
     assert_eq!(loaded.used(), 400 / 20 * 14);

@@ -1,6 +1,7 @@
 //! The store from outside: a model, crash images, faults, pins, and a child that is killed.
 #![cfg(not(loom))]
 
+mod cold;
 mod crash;
 mod devices;
 mod fault;
@@ -10,7 +11,9 @@ mod kill;
 mod leftover;
 mod model;
 mod open;
+mod pager;
 mod pins;
 mod support;
 mod tier;
+mod truncate;
 mod uring;

@@ -37,6 +37,38 @@ fn a_held_slice_outlives_many_rounds_of_the_log() {
 }
 
 #[test]
+fn bytes_that_left_their_thread_hold_their_segment() {
+    let folder = scratch();
+    let (store, writer) = open(folder.path());
+    let reader = store.reader(0);
+    let held = Object { key: 1, version: 1, body_bytes: 20_000 };
+    put_now(&writer, held).unwrap();
+    let record = reader.lookup(&Object::key_bytes(1)).unwrap();
+    let bytes = record.body(100..20_000).unwrap().into_bytes();
+    drop((record, reader));
+    let part = bytes.slice(900..);
+    let (release, released) = mpsc::channel::<()>();
+    let elsewhere = std::thread::spawn(move || {
+        released.recv().unwrap();
+        assert!(*bytes == held.body()[100..]);
+        drop(bytes);
+    });
+    for version in 0..300 {
+        put_now(&writer, Object { key: 2, version, body_bytes: 25_000 }).unwrap();
+        assert!(*part == held.body()[1000..]);
+    }
+    assert!(block_on_ready(writer.make_room()));
+    assert_eq!(store.stats().segments_retiring, 1, "the reclaimer waits for both clones");
+    drop(part);
+    assert!(block_on_ready(writer.make_room()));
+    assert_eq!(store.stats().segments_retiring, 1);
+    release.send(()).unwrap();
+    elsewhere.join().unwrap();
+    assert!(block_on_ready(writer.make_room()));
+    assert_eq!(store.stats().segments_retiring, 0);
+}
+
+#[test]
 fn a_store_pinned_all_over_refuses_and_recovers() {
     let folder = scratch();
     let (store, writer) = open(folder.path());

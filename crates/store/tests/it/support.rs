@@ -3,14 +3,35 @@
 use std::path::{Path, PathBuf};
 
 use longhold_store::{
-    Committed, Config, Device, Draft, FileDevice, Reader, Record, Refused, Store, WriteError,
-    Writer, block_on_ready,
+    Committed, Config, Device, Draft, FileDevice, Found, Reader, Record, Refused, Store,
+    WriteError, Writer, block_on_ready,
 };
 use tempfile::TempDir;
 
 /// A scratch folder, in memory where that is possible.
 pub(crate) fn scratch() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// A scratch folder on a disk, where a file's pages can leave memory.
+pub(crate) fn disk_scratch() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// Looks a key up as a thread must that may not wait, and pages in what is cold, until the record
+/// is there. Says how often.
+pub(crate) fn find_paging(store: &Store, reader: &Reader, key: u32) -> (Option<Record>, u32) {
+    for paged in 0..8 {
+        match reader.find(&Object::key_bytes(key)) {
+            Found::Record(record) => return (Some(record), paged),
+            Found::Miss => return (None, paged),
+            Found::Cold(cold) => {
+                // What cannot be paged in is a miss at the next look.
+                let _ = store.page_in(&cold);
+            }
+        }
+    }
+    panic!("still cold after eight page-ins");
 }
 
 /// Sixteen segments of 64 KiB.
