@@ -9,6 +9,7 @@ use crate::error::ConfigError;
 use crate::eviction::Survival;
 use crate::format::{FOOTER_TRAILER_BYTES, SEGMENT_HEADER_BYTES};
 use crate::residency::Residency;
+use crate::snapshot;
 
 /// How a store is opened. [`Config::new`] fills in defaults that suit the size.
 #[derive(Debug, Clone)]
@@ -233,8 +234,9 @@ fn segment_for(size_bytes: u64, parts: u64) -> u64 {
 /// Room for one image of the index: slots, their checksums, a line for each segment, and what
 /// says whose image it is.
 fn snapshot_bytes(index_slots: u64, segments: u64) -> u64 {
-    let slots = index_slots.next_multiple_of(4) * 16;
-    (slots + slots / 1024 + segments * 16 + (16 << 10)).next_multiple_of(4096)
+    let slots = index_slots.next_multiple_of(4);
+    let layout = snapshot::Layout::new(slots, DEVICES_MAX as u64, segments);
+    layout.total_bytes().next_multiple_of(4096)
 }
 
 /// Room for purges that may still concern a record: a 64th of the device, from 16 KiB (250 purges)

@@ -253,6 +253,8 @@ pub(crate) struct Trailer {
     pub(crate) end: u32,
     /// The highest sequence that was given out below `end`.
     pub(crate) end_sequence: u64,
+    /// The segment takes no more records, and all that it has are listed.
+    pub(crate) is_final: bool,
 }
 
 impl Trailer {
@@ -269,6 +271,7 @@ impl Trailer {
         put(&mut bytes, 12, &self.segment.to_le_bytes());
         put(&mut bytes, 16, &self.generation.to_le_bytes());
         put(&mut bytes, 24, &self.end_sequence.to_le_bytes());
+        bytes[32] = u8::from(self.is_final);
         let mut mac = keys.footer_mac();
         mac.update(&bytes[..48]);
         for line in lines {
@@ -312,6 +315,7 @@ impl Trailer {
             segment: u32_at(bytes, 12),
             generation: u64_at(bytes, 16),
             end_sequence: u64_at(bytes, 24),
+            is_final: bytes[32] == 1,
         };
         if trailer.segment != segment || trailer.generation != generation {
             return None;

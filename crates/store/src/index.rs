@@ -317,7 +317,6 @@ impl Index {
     /// Slots `first` and up as a snapshot has them (`snapshot.rs`), as many as `image` has room
     /// for; empty where there is none, or where `keep` refuses the place. On the writer's thread a
     /// slot is never seen half changed.
-    #[cfg_attr(not(test), expect(dead_code, reason = "snapshots are not written yet"))]
     pub(crate) fn copy_image(&self, first: u64, image: &mut [u8], keep: impl Fn(Place) -> bool) {
         for (number, bytes) in (first..).zip(image.chunks_exact_mut(SLOT_BYTES as usize)) {
             let kept = self.load(SlotNumber(number)).filter(|&(_, place)| keep(place));
@@ -329,7 +328,6 @@ impl Index {
 
     /// Fills slots `first` and up of an index that nobody reads yet; places that `keep` refuses
     /// stay out. Nothing counts as verified. Several threads may load a part each.
-    #[cfg_attr(not(test), expect(dead_code, reason = "snapshots are not written yet"))]
     pub(crate) fn load_image(&self, first: u64, image: &[u8], keep: impl Fn(Place) -> bool) {
         let mut used = 0;
         for (number, bytes) in (first..).zip(image.chunks_exact(SLOT_BYTES as usize)) {
@@ -345,7 +343,6 @@ impl Index {
     }
 
     /// Empties a table that nobody reads yet.
-    #[cfg_attr(not(test), expect(dead_code, reason = "snapshots are not written yet"))]
     pub(crate) fn clear_all(&self) {
         for line in self.lines.iter() {
             line.0.iter().for_each(|slot| slot.place.store(0, Ordering::Relaxed));

@@ -66,7 +66,6 @@ impl Keys {
     }
 
     /// Seed of the block sums of the snapshot with this sequence.
-    #[cfg_attr(not(test), expect(dead_code, reason = "snapshots are not written yet"))]
     pub(crate) fn snapshot_seed(&self, sequence: u64) -> u64 {
         let input = sequence.to_le_bytes();
         crate::format::u64_at(blake3::keyed_hash(&self.snapshot, &input).as_bytes(), 0)

@@ -14,15 +14,21 @@ use crate::format::{
     FOOTER_ENTRY_BYTES, FOOTER_TRAILER_BYTES, FooterLine, SEGMENT_HEADER_BYTES, Trailer,
     encode_segment_header,
 };
+use crate::segment::SegmentState;
 use crate::volume::VolumeKind;
 use crate::writer::{Inner, unix_ms};
 
 impl<D: Device> Inner<D> {
     /// Turns the log, when it is due and nobody else sees to it.
     pub(crate) async fn tend(&self) {
-        if !self.maintained.get() && !self.turning.get() && self.is_turn_due() {
-            // Failures are counted, and end in the device going offline.
+        if self.maintained.get() || self.turning.get() {
+            return;
+        }
+        // Failures are counted, and end in the device going offline.
+        if self.is_turn_due() {
             let _ = self.turn(false).await;
+        } else if self.is_dump_due() {
+            let _ = self.dump_step().await;
         }
     }
 
@@ -41,8 +47,7 @@ impl<D: Device> Inner<D> {
     /// Seals, retires and syncs on every volume; with `checkpoint`, writes footers for the open
     /// segments, too. A volume that fails does not hold up the others.
     pub(crate) async fn turn(&self, checkpoint: bool) -> Result<(), WriteError> {
-        self.wait_until(|| (!self.turning.get()).then_some(())).await;
-        let _turning = Turning::new(self);
+        let _turning = Turning::new(self).await;
         let mut turned = Ok(());
         for (number, volume) in self.shared.volumes.iter().enumerate() {
             let one = match volume.kind {
@@ -63,7 +68,7 @@ impl<D: Device> Inner<D> {
                 return Err(WriteError::Offline);
             }
             self.forget_fronts();
-            let (mut sealing, victim) = {
+            let (sealing, victim) = {
                 let mut logs = self.logs.borrow_mut();
                 let log = logs.log_mut(volume);
                 log.collect_clean(&self.shared);
@@ -75,12 +80,13 @@ impl<D: Device> Inner<D> {
                 return Ok(());
             }
             let mut footed = Ok(());
-            if checkpoint {
-                sealing.extend(self.logs.borrow().log(volume).open_segments());
-            }
+            // A segment that fails has been given up; the others go on.
             for segment in &sealing {
-                // Its failure has given the segment up; the others go on.
                 footed = self.write_footer(*segment).await.and(footed);
+            }
+            let open: Vec<u32> = self.logs.borrow().log(volume).open_segments().collect();
+            for segment in open.into_iter().filter(|_| checkpoint) {
+                footed = self.write_footer(segment).await.and(footed);
             }
             if let (Some(victim), None) = (victim, headless) {
                 self.reclaim(victim).await;
@@ -232,6 +238,7 @@ impl<D: Device> Inner<D> {
             count: segment.lines.len() as u32,
             end,
             end_sequence,
+            is_final: segment.state == SegmentState::Closing && segment.drafts_open == 0,
         };
         let lines = segment.lines.clone();
         let encoded = lines.iter().map(FooterLine::encode);
@@ -241,10 +248,12 @@ impl<D: Device> Inner<D> {
 }
 
 /// Marks the one turn that is under way.
-struct Turning<'a, D: Device>(&'a Inner<D>);
+pub(crate) struct Turning<'a, D: Device>(&'a Inner<D>);
 
 impl<'a, D: Device> Turning<'a, D> {
-    fn new(inner: &'a Inner<D>) -> Self {
+    /// Waits for the one that is under way.
+    pub(crate) async fn new(inner: &'a Inner<D>) -> Self {
+        inner.wait_until(|| (!inner.turning.get()).then_some(())).await;
         inner.turning.set(true);
         Self(inner)
     }

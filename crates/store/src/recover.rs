@@ -10,6 +10,7 @@
 
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::{Mutex, PoisonError};
 
 use crate::config::Geometry;
 use crate::format::{
@@ -19,7 +20,9 @@ use crate::format::{
 use crate::index::{Index, Place};
 use crate::keys::Keys;
 use crate::rebuild::Rebuild;
+use crate::restore::{self, Candidate, Kept};
 use crate::segment::{Adopted, Logs};
+use crate::snapshot::SegmentLine;
 use crate::volume::{Volume, VolumeKind};
 
 /// What an open has found.
@@ -29,12 +32,21 @@ pub struct RecoveryReport {
     pub created: bool,
     /// Devices that had missed an open of the store, and count as empty.
     pub devices_voided: u32,
+    /// The snapshot of the index that was used; `None` for none. Records and purges up to this
+    /// sequence came with it.
+    pub snapshot_sequence: Option<u64>,
+    /// Snapshots that were cut off by a crash, or damaged since.
+    pub snapshots_damaged: u32,
+    /// Snapshots that are whole, but of an index of another size or of other devices.
+    pub snapshots_foreign: u32,
     /// Objects that the index holds now.
     pub objects: u64,
     /// Tombstones met, each of which may have removed an older record.
     pub tombstones: u64,
     /// Segments with records.
     pub segments: u32,
+    /// Those of which a snapshot of the index told all; the others were read.
+    pub segments_settled: u32,
     /// Those whose footer was whole.
     pub segments_footed: u32,
     /// Records found by the forward walk, behind the footers or without them.
@@ -43,55 +55,201 @@ pub struct RecoveryReport {
     pub extents_unfinished: u64,
 }
 
+/// What an open has found, and where the next snapshot goes from there.
+pub(crate) struct Recovered {
+    pub(crate) report: RecoveryReport,
+    /// Volume and area of the snapshot that was loaded.
+    pub(crate) snapshot: Option<(usize, u64)>,
+}
+
+impl RecoveryReport {
+    fn count(&mut self, found: &Found) {
+        let tombstones = found.lines.iter().filter(|line| line.kind == Kind::Tombstone);
+        self.tombstones += tombstones.count() as u64;
+        self.segments_footed += u32::from(found.trailer.is_some());
+        self.records_walked += found.walked;
+        self.extents_unfinished += found.unfinished;
+    }
+}
+
 /// Fills index and logs from the data files of all disk volumes.
 pub(crate) fn recover(
     volumes: &mut [Volume],
-    keys: &Keys,
+    identity: (u128, &Keys),
     index: &Index,
     logs: &mut Logs,
-) -> RecoveryReport {
+) -> Recovered {
+    let keys = identity.1;
     let mut report = RecoveryReport::default();
-    let mut rebuild = Rebuild::new(index);
-    let mut ordered = Vec::new();
-    for (volume, files) in volumes.iter_mut().enumerate() {
-        let floor = files.floor;
-        for number in files.segments() {
-            let first = match files.kind {
-                VolumeKind::Disk => Survey::new(files, number).first_sequence(keys),
-                VolumeKind::Memory => None,
-            };
-            match first.filter(|&(_, generation)| generation >= floor) {
-                Some((sequence, generation)) => {
-                    ordered.push((sequence, generation, number, volume));
-                }
-                None => logs.log_mut(volume).adopt_empty(number),
-            }
+    let mut segments = generations(volumes, keys);
+    let (mut candidates, refused) = restore::candidates(volumes, identity, index.slots());
+    report.snapshots_damaged = refused.damaged;
+    report.snapshots_foreign = refused.foreign;
+    let snapshot = loop {
+        let candidate = candidates.pop();
+        survey(volumes, keys, candidate.as_ref(), &mut segments);
+        let Some(candidate) = candidate else { break None };
+        let kept: Vec<Kept> = segments.iter().map(|segment| segment.kept(&candidate)).collect();
+        if candidate.load(&volumes[candidate.from.0].file, keys, &kept, index) {
+            break Some(candidate);
+        }
+        report.snapshots_damaged += 1;
+    };
+    report.snapshot_sequence = snapshot.as_ref().map(Candidate::sequence);
+
+    for (number, volume) in volumes.iter().enumerate() {
+        if volume.kind == VolumeKind::Memory {
+            volume.segments().for_each(|segment| logs.log_mut(number).adopt_empty(segment));
         }
     }
-    ordered.sort_unstable();
-    let mut youngest = vec![None; volumes.len()];
-    for (_, generation, number, volume) in ordered {
-        let survey = Survey::new(&mut volumes[volume], number);
-        let found = survey.records(generation, keys, &mut report);
-        let (tail, last_sequence) = (found.tail, found.last_sequence);
-        let (log, ids) = logs.of(volume);
-        log.adopt(ids, number, Adopted { generation, tail, last_sequence });
-        index_lines(&found.lines, number, &mut rebuild, logs, &mut report);
-        let walkable = survey.is_walkable(tail, generation, keys);
-        if !found.is_footed {
-            logs.segment_mut(number).lines.clone_from(&found.lines);
+    let mut rebuild = Rebuild::new(index);
+    let mut youngest: Vec<Option<Source>> = volumes.iter().map(|_| None).collect();
+    for source in in_order(segments, snapshot.as_ref(), logs) {
+        report.segments += 1;
+        let (log, ids) = logs.of(source.volume);
+        log.adopt(ids, source.number, source.adopted());
+        if let Origin::Settled(_) = &source.origin {
+            report.segments_settled += 1;
         }
-        youngest[volume] = walkable.then_some(found.lines);
+        if let Origin::Read(found) = &source.origin {
+            report.count(found);
+            let settled = report.snapshot_sequence.unwrap_or(0);
+            let place = (source.number, source.generation);
+            index_lines(found, place, settled, &mut rebuild);
+            if !found.is_footed {
+                logs.segment_mut(source.number).lines.clone_from(&found.lines);
+            }
+        }
+        let volume = source.volume;
+        youngest[volume] = Some(source);
     }
     // A footer that is rewritten can be torn. Whatever is acknowledged from now on in this
     // segment must be found without it, too (ST-7).
-    for (volume, lines) in youngest.into_iter().enumerate() {
-        if let Some(lines) = lines {
-            logs.log_mut(volume).reopen_youngest(lines);
+    for source in youngest.into_iter().flatten() {
+        let Origin::Read(found) = source.origin else { continue };
+        let survey = Survey::new(&mut volumes[source.volume], source.number);
+        if !found.is_final() && survey.is_walkable(found.tail, source.generation, keys) {
+            logs.log_mut(source.volume).reopen_youngest(found.lines);
         }
     }
     report.objects = index.used();
-    report
+    Recovered { report, snapshot: snapshot.map(|snapshot| snapshot.from) }
+}
+
+/// A segment of a disk volume.
+struct Segment {
+    volume: usize,
+    number: u32,
+    /// 0 when its records do not count.
+    generation: u64,
+    /// What was found when it was read.
+    found: Option<Found>,
+}
+
+/// A segment with records.
+struct Source {
+    volume: usize,
+    number: u32,
+    generation: u64,
+    origin: Origin,
+}
+
+/// How its records came into the index.
+enum Origin {
+    /// With the snapshot, all of them.
+    Settled(SegmentLine),
+    Read(Found),
+}
+
+impl Segment {
+    /// What of an image counts here: in a segment that was read, only what the walk has reached,
+    /// for the space behind will be written over.
+    fn kept(&self, snapshot: &Candidate) -> Kept {
+        let settled = snapshot.settled(self.number, self.generation).map(|line| line.tail);
+        let end = settled.or(self.found.as_ref().map(|found| found.tail)).unwrap_or(0);
+        Kept { generation: self.generation, end }
+    }
+}
+
+impl Source {
+    fn first_sequence(&self) -> u64 {
+        match &self.origin {
+            Origin::Settled(line) => line.first_sequence,
+            Origin::Read(found) => found.first_sequence,
+        }
+    }
+
+    fn adopted(&self) -> Adopted {
+        let (tail, last_sequence, is_final) = match &self.origin {
+            Origin::Settled(line) => (line.tail, line.last_sequence, true),
+            Origin::Read(found) => (found.tail, found.last_sequence, found.is_final()),
+        };
+        Adopted {
+            generation: self.generation,
+            tail,
+            first_sequence: self.first_sequence(),
+            last_sequence,
+            is_final,
+        }
+    }
+}
+
+/// All segments of the disk volumes by number, with their generations.
+fn generations(volumes: &mut [Volume], keys: &Keys) -> Vec<Segment> {
+    let mut segments = Vec::new();
+    for (number, volume) in volumes.iter_mut().enumerate() {
+        if volume.kind == VolumeKind::Memory {
+            continue;
+        }
+        for segment in volume.segments() {
+            let generation = Survey::new(volume, segment).generation(keys);
+            let counts = |generation: &u64| *generation >= volume.floor;
+            let generation = generation.filter(counts).unwrap_or(0);
+            segments.push(Segment { volume: number, number: segment, generation, found: None });
+        }
+    }
+    segments
+}
+
+/// Reads the segments that a snapshot has not settled, or all, as far as it was not done before.
+fn survey(
+    volumes: &mut [Volume],
+    keys: &Keys,
+    snapshot: Option<&Candidate>,
+    segments: &mut [Segment],
+) {
+    for (number, volume) in volumes.iter_mut().enumerate() {
+        let settled = |segment: &Segment| {
+            let line = snapshot.and_then(|it| it.settled(segment.number, segment.generation));
+            segment.found.is_some() || segment.generation == 0 || line.is_some()
+        };
+        let ours = segments.iter_mut().filter(|segment| segment.volume == number);
+        let wanted: Vec<Mutex<&mut Segment>> =
+            ours.filter(|segment| !settled(segment)).map(Mutex::new).collect();
+        let surveys = Surveys::new(volume);
+        restore::in_parallel(wanted.len(), |at| {
+            let mut segment = wanted[at].lock().unwrap_or_else(PoisonError::into_inner);
+            let found = surveys.of(segment.number).records(segment.generation, keys);
+            segment.found = Some(found);
+        });
+    }
+}
+
+/// The segments with records, oldest first; the others go to their logs as empty.
+fn in_order(segments: Vec<Segment>, snapshot: Option<&Candidate>, logs: &mut Logs) -> Vec<Source> {
+    let mut ordered = Vec::new();
+    for segment in segments {
+        let Segment { volume, number, generation, found } = segment;
+        let line = snapshot.and_then(|it| it.settled(number, generation));
+        let found = found.filter(|found| found.first_sequence > 0);
+        let origin = line.map(Origin::Settled).or(found.map(Origin::Read));
+        match origin {
+            Some(origin) => ordered.push(Source { volume, number, generation, origin }),
+            None => logs.log_mut(volume).adopt_empty(number),
+        }
+    }
+    ordered.sort_unstable_by_key(|source| (source.first_sequence(), source.number));
+    ordered
 }
 
 /// Gives the first clean segments their headers, where there is no segment to go on with.
@@ -111,23 +269,20 @@ pub(crate) fn prepare(volumes: &[Volume], keys: &Keys, logs: &mut Logs) -> io::R
     Ok(())
 }
 
+/// Puts in what a snapshot with the sequence `settled` does not know for certain.
 fn index_lines(
-    lines: &[FooterLine],
-    number: u32,
+    found: &Found,
+    (number, generation): (u32, u64),
+    settled: u64,
     rebuild: &mut Rebuild<'_>,
-    logs: &Logs,
-    report: &mut RecoveryReport,
 ) {
-    let mut by_sequence: Vec<&FooterLine> = lines.iter().collect();
+    let lines = found.lines.iter().filter(|line| line.sequence > settled);
+    let mut by_sequence: Vec<&FooterLine> = lines.collect();
     by_sequence.sort_unstable_by_key(|line| line.sequence);
     for line in by_sequence {
         match line.kind {
-            Kind::Tombstone => {
-                report.tombstones += 1;
-                rebuild.remove(line.key_hash, line.sequence);
-            }
+            Kind::Tombstone => rebuild.remove(line.key_hash, line.sequence),
             Kind::Object => {
-                let generation = logs.segment(number).generation;
                 let place = Place::new(number, line.at, generation, line.extent_bytes);
                 rebuild.put(line.key_hash, place, line.sequence);
             }
@@ -143,55 +298,74 @@ struct Survey<'a> {
     geometry: Geometry,
 }
 
+/// A volume under inspection.
+struct Surveys<'a> {
+    bytes: &'a [u8],
+    first: u32,
+    geometry: Geometry,
+}
+
+impl<'a> Surveys<'a> {
+    fn new(volume: &'a mut Volume) -> Self {
+        let (first, geometry) = (volume.first, volume.geometry);
+        Self { bytes: volume.map.unshared(), first, geometry }
+    }
+
+    fn of(&self, segment: u32) -> Survey<'a> {
+        let number = segment - self.first;
+        let base = self.geometry.base(number) as usize;
+        let end = base + self.geometry.segment_bytes as usize;
+        let bytes = self.bytes.get(base..end).unwrap_or_default();
+        Survey { bytes, number, geometry: self.geometry }
+    }
+}
+
 /// What a segment holds.
 struct Found {
     lines: Vec<FooterLine>,
+    trailer: Option<Trailer>,
     /// The footer lists all of them.
     is_footed: bool,
     tail: u32,
+    /// 0 when there is nothing.
+    first_sequence: u64,
     last_sequence: u64,
+    /// Records behind the footer, and extents without a record.
+    walked: u64,
+    unfinished: u64,
+}
+
+impl Found {
+    /// It can get no more records.
+    fn is_final(&self) -> bool {
+        self.is_footed && self.trailer.is_some_and(|trailer| trailer.is_final)
+    }
 }
 
 impl<'a> Survey<'a> {
     fn new(volume: &'a mut Volume, segment: u32) -> Self {
-        let geometry = volume.geometry;
-        let base = volume.base(segment) as usize;
-        let end = base + geometry.segment_bytes as usize;
-        let number = volume.local(segment);
-        Self { bytes: volume.map.unshared().get(base..end).unwrap_or_default(), number, geometry }
+        Surveys::new(volume).of(segment)
     }
 
-    /// A sequence by which to order the segment, and its generation; `None` when it holds nothing.
-    fn first_sequence(&self, keys: &Keys) -> Option<(u64, u64)> {
-        let generation = format::parse_segment_header(self.bytes, self.number, keys)?;
-        let first = self.extent(SEGMENT_HEADER_BYTES, generation, 0, keys);
-        let sequence = first.map(|(header, _)| header.sequence).or_else(|| {
-            let footer = Trailer::parse(self.bytes, self.number, generation, keys);
-            footer.map(|(trailer, _)| trailer.end_sequence)
-        });
-        sequence.map(|sequence| (sequence, generation))
+    fn generation(&self, keys: &Keys) -> Option<u64> {
+        format::parse_segment_header(self.bytes, self.number, keys)
     }
 
-    fn records(&self, generation: u64, keys: &Keys, report: &mut RecoveryReport) -> Found {
-        report.segments += 1;
-        let mut lines = Vec::new();
-        let mut is_footed = false;
-        let (mut at, mut last_sequence) = (SEGMENT_HEADER_BYTES, 0);
-        if let Some((trailer, listed)) = Trailer::parse(self.bytes, self.number, generation, keys) {
-            report.segments_footed += 1;
-            lines = listed;
-            is_footed = true;
-            (at, last_sequence) = (trailer.end, trailer.end_sequence);
-        }
+    fn records(&self, generation: u64, keys: &Keys) -> Found {
+        let footer = Trailer::parse(self.bytes, self.number, generation, keys);
+        let trailer = footer.as_ref().map(|(trailer, _)| *trailer);
+        let mut lines = footer.map_or_else(Vec::new, |(_, lines)| lines);
+        let (mut at, mut last_sequence) =
+            trailer.map_or((SEGMENT_HEADER_BYTES, 0), |it| (it.end, it.end_sequence));
+        let (mut walked, mut unfinished) = (0, 0);
         // A checkpoint's footer lists what was committed behind its end, too.
         let mut listed: Vec<u32> = lines.iter().map(|line| line.at).collect();
         listed.sort_unstable();
         while let Some((header, layout)) = self.extent(at, generation, last_sequence, keys) {
             if !self.is_complete(&layout, keys) {
-                report.extents_unfinished += 1;
+                unfinished += 1;
             } else if listed.binary_search(&at).is_err() {
-                report.records_walked += 1;
-                is_footed = false;
+                walked += 1;
                 lines.push(FooterLine {
                     key_hash: header.key_hash,
                     sequence: header.sequence,
@@ -205,7 +379,18 @@ impl<'a> Survey<'a> {
         }
         // What the walk did not reach will be written over.
         lines.retain(|line| line.at < at);
-        Found { lines, is_footed, tail: at, last_sequence }
+        let first = self.extent(SEGMENT_HEADER_BYTES, generation, 0, keys);
+        let first = first.map(|(header, _)| header.sequence);
+        Found {
+            lines,
+            trailer,
+            is_footed: trailer.is_some() && walked == 0,
+            tail: at,
+            first_sequence: first.or(trailer.map(|it| it.end_sequence)).unwrap_or(0),
+            last_sequence,
+            walked,
+            unfinished,
+        }
     }
 
     /// Whether the headers lead from the front to `end` without the footer.

@@ -60,8 +60,11 @@ pub(crate) struct Segment {
     pub(crate) order: u64,
     /// First free byte.
     pub(crate) tail: u32,
-    /// The sequence of the last reservation.
+    /// The sequences of its first and last reservation.
+    pub(crate) first_sequence: u64,
     pub(crate) last_sequence: u64,
+    /// Its final footer is durable: nothing is added to it any more.
+    pub(crate) is_final: bool,
     /// Committed records, in order of commit; on a disk, dropped once a footer lists them all.
     pub(crate) lines: Vec<FooterLine>,
     pub(crate) class: Class,
@@ -116,6 +119,11 @@ impl Ids {
             next_generation: ids + 1,
             next_order: 1,
         }
+    }
+
+    /// The last sequence that was given out, in this open or before.
+    pub(crate) fn last_sequence(&self) -> u64 {
+        self.next_sequence - 1
     }
 
     fn order(&mut self) -> u64 {
@@ -174,6 +182,10 @@ impl Logs {
         (&mut self.logs[volume], &mut self.ids)
     }
 
+    pub(crate) fn ids(&self) -> &Ids {
+        &self.ids
+    }
+
     pub(crate) fn log(&self, volume: usize) -> &Log {
         &self.logs[volume]
     }
@@ -230,7 +242,9 @@ impl Log {
             generation: 0,
             order: 0,
             tail: SEGMENT_HEADER_BYTES,
+            first_sequence: 0,
             last_sequence: 0,
+            is_final: false,
             lines: Vec::new(),
             class: Class::Main,
             expires_at_ms: u64::MAX,
@@ -271,6 +285,11 @@ impl Log {
 
     pub(crate) fn numbers(&self) -> Range<u32> {
         self.first..self.first + self.geometry.segment_count
+    }
+
+    /// Bytes reserved since the store was opened.
+    pub(crate) fn reserved_bytes(&self) -> u64 {
+        self.reserved_bytes
     }
 
     /// How much of its size the volume has taken since the store was opened.
@@ -330,9 +349,11 @@ impl Log {
         self.closed.iter().copied().filter(done).collect()
     }
 
+    /// The final footer of a segment is durable.
     pub(crate) fn sealed(&mut self, segment: u32, shared: &Shared) {
         if self.segment(segment).state == SegmentState::Closing {
             self.set_state(segment, SegmentState::Sealed, shared);
+            self.segment_mut(segment).is_final = true;
             if self.kind == VolumeKind::Disk {
                 self.segment_mut(segment).lines = Vec::new();
             }
@@ -436,7 +457,9 @@ impl Log {
         segment.order = order;
         segment.generation = found.generation;
         segment.tail = found.tail;
+        segment.first_sequence = found.first_sequence;
         segment.last_sequence = found.last_sequence;
+        segment.is_final = found.is_final;
         self.closed.push_back(number);
     }
 
@@ -504,11 +527,13 @@ impl Log {
     }
 
     fn open(&mut self, ids: &mut Ids, (number, class): (u32, Class), shared: &Shared) {
-        let order = ids.order();
+        let (order, first_sequence) = (ids.order(), ids.next_sequence);
         shared.volumes[self.volume].forget_segment(number);
         let segment = self.segment_mut(number);
         segment.order = order;
         segment.tail = SEGMENT_HEADER_BYTES;
+        segment.first_sequence = first_sequence;
+        segment.is_final = false;
         segment.lines = Vec::new();
         segment.class = class;
         segment.expires_at_ms = match class {
@@ -547,7 +572,9 @@ impl Log {
 pub(crate) struct Adopted {
     pub(crate) generation: u64,
     pub(crate) tail: u32,
+    pub(crate) first_sequence: u64,
     pub(crate) last_sequence: u64,
+    pub(crate) is_final: bool,
 }
 
 /// Main and short.

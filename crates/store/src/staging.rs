@@ -149,7 +149,6 @@ impl<D: Device> Inner<D> {
 
     /// Writes `len` bytes that a block begins with to an area in front of the segments. A failure
     /// counts against the volume; no record is lost by it.
-    #[expect(dead_code, reason = "purge log and snapshots are not written yet")]
     pub(crate) async fn write_area(
         &self,
         place: (usize, u64),

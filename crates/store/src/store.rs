@@ -36,6 +36,10 @@ pub(crate) struct Shared {
     pub(crate) volumes: Vec<Volume>,
     pub(crate) index: Index,
     pub(crate) pins: PinTable,
+    /// Volume and area of the snapshot with which the index was filled.
+    pub(crate) snapshot_loaded: Option<(usize, u64)>,
+    /// There was none, but records.
+    pub(crate) snapshot_missing: bool,
     pub(crate) counters: Counters,
     pub(crate) object_bytes_max: u64,
     pub(crate) write_errors_max: u32,
@@ -62,6 +66,7 @@ pub(crate) struct Counters {
     pub(crate) ghost_hits: AtomicU64,
     pub(crate) disk_bytes: AtomicU64,
     pub(crate) write_errors: AtomicU64,
+    pub(crate) snapshots: AtomicU64,
 }
 
 /// One reader's figures, written by its thread only.
@@ -123,6 +128,8 @@ pub struct Stats {
     pub ghost_hits: u64,
     /// Bytes of records written to disks since open.
     pub disk_bytes: u64,
+    /// Images of the index written since open.
+    pub snapshots: u64,
     /// Failed writes and syncs since open.
     pub write_errors: u64,
     /// Devices that were given up after too many failures.
@@ -221,6 +228,7 @@ impl Store {
             evicted: counters.evicted.load(Ordering::Relaxed),
             ghost_hits: counters.ghost_hits.load(Ordering::Relaxed),
             disk_bytes: counters.disk_bytes.load(Ordering::Relaxed),
+            snapshots: counters.snapshots.load(Ordering::Relaxed),
             write_errors: counters.write_errors.load(Ordering::Relaxed),
             devices_offline: shared.volumes.iter().filter(|v| v.is_offline()).count() as u32,
             devices_unreadable: shared.volumes.iter().filter(|v| v.is_unreadable()).count() as u32,
@@ -283,8 +291,8 @@ impl Store {
         let segments = volumes.iter().map(|volume| volume.segments().end).max().unwrap_or(0);
         let index = Index::new(config.index_slots)?;
         let mut logs = Logs::new(&volumes, epoch << EPOCH_SHIFT);
-        let report = recover::recover(&mut volumes, &keys, &index, &mut logs);
-        let report = RecoveryReport { created, devices_voided, ..report };
+        let recovered = recover::recover(&mut volumes, (identity.store, &keys), &index, &mut logs);
+        let report = RecoveryReport { created, devices_voided, ..recovered.report };
         recover::prepare(&volumes, &keys, &mut logs)?;
         volumes.iter().for_each(Volume::end_recovery);
         let shared = Shared {
@@ -292,6 +300,8 @@ impl Store {
             uuid: identity.store,
             volumes,
             index,
+            snapshot_loaded: recovered.snapshot,
+            snapshot_missing: recovered.snapshot.is_none() && report.objects > 0,
             pins: PinTable::new(config.pin_rows + 1, segments),
             counters: Counters::default(),
             object_bytes_max: config.object_bytes_max,
@@ -319,7 +329,9 @@ fn map_volumes(
     for device in opened {
         let block = &device.super_block;
         let shape = (block.geometry, first, block.floor());
-        volumes.push(Volume::new(VolumeKind::Disk, shape, device.data)?);
+        let mut volume = Volume::new(VolumeKind::Disk, shape, device.data)?;
+        volume.device = block.device;
+        volumes.push(volume);
         locks.push(device.lock);
         first += block.geometry.segment_count;
     }

@@ -27,6 +27,8 @@ pub(crate) struct Volume {
     pub(crate) file: File,
     /// Sequences and generations below it do not count.
     pub(crate) floor: u64,
+    /// The device's name; 0 for memory.
+    pub(crate) device: u128,
     offline: AtomicBool,
     unreadable: AtomicBool,
 }
@@ -59,6 +61,7 @@ impl Volume {
             residency,
             file,
             floor,
+            device: 0,
             offline: AtomicBool::new(false),
             unreadable: AtomicBool::new(false),
         })

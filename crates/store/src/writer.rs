@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::device::Device;
 use crate::draft::{Draft, DraftOwner, OpenDraft, Pending};
+use crate::dump::Dumps;
 use crate::error::{Refused, WriteError, WriterTaken};
 use crate::eviction::Ghost;
 use crate::format::{FooterLine, KEY_BYTES_MAX, Kind};
@@ -55,6 +56,8 @@ pub(crate) struct Inner<D: Device> {
     pub(crate) ghost: RefCell<Ghost>,
     /// For copies: the last row, which no other reader gets.
     pub(crate) reader: Rc<ReaderInner>,
+    /// Images of the index.
+    pub(crate) dumps: RefCell<Dumps>,
     pub(crate) changed: Changed,
     /// A turn of the log is under way (see `reclaim`).
     pub(crate) turning: Cell<bool>,
@@ -89,6 +92,7 @@ impl<D: Device> Writer<D> {
             fronts: RefCell::default(),
             control: RefCell::new(control),
             orphans: RefCell::default(),
+            dumps: RefCell::default(),
             changed: Changed::default(),
             turning: Cell::new(false),
             maintained: Cell::new(false),
@@ -215,13 +219,17 @@ impl<D: Device> Writer<D> {
         Ok(found)
     }
 
-    /// Makes everything that was committed durable, with footers for a quick recovery. The open
-    /// segment goes on taking records. Call it before a planned end.
+    /// Makes everything that was committed durable, with footers and an image of the index for a
+    /// quick recovery. The open segment goes on taking records. Call it before a planned end;
+    /// writing the image takes as long as the device takes for `index_slots` × 16 bytes.
     ///
     /// # Errors
     /// [`WriteError`]; what was not durable before may still not be.
     pub async fn seal(&self) -> Result<(), WriteError> {
-        self.inner.turn(true).await
+        self.inner.turn(true).await?;
+        // Its failure is counted, and makes the next open slower, nothing else.
+        let _ = self.inner.dump_now().await;
+        Ok(())
     }
 
     /// Reclaims until a clean segment is there; `false` when pins or the device prevent it.
@@ -231,14 +239,19 @@ impl<D: Device> Writer<D> {
         self.inner.disk_for().is_some_and(|v| self.inner.logs.borrow().log(v).has_clean())
     }
 
-    /// Seals and reclaims in the background for as long as it is polled; it never ends. With it
-    /// running, `commit` and its like leave this work to it. Spawn it beside the fill tasks.
+    /// Seals, reclaims, and writes images of the index in the background for as long as it is
+    /// polled; it never ends. With it running, `commit` and its like leave this work to it. Spawn
+    /// it beside the fill tasks.
     pub async fn maintain(&self) {
         let _maintained = Maintained::new(&self.inner.maintained);
         loop {
             // Failures are counted, and end in the device going offline.
             let _ = self.inner.turn(false).await;
-            let due = || self.inner.is_turn_due().then_some(());
+            if self.inner.is_dump_due() {
+                let _ = self.inner.dump_step().await;
+                continue;
+            }
+            let due = || (self.inner.is_turn_due() || self.inner.is_dump_due()).then_some(());
             self.inner.wait_until(due).await;
         }
     }

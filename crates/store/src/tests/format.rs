@@ -146,8 +146,14 @@ fn a_trailer_lists_what_was_written_and_nothing_else() {
             kind: if number % 3 == 0 { Kind::Tombstone } else { Kind::Object },
         })
         .collect();
-    let trailer =
-        Trailer { segment: 4, generation: 77, count: 9, end: 4096 + 9 * 128, end_sequence: 108 };
+    let trailer = Trailer {
+        segment: 4,
+        generation: 77,
+        count: 9,
+        end: 4096 + 9 * 128,
+        end_sequence: 108,
+        is_final: true,
+    };
     let encoded = trailer.encode(lines.iter().map(FooterLine::encode), &keys);
     let end = segment.len();
     segment[end - 64..].copy_from_slice(&encoded);
