@@ -24,6 +24,7 @@ use crate::inbox::{Event, ExchangeId, Inbox};
 mod freshen;
 mod keep;
 mod lead;
+mod lifetime;
 mod pass;
 pub mod plane;
 mod request;

@@ -20,6 +20,8 @@ use crate::fill::FillPort;
 use crate::shared::Shared;
 use crate::signals::{Stage, Stop};
 
+mod store_view;
+
 /// Sees the whole process.
 pub struct Observer {
     view: Arc<View>,
@@ -37,6 +39,8 @@ struct View {
     max_connections: u32,
     started: Instant,
     ready: AtomicBool,
+    /// Devices that have been told of as offline.
+    offline: store_view::Offline,
 }
 
 impl Observer {
@@ -59,6 +63,7 @@ impl Observer {
             max_connections: config.server.max_connections,
             started: Instant::now(),
             ready: AtomicBool::new(false),
+            offline: store_view::Offline::default(),
         };
         Self { view: Arc::new(view) }
     }
@@ -106,8 +111,9 @@ impl View {
         own.set(Gauge::StoreUsedBytes, stats.bytes);
         own.set(Gauge::StoreSizeBytes, stats.size_bytes);
         own.set(Gauge::Workers, self.workers as u64);
-        own.set_total(Counter::StoreReclaimed, stats.reclaimed);
-        own.set_total(Counter::StoreWriteErrors, stats.write_errors);
+        store_view::note(&own, &stats, &self.store.devices());
+        drop(own);
+        self.offline.tell(&self.store.devices());
     }
 
     fn status(&self, stop: &Stop, port: &FillPort) -> Value {
@@ -143,15 +149,7 @@ impl View {
                 "active": by_state[State::Active as usize],
                 "closing": by_state[State::Closing as usize],
             },
-            "store": {
-                "objects": stats.objects,
-                "used_bytes": stats.bytes,
-                "size_bytes": stats.size_bytes,
-                "segments_clean": stats.segments_clean,
-                "segments_open": stats.segments_open,
-                "segments_sealed": stats.segments_sealed,
-                "devices_offline": stats.devices_offline,
-            },
+            "store": store_view::json(&stats, &self.store.devices()),
             "fill_queue": port.waiting(),
             "memory": self.plan,
             "counters": counters,

@@ -19,7 +19,7 @@ use longhold_telemetry::exporter::{BuildInfo, Registry};
 use longhold_transport::{BoundListener, bind_listeners, probe};
 
 use crate::config::checked::{AdminAddress, Checked, LogFormat, LogTarget};
-use crate::config::memory::{LOG_LINE_BYTES, MemoryPlan};
+use crate::config::memory::{LOG_LINE_BYTES, MemoryPlan, store_config};
 use crate::control;
 use crate::fill;
 use crate::observe::Observer;
@@ -57,7 +57,7 @@ pub fn serve(
     let bound = bind_all(config)?;
     let addresses: Vec<SocketAddr> =
         bound.iter().filter_map(|group| group.first()).map(BoundListener::address).collect();
-    let (store, report) = Store::open(&store_config(config, &plan))?;
+    let (store, report) = Store::open(&store_config(config))?;
     watch::log_start(config, &plan, (open_files, support), &report);
 
     let workers = config.server.workers;
@@ -190,16 +190,6 @@ fn by_worker(groups: Vec<Vec<BoundListener>>, workers: usize) -> Vec<Vec<BoundLi
         }
     }
     shares
-}
-
-fn store_config(config: &Checked, plan: &MemoryPlan) -> longhold_store::Config {
-    longhold_store::Config {
-        segment_bytes: config.store.segment.0,
-        pin_rows: plan.pin_rows as usize,
-        object_bytes_max: config.limits.object_max.0,
-        index_slots: plan.index_slots,
-        ..longhold_store::Config::new(&config.store.path, config.store.size.0)
-    }
 }
 
 /// Starts the access log, if there is one, with a queue for each worker.

@@ -94,23 +94,42 @@ impl Config {
         }
     }
 
-    /// User memory that the store takes, in bytes: index, ghost, pins, what is verified and what is
-    /// in memory, and of the memory tier all that it can grow to. The mapping is the kernel's page
-    /// cache and not counted.
+    /// User memory that the store takes, in bytes: the sum of [`Config::memory_use`]. The mapping
+    /// is the kernel's page cache and not counted.
     ///
     /// # Errors
     /// As [`Store::open`](crate::Store::open) would refuse the same config.
     pub fn memory_bytes(&self) -> Result<u64, ConfigError> {
+        let MemoryUse { index, ghost, pins, verified, residency, tier } = self.memory_use()?;
+        Ok(index + ghost + pins + verified + residency + tier)
+    }
+
+    /// User memory that the store takes, part by part.
+    ///
+    /// # Errors
+    /// As [`Store::open`](crate::Store::open) would refuse the same config.
+    pub fn memory_use(&self) -> Result<MemoryUse, ConfigError> {
         let shapes = self.shapes()?;
         let volumes = || shapes.disks.iter().chain(&shapes.memory);
         let segments: u64 = volumes().map(|shape| u64::from(shape.segment_count)).sum();
-        let pins = segments * 4 * (self.pin_rows as u64 + 2);
-        let ghost = u64::from(self.ghost_capacity()) * 64 / 6;
-        let verified: u64 = volumes().map(|shape| shape.data_bytes() / (4096 * 8)).sum();
-        let tier = shapes.memory.map_or(0, Geometry::data_bytes);
         let disks = shapes.disks.iter();
-        let blocks: u64 = disks.map(|shape| Residency::memory_bytes(shape.data_bytes())).sum();
-        Ok(self.index_slots * 16 + ghost + pins + verified + blocks + tier)
+        Ok(MemoryUse {
+            index: self.index_slots * 16,
+            ghost: u64::from(self.ghost_capacity()) * 64 / 6,
+            pins: segments * 4 * (self.pin_rows as u64 + 2),
+            verified: volumes().map(|shape| shape.data_bytes() / (4096 * 8)).sum(),
+            residency: disks.map(|shape| Residency::memory_bytes(shape.data_bytes())).sum(),
+            tier: shapes.memory.map_or(0, Geometry::data_bytes),
+        })
+    }
+
+    /// What each device takes of its disk when it is made, in the order of `devices`.
+    ///
+    /// # Errors
+    /// As [`Store::open`](crate::Store::open) would refuse the same config.
+    pub fn disk_use(&self) -> Result<Vec<DiskUse>, ConfigError> {
+        let shapes = self.shapes()?;
+        Ok(shapes.disks.into_iter().map(DiskUse::of).collect())
     }
 
     /// Keys that are remembered after they have left: as many as half of the index holds.
@@ -155,6 +174,47 @@ impl Config {
             disk.purge_bytes = purge_bytes(device.size_bytes);
         }
         Ok(Shapes { disks, memory })
+    }
+}
+
+/// Memory of an open store, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MemoryUse {
+    /// Slots of the index.
+    pub index: u64,
+    /// Fingerprints of keys that have left; none without a memory tier before disks.
+    pub ghost: u64,
+    /// A counter for each segment and reader.
+    pub pins: u64,
+    /// A bit for each page of each volume.
+    pub verified: u64,
+    /// A word for each 16 KiB of each disk: what is in memory.
+    pub residency: u64,
+    /// The memory tier, all that it can grow to.
+    pub tier: u64,
+}
+
+/// The data file of one device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskUse {
+    /// Segments for records.
+    pub segment_count: u32,
+    /// Bytes of each.
+    pub segment_bytes: u32,
+    /// Bytes in front of them, for images of the index and the purge log.
+    pub front_bytes: u64,
+    /// Bytes of the whole file.
+    pub file_bytes: u64,
+}
+
+impl DiskUse {
+    pub(crate) fn of(geometry: Geometry) -> Self {
+        Self {
+            segment_count: geometry.segment_count,
+            segment_bytes: geometry.segment_bytes,
+            front_bytes: geometry.base(0),
+            file_bytes: geometry.data_bytes(),
+        }
     }
 }
 

@@ -60,6 +60,7 @@ mod draft;
 mod dump;
 mod error;
 pub mod eviction;
+mod figures;
 mod format;
 #[cfg(all(any(test, fuzzing), not(loom)))]
 pub mod fuzzing;
@@ -91,12 +92,13 @@ mod verified;
 mod volume;
 mod writer;
 
-pub use config::{Config, DeviceConfig};
+pub use config::{Config, DeviceConfig, DiskUse, MemoryUse};
 #[cfg(not(loom))]
 pub use device::uring::UringDevice;
 pub use device::{Device, FaultyDevice, FileDevice, block_on_ready};
 pub use draft::{Draft, Pending};
 pub use error::{ConfigError, OpenError, ReadError, Refused, WriteError, WriterTaken};
+pub use figures::DeviceStats;
 #[cfg(not(loom))]
 pub use pager::{PageInDone, PageInError, Pager, PagerBackend, PagerBusy, PagerConfig, PagerStats};
 pub use reader::{Extent, Found, Probe, Reader};

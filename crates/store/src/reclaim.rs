@@ -166,6 +166,7 @@ impl<D: Device> Inner<D> {
     /// Counts a failure, gives the segments up, and past the limit the volume.
     pub(crate) fn device_failed(&self, volume: usize, segments: &[u32]) {
         self.shared.counters.write_errors.fetch_add(1, Ordering::Relaxed);
+        self.shared.volumes[volume].count_error();
         let mut logs = self.logs.borrow_mut();
         let log = logs.log_mut(volume);
         for &segment in segments {

@@ -239,21 +239,13 @@ impl Store {
             stats.misses += row.misses.load(Ordering::Relaxed);
             stats.damaged += row.damaged.load(Ordering::Relaxed);
         }
-        for gauge in &shared.gauges {
-            let used_bytes = u64::from(gauge.used_bytes.load(Ordering::Relaxed));
-            match SegmentState::from_u8(gauge.state.load(Ordering::Relaxed)) {
-                SegmentState::Clean => stats.segments_clean += 1,
-                SegmentState::Open | SegmentState::Closing => {
-                    stats.segments_open += 1;
-                    stats.bytes += used_bytes;
-                }
-                SegmentState::Sealed => {
-                    stats.segments_sealed += 1;
-                    stats.bytes += used_bytes;
-                }
-                SegmentState::Retiring | SegmentState::Waiting => stats.segments_retiring += 1,
-                SegmentState::Failed => stats.segments_failed += 1,
-            }
+        for device in self.devices() {
+            stats.bytes += device.used_bytes;
+            stats.segments_clean += device.segments_clean;
+            stats.segments_open += device.segments_open;
+            stats.segments_sealed += device.segments_sealed;
+            stats.segments_retiring += device.segments_retiring;
+            stats.segments_failed += device.segments_failed;
         }
         stats
     }
@@ -331,6 +323,7 @@ fn map_volumes(
         let shape = (block.geometry, first, block.floor());
         let mut volume = Volume::new(VolumeKind::Disk, shape, device.data)?;
         volume.device = block.device;
+        volume.path = device.path;
         volumes.push(volume);
         locks.push(device.lock);
         first += block.geometry.segment_count;
@@ -379,6 +372,13 @@ impl Shared {
 
     pub(crate) fn release_row(&self, row: usize) {
         self.rows[row].taken.store(false, Ordering::Release);
+    }
+
+    /// What the figures show of a segment: its state, and its bytes of log.
+    pub(crate) fn segment_figures(&self, segment: u32) -> (SegmentState, u64) {
+        let gauge = &self.gauges[segment as usize];
+        let state = SegmentState::from_u8(gauge.state.load(Ordering::Relaxed));
+        (state, u64::from(gauge.used_bytes.load(Ordering::Relaxed)))
     }
 
     /// Shows a segment's state in the figures.

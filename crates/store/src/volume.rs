@@ -4,7 +4,8 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
 use crate::config::Geometry;
 use crate::format::CHUNK_BYTES;
@@ -29,7 +30,11 @@ pub(crate) struct Volume {
     pub(crate) floor: u64,
     /// The device's name; 0 for memory.
     pub(crate) device: u128,
+    /// The device's directory; empty for memory.
+    pub(crate) path: PathBuf,
     offline: AtomicBool,
+    /// Failed writes and syncs.
+    errors: AtomicU64,
     unreadable: AtomicBool,
 }
 
@@ -62,7 +67,9 @@ impl Volume {
             file,
             floor,
             device: 0,
+            path: PathBuf::new(),
             offline: AtomicBool::new(false),
+            errors: AtomicU64::new(0),
             unreadable: AtomicBool::new(false),
         })
     }
@@ -96,6 +103,14 @@ impl Volume {
     /// Whether it was given up after too many failures: nothing is written to it any more.
     pub(crate) fn is_offline(&self) -> bool {
         self.offline.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_error(&self) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
     }
 
     pub(crate) fn take_offline(&self) {

@@ -195,6 +195,29 @@ metrics! {
     "longhold_store_reclaimed_total" Count "Objects that left the store so that others fit." {
         StoreReclaimed,
     }
+    "longhold_store_segments_reclaimed_total" Count "Segments emptied for new objects." {
+        StoreSegmentsReclaimed,
+    }
+    "longhold_store_copied_total" Count
+        "Objects copied because they were asked for: from memory to a disk, or within their tier." {
+        StorePromoted "why" = "promoted",
+        StoreReinserted "why" = "reinserted",
+    }
+    "longhold_store_ghost_hits_total" Count
+        "Objects that came back soon after they had left memory, and went to a disk at once." {
+        StoreGhostHits,
+    }
+    "longhold_store_displaced_total" Count
+        "Objects that lost their place in the index to another key." {
+        StoreDisplaced,
+    }
+    "longhold_store_damaged_total" Count
+        "Records and bodies that failed their checksum; none of them was served." {
+        StoreDamaged,
+    }
+    "longhold_store_disk_written_bytes_total" Bytes "Bytes of records written to disks." {
+        StoreDiskWrittenBytes,
+    }
     "longhold_store_errors_total" Count "Failed operations on the store's file, by kind." {
         StoreWriteErrors "operation" = "write",
         StoreReadErrors "operation" = "read",
@@ -244,6 +267,25 @@ metrics! {
     }
     "longhold_store_size_bytes" Bytes "Size of the store." {
         StoreSizeBytes,
+    }
+    "longhold_store_tier_used_bytes" Bytes "Bytes of records, by tier." {
+        StoreTierUsedDisk "tier" = "disk",
+        StoreTierUsedMemory "tier" = "memory",
+    }
+    "longhold_store_tier_size_bytes" Bytes "Size of each tier of the store." {
+        StoreTierSizeDisk "tier" = "disk",
+        StoreTierSizeMemory "tier" = "memory",
+    }
+    "longhold_store_segments" Count "Segments of the store, by state." {
+        StoreSegmentsClean "state" = "clean",
+        StoreSegmentsOpen "state" = "open",
+        StoreSegmentsSealed "state" = "sealed",
+        StoreSegmentsRetiring "state" = "retiring",
+        StoreSegmentsFailed "state" = "failed",
+    }
+    "longhold_store_devices" Count "Disk devices of the store, by state." {
+        StoreDevicesOnline "state" = "online",
+        StoreDevicesOffline "state" = "offline",
     }
     "longhold_workers" Count "Worker threads." {
         Workers,

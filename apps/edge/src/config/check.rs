@@ -13,16 +13,16 @@ use toml::de::{DeTable, Deserializer};
 
 use super::checked::{
     AccessLog, Admin, AdminAddress, Checked, Limits, Listener, Log, LogFormat, LogLevel, LogTarget,
-    Server, Store, TransportChoice,
+    Server, TransportChoice,
 };
 use super::fault::{Cause, Fault, Faults};
 use super::knobs;
-use super::memory::STAGING_BYTES;
+use super::memory::{STAGING_BYTES, store_config};
 use super::raw::{self, Cell, Typed};
 use super::resolve::Resolver;
 use super::source::Source;
-use super::units::{Bytes, BytesPerSecond, KIB, MIB, Millis};
-use super::{LISTENERS_MAX, SEGMENTS_MAX, SEGMENTS_MIN, names, shape, sites};
+use super::units::{Bytes, BytesPerSecond, KIB, Millis};
+use super::{LISTENERS_MAX, names, shape, sites, store};
 
 /// Checks a config.
 ///
@@ -34,7 +34,7 @@ pub fn check(source: &Source) -> Result<Checked, Faults> {
     let mut resolver = Resolver::new(source);
     let server = server(&mut resolver, &file.server);
     let listeners = listeners(&mut resolver, &file.listener);
-    let store = store(&mut resolver, &file.store);
+    let store = store::store(&mut resolver, &file.store);
     let limits = limits(&mut resolver, &file.limits, store.segment);
     let sites = sites::sites(&mut resolver, &file.site, limits.idle_timeout);
     let admin = admin(&mut resolver, &file.admin, &listeners);
@@ -46,7 +46,7 @@ pub fn check(source: &Source) -> Result<Checked, Faults> {
         return Err(Faults(faults));
     }
     let listeners = listeners.into_iter().map(|(listener, _)| listener).collect();
-    Ok(Checked {
+    let checked = Checked {
         file: source.name.clone(),
         server,
         listeners,
@@ -57,7 +57,12 @@ pub fn check(source: &Source) -> Result<Checked, Faults> {
         log,
         limits,
         effective,
-    })
+    };
+    // The store has the last word on what it can be.
+    match store_config(&checked).disk_bytes() {
+        Ok(_) => Ok(checked),
+        Err(why) => Err(Faults(vec![source.fault(None, "[store]", Cause::NoStore(why))])),
+    }
 }
 
 /// The stage of shape: TOML, known names, tables where tables belong.
@@ -160,35 +165,6 @@ fn listeners(
         listeners.push((Listener { address }, at));
     }
     listeners
-}
-
-fn store(resolver: &mut Resolver<'_>, typed: &raw::Store) -> Store {
-    resolver.enter("[store]", 0);
-    if let Some(cell) = &typed.memory {
-        resolver.fault(Some(cell.span().start), "store.memory", Cause::MemoryTierLater);
-    }
-    let path = resolver.path(&knobs::STORE_PATH, &typed.path).unwrap_or_default();
-    let size = resolver.number(&knobs::STORE_SIZE, &typed.size);
-    let knob = &knobs::STORE_SEGMENT;
-    let segment = resolver.number_or(knob, &typed.segment, segment_preset(size));
-    if !segment.is_multiple_of(MIB) {
-        resolver.fault(start(&typed.segment), knob.key, Cause::SegmentNotWhole);
-    } else if size / segment < SEGMENTS_MIN {
-        let cause = Cause::SegmentTooLarge { size: Bytes(size).to_string() };
-        resolver.fault(start(&typed.segment), knob.key, cause);
-    } else if size / segment > SEGMENTS_MAX {
-        let cause = Cause::SegmentTooSmall { size: Bytes(size).to_string() };
-        resolver.fault(start(&typed.segment), knob.key, cause);
-    }
-    let objects = size / OBJECT_BYTES_USUAL;
-    let objects_max = resolver.number_or(&knobs::STORE_OBJECTS_MAX, &typed.objects_max, objects);
-    Store { path, size: Bytes(size), segment: Bytes(segment), objects_max }
-}
-
-/// 64 MiB, or the largest power of two of which [`SEGMENTS_USUAL`] fit.
-fn segment_preset(size: u64) -> u64 {
-    let fitting = (size / SEGMENTS_USUAL).max(MIB);
-    (1u64 << fitting.ilog2()).min(64 * MIB)
 }
 
 fn limits(resolver: &mut Resolver<'_>, typed: &raw::Limits, segment: Bytes) -> Limits {
@@ -350,8 +326,4 @@ const ADMIN_KEY: &str = knobs::ADMIN_ADDRESS.key;
 const ADMIN_ADDRESS_NONE: AdminAddress = AdminAddress::Unix(PathBuf::new());
 const TOKEN_BYTES_MIN: usize = 16;
 const TOKEN_BYTES_MAX: usize = 256;
-/// What the index reckons with for one object when the file does not say.
-const OBJECT_BYTES_USUAL: u64 = 8 * KIB;
-/// The store's own default: so few that one is soon full, so many that little is lost with it.
-const SEGMENTS_USUAL: u64 = 16;
 const TARGET_BYTES_USUAL: u64 = 8 * KIB;

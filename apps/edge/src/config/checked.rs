@@ -68,14 +68,25 @@ pub struct Listener {
 /// `[store]`
 #[derive(Debug, Clone)]
 pub struct Store {
-    /// Folder of the store.
-    pub path: PathBuf,
-    /// Size of its file.
-    pub size: Bytes,
-    /// Size of one segment; whole MiB, at least [`super::SEGMENTS_MIN`] of them fit `size`.
+    /// Where records are kept, at least one, at most [`super::DEVICES_MAX`].
+    pub devices: Vec<Device>,
+    /// Size of one segment; whole MiB, at least [`super::SEGMENTS_MIN`] of them fit each device.
     pub segment: Bytes,
     /// Objects that the index has room for.
     pub objects_max: u64,
+    /// Size of the memory tier; 0 for none.
+    pub memory: Bytes,
+    /// What lives no longer shares segments.
+    pub short_lifetime: Millis,
+}
+
+/// One of `store.devices`, or what `store.path` and `store.size` say.
+#[derive(Debug, Clone)]
+pub struct Device {
+    /// Folder of the device's files.
+    pub path: PathBuf,
+    /// Bytes for records.
+    pub size: Bytes,
 }
 
 /// `[[site]]`

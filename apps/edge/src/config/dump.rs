@@ -1,7 +1,7 @@
-//! What `edge check` prints: the values that hold, and the memory that they imply.
+//! What `edge check` prints: the values that hold, and the memory and disk that they imply.
 //!
 //! The text form is itself a config (CF-3): what the file did not say is marked as default, the
-//! memory is a comment at the end, and secrets are left as comments.
+//! memory and the disk are comments at the end, and secrets are left as comments.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::SECRET;
 use super::checked::{Checked, Effective};
-use super::memory::MemoryPlan;
+use super::memory::{DiskPlan, MemoryPlan};
 
 /// The text form.
 #[must_use]
@@ -28,6 +28,8 @@ pub fn text(config: &Checked) -> String {
     }
     text.push_str("\n# Memory that these values imply:\n");
     text.push_str(&MemoryPlan::of(config).text("# "));
+    text.push_str("\n# Disk:\n");
+    text.push_str(&DiskPlan::of(config).text("# "));
     text
 }
 
@@ -47,6 +49,7 @@ pub fn json(config: &Checked) -> Value {
     object.insert("file".into(), json!(config.file));
     object.insert("values".into(), config.effective.iter().map(value).collect());
     object.insert("memory".into(), MemoryPlan::of(config).json());
+    object.insert("disk".into(), DiskPlan::of(config).json());
     Value::Object(object)
 }
 

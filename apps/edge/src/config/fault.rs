@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use longhold_store::ConfigError;
 use serde_json::json;
 
 use super::units::UnitFault;
@@ -128,9 +129,9 @@ pub enum Cause {
     CaUnreadable(String),
     /// Segments are whole MiB.
     SegmentNotWhole,
-    /// The store must hold at least [`super::SEGMENTS_MIN`] segments.
+    /// Each device must hold at least [`super::SEGMENTS_MIN`] segments.
     SegmentTooLarge {
-        /// The size of the store.
+        /// The size of the smallest device.
         size: String,
     },
     /// The index of segments has no room for so many.
@@ -162,8 +163,15 @@ pub enum Cause {
     TlsLater,
     /// The epoll transport: not in this build.
     EpollLater,
-    /// The memory tier: not in this build.
-    MemoryTierLater,
+    /// `store.devices` beside `store.path` or `store.size`.
+    DevicesBesideOne {
+        /// The other key.
+        key: &'static str,
+        /// Where it stands.
+        line: usize,
+    },
+    /// The store refuses what no rule of this table forbids.
+    NoStore(ConfigError),
 }
 
 impl fmt::Display for Cause {
@@ -206,7 +214,7 @@ impl fmt::Display for Cause {
             Self::CaUnreadable(why) => write!(out, "cannot be read: {why}"),
             Self::SegmentNotWhole => out.write_str("is not a whole number of MiB"),
             Self::SegmentTooLarge { size } => {
-                write!(out, "fewer than {} segments fit a store of {size}", super::SEGMENTS_MIN)
+                write!(out, "fewer than {} segments fit a device of {size}", super::SEGMENTS_MIN)
             }
             Self::SegmentTooSmall { size } => {
                 write!(out, "more than {} segments make a store of {size}", super::SEGMENTS_MAX)
@@ -225,7 +233,10 @@ impl fmt::Display for Cause {
             }
             Self::TlsLater => out.write_str("this build serves plain HTTP only"),
             Self::EpollLater => out.write_str("this build drives sockets with io_uring only"),
-            Self::MemoryTierLater => out.write_str("this build has no memory tier"),
+            Self::DevicesBesideOne { key, line } => {
+                write!(out, "the store is named already, by {key} in line {line}")
+            }
+            Self::NoStore(why) => why.fmt(out),
         }
     }
 }
@@ -270,8 +281,8 @@ impl Cause {
             Self::CaWithoutHttps => "remove ca, or use an https:// url".into(),
             Self::CaUnreadable(_) => "name a PEM file that this user may read".into(),
             Self::SegmentNotWhole => "write it like \"64MiB\"".into(),
-            Self::SegmentTooLarge { .. } => "remove it, or make store.size larger".into(),
-            Self::SegmentTooSmall { .. } => "remove it, or make store.size smaller".into(),
+            Self::SegmentTooLarge { .. } => "remove it, or make the device larger".into(),
+            Self::SegmentTooSmall { .. } => "remove it, or make the store smaller".into(),
             Self::ObjectBeyondSegment { .. } => "make it smaller, or store.segment larger".into(),
             Self::WindowBeyondStaging { .. } => {
                 "make it smaller, or raise limits.staging_max".into()
@@ -280,7 +291,10 @@ impl Cause {
             Self::FewerConnectionsThanWorkers { .. } => "raise it, or lower server.workers".into(),
             Self::TlsLater => "remove tls from the listener".into(),
             Self::EpollLater => "use \"auto\" or \"uring\"".into(),
-            Self::MemoryTierLater => "remove it; the page cache keeps what is hot".into(),
+            Self::DevicesBesideOne { key, .. } => {
+                format!("remove {key}; each device in the list has a path and a size")
+            }
+            Self::NoStore(_) => "change the sizes in [store]".into(),
         }
     }
 }

@@ -246,17 +246,31 @@ knobs! {
         "Where clients connect. Port 0 lets the kernel choose; the choice is said at start.";
 
     STORE_PATH = "store.path", Unit::Text("folder"), Preset::Text("cache"), 0, 0,
-        "Folder of the store; made when missing. Relative to the folder of the config file.";
+        "Folder of a store on one device; made when missing. Relative to the folder of the config \
+         file.";
     STORE_SIZE = "store.size", Unit::Bytes, Number(GIB), 16 * MIB, 64 * TIB,
-        "Size of the store's file, taken from the disk at the first start and never changed after.";
+        "Bytes for records, taken from the disk at the first start and never changed after. The \
+         file is larger by the areas in front of the segments; `edge check` prints how large.";
     STORE_SEGMENT = "store.segment", Unit::Bytes,
-        Derived("64MiB, or less so that 16 fit"), MIB, 64 * MIB,
-        "Size of one segment of the file: the unit in which old objects give way to new ones, and \
-         the bound of one object. Whole MiB, and the store must hold at least 8.";
+        Derived("64MiB, or less so that 16 fit the smallest device"), MIB, 64 * MIB,
+        "Size of one segment on disk: the unit in which old objects give way to new ones, and \
+         the bound of one object. Whole MiB, and each device must hold at least 8.";
     STORE_OBJECTS_MAX = "store.objects_max", Count,
-        Derived("one for each 8KiB of store.size"), 1024, 12_000_000_000,
+        Derived("one for each 8KiB on all devices"), 1024, 12_000_000_000,
         "Objects that the index has room for; each takes 16 B of memory and a third more, so that \
          none is displaced.";
+    STORE_MEMORY = "store.memory", Unit::Bytes,
+        Derived("a tenth of all devices, at most 256MiB"), MIB, 16 * TIB,
+        "Size of the memory tier, where new objects begin; those that are asked for again reach a \
+         disk when they leave it. Its pages are taken as they are used. 0 for none.";
+    STORE_SHORT_LIFETIME = "store.short_lifetime", Time, Number(10 * MINUTE), SECOND, 24 * HOUR,
+        "Objects of no use after this time share segments, which are dropped whole when the last \
+         has expired.";
+    STORE_DEVICES_PATH = "store.devices.path", Unit::Text("folder"), Required, 0, 0,
+        "Folder of one device of a store on several, instead of store.path. A device that is \
+         added is made and filled; what lay on one that is left out is fetched again.";
+    STORE_DEVICES_SIZE = "store.devices.size", Unit::Bytes, Required, 16 * MIB, 64 * TIB,
+        "Bytes for records on this device, as store.size.";
 
     LIMITS_HEAD_MAX = "limits.head_max", Unit::Bytes, Number(32 * KIB), KIB, 256 * KIB,
         "Size of a request's head; beyond it 431.";

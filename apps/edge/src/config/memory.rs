@@ -1,11 +1,13 @@
-//! The memory that a config implies: one function, whose parts are printed by `edge check` and
-//! taken by the start-up code, so that what is printed is what is taken.
+//! The memory and disk that a config implies, printed by `edge check` and taken by the start-up
+//! code, so that what is printed is what is taken. What the store takes, the store says.
 
 use std::fmt::{self, Write as _};
+use std::path::PathBuf;
 
+use longhold_store::{DeviceConfig, DiskUse};
 use serde_json::{Value, json};
 
-use super::checked::Checked;
+use super::checked::{Checked, Device};
 use super::units::{Bytes, KIB};
 
 /// The memory that a config implies.
@@ -17,14 +19,28 @@ pub struct MemoryPlan {
     pub buffers_count: u64,
     /// Staging blocks, in all fill threads together.
     pub staging_count: u64,
-    /// Slots of the store's index.
-    pub index_slots: u64,
-    /// Segments of the store.
-    pub segments_count: u64,
-    /// Rows of pin counters: one per thread that reads the store.
-    pub pin_rows: u64,
     /// Everything, for people and sums.
     pub parts: Vec<Part>,
+}
+
+/// What the store is opened with.
+#[must_use]
+pub fn store_config(config: &Checked) -> longhold_store::Config {
+    let Checked { server, store, limits, .. } = config;
+    let device =
+        |device: &Device| DeviceConfig { path: device.path.clone(), size_bytes: device.size.0 };
+    // The index is kept at most three quarters full, in whole lines.
+    let index_slots =
+        (store.objects_max + store.objects_max / 3).next_multiple_of(INDEX_LINE_SLOTS);
+    longhold_store::Config {
+        devices: store.devices.iter().map(device).collect(),
+        segment_bytes: store.segment.0,
+        short_lifetime_ms: store.short_lifetime.0,
+        pin_rows: server.workers + FILL_THREADS as usize,
+        object_bytes_max: limits.object_max.0,
+        index_slots,
+        ..longhold_store::Config::in_memory(0).with_memory(store.memory.0)
+    }
 }
 
 /// One line of the plan.
@@ -55,17 +71,16 @@ impl MemoryPlan {
     /// Computes the plan.
     #[must_use]
     pub fn of(config: &Checked) -> Self {
-        let Checked { server, store, sites, limits, .. } = config;
+        let Checked { server, sites, limits, .. } = config;
         let workers = server.workers as u64;
         let slots_count = u64::from(server.max_connections);
         let buffers_count = workers * u64::from(limits.buffers_max);
         let staging_count = u64::from(limits.staging_max);
-        // The index is kept at most three quarters full, in whole lines.
-        let index_slots =
-            (store.objects_max + store.objects_max / 3).next_multiple_of(INDEX_LINE_SLOTS);
-        let segments_count = store.size.0 / store.segment.0.max(1);
-        let verified_bytes = segments_count * store.segment.0 / VERIFIED_DIVISOR;
-        let pin_rows = workers + FILL_THREADS;
+        let opened_with = store_config(config);
+        // CF-1: a config that the store refuses was refused before.
+        let taken = opened_with.memory_use().unwrap_or_default();
+        let tier_each = opened_with.memory_segment_bytes.max(1);
+        let index_slots = opened_with.index_slots;
         let fetches: u64 = sites.iter().map(|site| site.origin.connections_max as u64).sum();
         let waiting: u64 = sites.iter().map(|site| site.origin.queue_max as u64).sum();
         let log_lines = workers * limits.log_queue_max as u64;
@@ -77,23 +92,18 @@ impl MemoryPlan {
             part("receive buffers", buffers_count, BUFFER_BYTES, When::Start),
             part("staging blocks", staging_count, STAGING_BYTES, When::Start),
             part("store index", index_slots, INDEX_SLOT_BYTES, When::Start),
-            part("segment pins", segments_count * pin_rows, PIN_BYTES, When::Start),
-            part("verified bits", verified_bytes, 1, When::Start),
+            part("keys that have left", taken.ghost, 1, When::Start),
+            part("segment pins", taken.pins / PIN_BYTES, PIN_BYTES, When::Start),
+            part("verified bits", taken.verified, 1, When::Start),
+            part("pages known in memory", taken.residency, 1, When::Start),
+            part("memory tier", taken.tier / tier_each, tier_each, When::Start),
             part("response windows", staging_count, STAGING_BYTES, When::Load),
             part("response windows, unstored", fetches, WINDOW_SMALL_BYTES, When::Load),
             part("request windows", fetches + waiting, limits.upload_window.0, When::Load),
             part("access log queues", log_lines, LOG_LINE_BYTES, When::Load),
             part("parked polls", slots_count, POLL_BYTES, When::Kernel),
         ];
-        Self {
-            slots_count,
-            buffers_count,
-            staging_count,
-            index_slots,
-            segments_count,
-            pin_rows,
-            parts,
-        }
+        Self { slots_count, buffers_count, staging_count, parts }
     }
 
     /// Bytes of all parts taken at that time.
@@ -131,7 +141,8 @@ impl MemoryPlan {
             let (total, heading) = (rounded(self.total(when).0), when.heading());
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{prefix}{total:>10}  {heading}");
-            for part in self.parts.iter().filter(|part| part.when == when) {
+            let taken = self.parts.iter().filter(|part| part.when == when && part.count > 0);
+            for part in taken {
                 let (bytes, each) = (rounded(part.bytes()), Bytes(part.each_bytes));
                 let Part { name, count, .. } = part;
                 let _ = writeln!(text, "{prefix}{bytes:>10}    {name}: {count} × {each}");
@@ -175,8 +186,68 @@ impl When {
     }
 }
 
+/// The disk that a config implies: what each device takes when it is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskPlan {
+    /// Folder and sizes of each device, in the config's order.
+    pub devices: Vec<(PathBuf, DiskUse)>,
+}
+
+impl DiskPlan {
+    /// Computes the plan.
+    #[must_use]
+    pub fn of(config: &Checked) -> Self {
+        // CF-1, as above.
+        let taken = store_config(config).disk_use().unwrap_or_default();
+        let paths = config.store.devices.iter().map(|device| device.path.clone());
+        Self { devices: paths.zip(taken).collect() }
+    }
+
+    /// Bytes of all devices' files.
+    #[must_use]
+    pub fn total(&self) -> Bytes {
+        Bytes(self.devices.iter().map(|(_, taken)| taken.file_bytes).sum())
+    }
+
+    /// The plan as an object for `--json`.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let device = |(path, taken): &(PathBuf, DiskUse)| {
+            json!({
+                "path": path,
+                "segments": taken.segment_count,
+                "segment_bytes": taken.segment_bytes,
+                "front_bytes": taken.front_bytes,
+                "file_bytes": taken.file_bytes,
+            })
+        };
+        json!({
+            "devices": self.devices.iter().map(device).collect::<Vec<_>>(),
+            "file_bytes": self.total().0,
+        })
+    }
+
+    /// The plan as lines for people, each with `prefix` before it.
+    #[must_use]
+    pub fn text(&self, prefix: &str) -> String {
+        let total = rounded(self.total().0);
+        let mut text = format!("{prefix}{total:>10}  taken at the first start, and kept\n");
+        for (path, taken) in &self.devices {
+            let (bytes, front) = (rounded(taken.file_bytes), rounded(taken.front_bytes));
+            let (segments, each) = (taken.segment_count, Bytes(taken.segment_bytes.into()));
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                text,
+                "{prefix}{bytes:>10}    {}: {segments} × {each}, {front} in front",
+                path.display()
+            );
+        }
+        text
+    }
+}
+
 /// A size to one decimal, for people; what is exact is in the JSON form.
-fn rounded(bytes: u64) -> String {
+pub(crate) fn rounded(bytes: u64) -> String {
     let names = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
     let step = (bytes.max(1).ilog2() / 10).min(5);
     let name = names.get(step as usize).copied().unwrap_or("B");
@@ -211,8 +282,6 @@ pub const WINDOW_SMALL_BYTES: u64 = 64 * KIB;
 /// Threads that fetch from the origins and write the store.
 pub const FILL_THREADS: u64 = 1;
 const INDEX_LINE_SLOTS: u64 = 4;
-/// One bit for each 4 KiB of the store.
-const VERIFIED_DIVISOR: u64 = 8 * 4 * KIB;
 /// What a queue reckons with for one waiting access log line; queues are bounded in bytes by it.
 pub const LOG_LINE_BYTES: u64 = 512;
 /// What the kernel keeps for one armed poll.

@@ -28,6 +28,7 @@ mod raw;
 mod resolve;
 mod shape;
 mod sites;
+mod store;
 
 #[cfg(test)]
 mod tests;
@@ -61,7 +62,9 @@ pub const SITES_MAX: usize = 10_000;
 pub const HOSTS_MAX: usize = 10_000;
 /// URLs of one origin.
 pub const URLS_MAX: usize = 64;
-/// Segments that a store holds at least.
+/// Devices of one store.
+pub const DEVICES_MAX: usize = 64;
+/// Segments that a device holds at least.
 pub const SEGMENTS_MIN: u64 = 8;
 /// Segments that a store holds at most.
 pub const SEGMENTS_MAX: u64 = 1 << 20;

@@ -54,8 +54,17 @@ pub(super) struct Store {
     pub(super) size: Cell,
     pub(super) segment: Cell,
     pub(super) objects_max: Cell,
-    /// Known, so that it can be refused with a reason.
     pub(super) memory: Cell,
+    pub(super) short_lifetime: Cell,
+    pub(super) devices: Vec<Spanned<Device>>,
+}
+
+/// One of `store.devices`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Device {
+    pub(super) path: Cell,
+    pub(super) size: Cell,
 }
 
 /// `[[site]]`

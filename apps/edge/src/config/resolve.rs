@@ -69,6 +69,12 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// A size of zero, which stands outside the bounds of the others.
+    pub(super) fn nothing(&mut self, knob: &'static Knob) -> u64 {
+        self.note_number(knob, 0, true);
+        0
+    }
+
     /// A text or word, else the default; `None` when neither is there.
     pub(super) fn text(&mut self, knob: &'static Knob, typed: &Cell) -> Option<Said> {
         let Some(cell) = typed else {

@@ -128,8 +128,8 @@ fn distance(typed: &str, known: &str) -> usize {
     row.last().copied().unwrap_or(usize::MAX)
 }
 
-const REPEATING: [&str; 2] = ["listener", "site"];
-/// Keys of the config's contract that this build refuses with a reason of their own.
-const LATER: [&str; 2] = ["listener.tls", "store.memory"];
+const REPEATING: [&str; 3] = ["listener", "site", "store.devices"];
+/// A key of the config's contract that this build refuses with a reason of its own.
+const LATER: [&str; 1] = ["listener.tls"];
 const NEAR_MAX: usize = 2;
 const NAME_CHARS_MAX: usize = 64;

@@ -148,8 +148,8 @@ fn config_is_sound_and_keeps_its_addresses() {
     let config = config(&addresses, origin, "/tmp/a \"b\"".as_ref()).unwrap();
     assert_eq!(config.listeners[0].address, addresses.listen);
     assert_eq!(config.admin.address, addresses.admin);
-    assert_eq!(config.store.path.to_str(), Some("/tmp/a \"b\""));
-    assert_eq!(config.store.size.0, 256 << 20);
+    assert_eq!(config.store.devices[0].path.to_str(), Some("/tmp/a \"b\""));
+    assert_eq!(config.store.devices[0].size.0, 256 << 20);
     assert_eq!(config.access_log.target, LogTarget::Off);
 }
 

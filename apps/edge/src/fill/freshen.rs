@@ -10,7 +10,8 @@ use longhold_policy::storable::{self, Exchange};
 use longhold_store::Record;
 use longhold_telemetry::Counter;
 
-use super::lead::{Answer, Lead, tell};
+use super::lead::{Answer, Lead, tell, unix_ms};
+use super::lifetime::lifetime_ms;
 use super::plane::Plane;
 use super::request;
 use crate::inbox::Event;
@@ -45,7 +46,7 @@ impl Plane {
             Ok(meta) if current => {
                 let mut head = Vec::new();
                 stored::encode_response(&meta, &fields, None, &mut head);
-                if self.copy(record, &head).await {
+                if self.copy(record, &head, lifetime_ms(&meta, unix_ms())).await {
                     self.parts.counters.add(Counter::StoreStored, 1);
                 }
             }
@@ -61,11 +62,11 @@ impl Plane {
 
     /// Writes `record` again with another head. The body goes window by window, so that a large
     /// one never lies in memory.
-    async fn copy(&self, record: &Record, head: &[u8]) -> bool {
+    async fn copy(&self, record: &Record, head: &[u8], lifetime_ms: Option<u64>) -> bool {
         let body_len = record.body_len();
         let tags: Vec<u64> = record.tags().collect();
         let draft = longhold_store::Draft::new(record.key(), head, body_len);
-        let draft = longhold_store::Draft { tags: &tags, ..draft };
+        let draft = longhold_store::Draft { tags: &tags, lifetime_ms, ..draft };
         let Some(mut pending) = self.begin(draft).await else { return false };
         let mut at = 0;
         while at < body_len {

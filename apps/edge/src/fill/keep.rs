@@ -16,6 +16,7 @@ use longhold_store::{Draft, Extent, Pending};
 use longhold_telemetry::Counter;
 
 use super::lead::{Answer, Lead, unix_ms};
+use super::lifetime::lifetime_ms;
 use super::plane::{Open, Plane, attach};
 use super::{FillHead, request};
 
@@ -26,6 +27,15 @@ struct Plan {
     /// A vary base to write under the primary key before the variant, so that a fetch of another
     /// variant in the meantime takes the same one.
     base: Option<Vec<u8>>,
+    /// How long the record is of use.
+    lifetime_ms: Option<u64>,
+}
+
+impl Plan {
+    fn draft(&self, body_len: u64) -> Draft<'_> {
+        let lifetime_ms = self.lifetime_ms;
+        Draft { lifetime_ms, ..Draft::new(&self.key, &self.head, body_len) }
+    }
 }
 
 /// How the body gets into the store.
@@ -112,9 +122,10 @@ impl Plane {
         let fields = request::borrowed(&answer.fields);
         let via = request::via_version(&answer.response);
         stored::encode_response(meta, &fields, Some(via), &mut head);
+        let lifetime_ms = lifetime_ms(meta, unix_ms());
         let mut key = lead.job.key.clone();
         if nominated.is_empty() {
-            return Plan { key, head, base: None };
+            return Plan { key, head, base: None, lifetime_ms };
         }
         let known = self.parts.reader.lookup(&key);
         let known = known.as_ref().and_then(|record| match stored::decode(record.head())? {
@@ -128,7 +139,7 @@ impl Plane {
             base
         });
         longhold_gateway::key::append_variant(&mut key, id, nominated, &request.fields);
-        Plan { key, head, base }
+        Plan { key, head, base, lifetime_ms }
     }
 
     /// Makes the body's window and its place in the store, as far as there is room for either.
@@ -152,16 +163,13 @@ impl Plane {
             return (body, Keeping::No);
         }
         let keeping = match length {
-            Some(body_len) => {
-                let draft = Draft::new(&plan.key, &plan.head, body_len);
-                match self.begin(draft).await {
-                    Some(pending) => {
-                        body.set_extent(pending.extent());
-                        Keeping::Extent(pending)
-                    }
-                    None => Keeping::No,
+            Some(body_len) => match self.begin(plan.draft(body_len)).await {
+                Some(pending) => {
+                    body.set_extent(pending.extent());
+                    Keeping::Extent(pending)
                 }
-            }
+                None => Keeping::No,
+            },
             None => match body.attach(Arc::new(|| {})) {
                 Ok(anchor) => Keeping::Gathered { pieces: Vec::new(), len: 0, _anchor: anchor },
                 Err(_) => Keeping::No,
@@ -291,8 +299,7 @@ impl Plane {
     }
 
     async fn write_gathered(&self, plan: &Plan, pieces: &[Bytes], len: u64) -> Option<Pending> {
-        let draft = Draft::new(&plan.key, &plan.head, len);
-        let mut pending = self.begin(draft).await?;
+        let mut pending = self.begin(plan.draft(len)).await?;
         for piece in pieces {
             if self.parts.writer.append(&mut pending, piece).await.is_err() {
                 self.parts.counters.add(Counter::StoreWriteErrors, 1);

@@ -37,11 +37,14 @@ pub(super) fn log_start(
         kernel_at_most = %plan.total(When::Kernel),
         "memory implied by the config",
     );
+    for device in &config.store.devices {
+        tracing::info!(path = %device.path.display(), size = %device.size, "store device");
+    }
     tracing::info!(
-        path = %config.store.path.display(),
-        size = %config.store.size,
+        memory = %config.store.memory,
         created = report.created,
         objects = report.objects,
+        devices_voided = report.devices_voided,
         "store open",
     );
 }

@@ -19,7 +19,7 @@ fn check(setting: &Setting, code: i32, said: &[&str]) {
 
 /// An edge with one object in its store.
 fn filled(origin: &Origin) -> Edge {
-    let edge = Edge::before(origin);
+    let edge = Setting::before(origin).on_disk().start();
     let mut client = edge.client();
     client.ask("GET", "/page", &[]);
     origin.call().answer(reply("200 OK", &[FRESH], "page"));

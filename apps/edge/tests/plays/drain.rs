@@ -21,7 +21,7 @@ fn is_refused(edge: &Edge) -> bool {
 #[test]
 fn drain_lets_exchanges_end_and_closes_what_rests() {
     let origin = Origin::start();
-    let mut edge = Edge::before(&origin);
+    let mut edge = Setting::before(&origin).on_disk().start();
     let mut parked = edge.client();
     fetch(&origin, &edge, &mut parked, "/stored");
     let mut untouched = edge.client();
@@ -88,7 +88,7 @@ fn stuck(origin: &Origin, setting: Setting) -> (Edge, Client) {
 #[test]
 fn second_sigterm_ends_at_once_and_loses_nothing_stored() {
     let origin = Origin::start();
-    let (mut edge, mut client) = stuck(&origin, Setting::before(&origin));
+    let (mut edge, mut client) = stuck(&origin, Setting::before(&origin).on_disk());
     let mut call = origin.call_for("GET", "/never");
     call.say(format!("HTTP/1.1 200 OK\r\n{FRESH}\r\nContent-Length: 10\r\n\r\nhello"));
     assert_eq!(client.response_head().status, 200);

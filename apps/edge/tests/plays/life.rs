@@ -170,7 +170,7 @@ fn kill_under_load(edge: &mut Edge, round: u64, moment: u64) -> Vec<(String, boo
 fn kill_rounds(rounds: u64, store_mib: u64, gives_way: bool) {
     let (origin, calls) = load_origin();
     let store = format!("size = \"{store_mib}MiB\"\nsegment = \"8MiB\"");
-    let mut edge = Setting::before(&origin).store(&store).start();
+    let mut edge = Setting::before(&origin).store(&store).on_disk().start();
     let (mut requests, mut hits, mut known, mut found) = (0, 0, 0, 0);
     for round in 0..rounds {
         // Never at the same point of the load.

@@ -1,6 +1,6 @@
 //! Purges: in force and durable when they are acknowledged, whatever is going on.
 
-use crate::stage::{Client, Edge, FRESH, Origin, reply};
+use crate::stage::{Client, Edge, FRESH, Origin, Setting, reply};
 
 const URL: &str = "http://play.test/page";
 
@@ -131,7 +131,7 @@ fn purge_inside_a_validation_gives_the_old_body_no_new_life() {
 #[test]
 fn acknowledged_purge_survives_kill_9() {
     let origin = Origin::start();
-    let mut edge = Edge::before(&origin);
+    let mut edge = Setting::before(&origin).on_disk().start();
     let mut client = edge.client();
     for (stored, target) in ["/page", "/other"].into_iter().enumerate() {
         client.ask("GET", target, &[]);

@@ -8,13 +8,19 @@ use super::super::fault::Cause;
 use super::super::knobs::{ALL, Knob, Preset, Unit, help, markdown};
 use super::{BASE, check_text};
 
+const DEVICE: &str = "path = \"a\"\nsize = \"1GiB\"";
+
 /// `BASE` with one knob said, its tables made where they are missing.
 fn with(knob: &Knob, value: Value) -> String {
     let mut file: Table = BASE.parse().unwrap();
     let (path, name) = knob.key.rsplit_once('.').unwrap();
     let mut table = &mut file;
     for part in path.split('.') {
-        let inner = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
+        let inner = table.entry(part).or_insert_with(|| match part {
+            // Another value of the same table must be there, too.
+            "devices" => Value::Array(vec![Value::Table(DEVICE.parse().unwrap())]),
+            _ => Value::Table(Table::new()),
+        });
         let inner = if let Value::Array(items) = inner { &mut items[0] } else { inner };
         table = inner.as_table_mut().unwrap();
     }

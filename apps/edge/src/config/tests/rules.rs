@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::super::checked::{
     AdminAddress, HostPattern, LogFormat, LogLevel, LogTarget, TransportChoice,
 };
-use super::super::dump;
+use super::super::{dump, memory};
 use super::table::ROWS;
 use super::{BASE, check_text, faults};
 
@@ -66,9 +66,12 @@ fn full_config_is_read_as_it_is_meant() {
     assert_eq!(config.server.transport, TransportChoice::Uring);
     assert_eq!(config.server.drain_timeout.0, 1500);
     assert_eq!(config.listeners[1].address, "[::]:0".parse().unwrap());
-    assert_eq!(config.store.path.to_str(), Some("/var/cache/longhold"));
-    assert_eq!(config.store.size.0, 2_000_000_000);
+    let devices: Vec<_> =
+        config.store.devices.iter().map(|one| (one.path.to_str().unwrap(), one.size.0)).collect();
+    let expected = [("/var/cache/longhold", 2_000_000_000), ("/etc/longhold/second", 1 << 30)];
+    assert_eq!(devices, expected);
     assert_eq!(config.store.segment.0, 32 << 20);
+    assert_eq!((config.store.memory.0, config.store.short_lifetime.0), (96 << 20, 300_000));
     let hosts = &config.sites[0].hosts;
     assert_eq!(hosts[0], HostPattern::Exact("www.example.com".to_owned()));
     assert_eq!(hosts[1], HostPattern::Below(".static.example.com".to_owned()));
@@ -83,6 +86,48 @@ fn full_config_is_read_as_it_is_meant() {
     assert_eq!(config.access_log.format, LogFormat::Text);
     assert_eq!((config.log.format, config.log.level), (LogFormat::Json, LogLevel::Warn));
     assert_eq!(config.limits.body_rate_min.0, 2048);
+}
+
+#[test]
+fn memory_tier_is_a_tenth_up_to_a_bound_unless_said() {
+    for (said, memory_mib) in [
+        ("size = \"16MiB\"", 1),
+        ("", 102),
+        ("size = \"10GiB\"", 256),
+        ("memory = 0", 0),
+        ("memory = \"0\"", 0),
+        ("memory = \"0B\"", 0),
+        ("memory = \"3MiB\"", 3),
+        ("devices = [{ path = \"a\", size = \"1GiB\" }, { path = \"b\", size = \"1GiB\" }]", 204),
+    ] {
+        let config = check_text(&format!("{BASE}[store]\n{said}\n")).unwrap();
+        assert_eq!(config.store.memory.0 >> 20, memory_mib, "{said}");
+        let again = check_text(&dump::text(&config)).unwrap();
+        assert_eq!(again.store.memory, config.store.memory, "{said}");
+    }
+}
+
+/// What is printed is what the store takes.
+#[test]
+fn plan_of_the_store_is_the_stores_own() {
+    for text in [BASE, FULL] {
+        let config = check_text(text).unwrap();
+        let store = memory::store_config(&config);
+        let ours = [
+            "store index",
+            "keys that have left",
+            "segment pins",
+            "verified bits",
+            "pages known in memory",
+            "memory tier",
+        ];
+        let plan = memory::MemoryPlan::of(&config);
+        let parts = plan.parts.iter().filter(|part| ours.contains(&part.name));
+        let bytes: u64 = parts.map(memory::Part::bytes).sum();
+        assert_eq!(bytes, store.memory_bytes().unwrap());
+        let disk = memory::DiskPlan::of(&config);
+        assert_eq!(disk.total().0, store.disk_bytes().unwrap());
+    }
 }
 
 /// CF-3
@@ -165,8 +210,12 @@ address = "0.0.0.0:80"
 [[listener]]
 address = "[::]:0"
 [store]
-path = "/var/cache/longhold"
-size = "2GB"
+devices = [
+    { path = "/var/cache/longhold", size = "2GB" },
+    { path = "second", size = "1GiB" },
+]
+memory = "96MiB"
+short_lifetime = "5m"
 segment = "32MiB"
 objects_max = 1000000
 [[site]]

@@ -138,12 +138,6 @@ pub(super) const ROWS: &[(&str, &str)] = &[
         "edge.toml:8:7: listener.tls: this build serves plain HTTP only\n  \
           remedy: remove tls from the listener",
     ),
-    (
-        "[store]\nmemory = \"64MiB\"",
-        "edge.toml:7:10: store.memory: \
-          this build has no memory tier\n  \
-          remedy: remove it; the page cache keeps what is hot",
-    ),
     // Listeners.
     (
         "[[listener]]",
@@ -260,8 +254,52 @@ pub(super) const ROWS: &[(&str, &str)] = &[
     (
         "[store]\nsize = \"256MiB\"\nsegment = \"64MiB\"",
         "edge.toml:8:11: store.segment: \
-          fewer than 8 segments fit a store of 256MiB\n  \
-          remedy: remove it, or make store.size larger",
+          fewer than 8 segments fit a device of 256MiB\n  \
+          remedy: remove it, or make the device larger",
+    ),
+    (
+        "[store]\ndevices = [{ path = \"a\", size = \"1GiB\" }, { path = \"b\", \
+          size = \"128MiB\" }]\nsegment = \"64MiB\"",
+        "edge.toml:8:11: store.segment: \
+          fewer than 8 segments fit a device of 128MiB\n  \
+          remedy: remove it, or make the device larger",
+    ),
+    (
+        "[store]\npath = \"a\"\nsize = \"1GiB\"\n\
+          [[store.devices]]\npath = \"b\"\nsize = \"1GiB\"",
+        "edge.toml:9:1: store.devices: \
+          the store is named already, by store.path in line 7\n  \
+          remedy: remove store.path; each device in the list has a path and a size\n\
+         edge.toml:9:1: store.devices: \
+          the store is named already, by store.size in line 8\n  \
+          remedy: remove store.size; each device in the list has a path and a size",
+    ),
+    (
+        "[store]\ndevices = [{ path = \"a\" }, { size = \"1GiB\" }]",
+        "edge.toml:7:12: store.devices.size: must be set\n  \
+          remedy: add it; `edge check --help` shows all keys\n\
+         edge.toml:7:28: store.devices.path: must be set\n  \
+          remedy: add it; `edge check --help` shows all keys",
+    ),
+    (
+        "[store]\ndevices = [{ path = \"a\", size = \"1GiB\" }, { path = \"./a\", \
+          size = \"1GiB\" }]",
+        "edge.toml:7:52: store.devices.path: /etc/longhold/./a stands already in line 7\n  \
+          remedy: remove one of the two",
+    ),
+    (
+        "[store]\ndevice = []",
+        "edge.toml:7:1: store.device: unknown key\n  remedy: did you mean store.devices?",
+    ),
+    (
+        "[store]\ndevices = \"a\"",
+        "edge.toml:7:1: store.devices: must be a table that may repeat\n  \
+          remedy: write it as [[table]] with keys below",
+    ),
+    (
+        "[store]\nmemory = \"64KiB\"",
+        "edge.toml:7:10: store.memory: \"64KiB\" is below the least, \"1MiB\"\n  \
+          remedy: use \"1MiB\" or more",
     ),
     (
         "[store]\nsegment = \"1500KiB\"",
@@ -277,7 +315,7 @@ pub(super) const ROWS: &[(&str, &str)] = &[
     (
         "[store]\nsize = \"2TiB\"\nsegment = \"1MiB\"",
         "edge.toml:8:11: store.segment: more than 1048576 segments make a store of 2TiB\n  \
-             remedy: remove it, or make store.size smaller",
+             remedy: remove it, or make the store smaller",
     ),
     (
         "[limits]\ndownload_window = \"2MiB\"\nstaging_max = 4",

@@ -76,6 +76,12 @@ impl Setting {
         self
     }
 
+    /// Without a memory tier: what was stored once stays after the process.
+    pub(crate) fn on_disk(mut self) -> Self {
+        self.store.push_str("\nmemory = 0");
+        self
+    }
+
     /// Stores there and not in its own folder.
     pub(crate) fn store_at(mut self, path: &Path) -> Self {
         self.store_path = path.to_owned();
