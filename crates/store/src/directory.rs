@@ -188,6 +188,19 @@ pub(crate) fn lock(path: &Path) -> Result<DirectoryLock, OpenError> {
     }
 }
 
+/// Locks a directory against writers, without making or changing anything, and opens the data
+/// file for reading.
+pub(crate) fn look(path: &Path) -> Result<(DirectoryLock, File), OpenError> {
+    let (lock_path, data_path) = (path.join(LOCK), path.join(DATA));
+    let data = File::open(&data_path).map_err(|e| fault("open", &data_path, e))?;
+    let file = File::open(&lock_path).map_err(|e| fault("open", &lock_path, e))?;
+    match file.try_lock_shared() {
+        Ok(()) => Ok((DirectoryLock(file), data)),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: path.to_path_buf() }),
+        Err(TryLockError::Error(error)) => Err(fault("lock", &lock_path, error)),
+    }
+}
+
 fn create(
     path: &Path,
     (geometry, identity): (Geometry, Identity),
@@ -226,7 +239,7 @@ fn create(
 }
 
 /// The newer whole super block.
-fn load(path: &Path) -> Result<SuperBlock, OpenError> {
+pub(crate) fn load(path: &Path) -> Result<SuperBlock, OpenError> {
     let mut newest: Option<SuperBlock> = None;
     let mut other_version = None;
     for name in FILE_NAMES {
@@ -308,7 +321,7 @@ fn remove_remains(path: &Path, made: bool) {
     }
 }
 
-fn fault(action: &'static str, path: &Path, source: io::Error) -> OpenError {
+pub(crate) fn fault(action: &'static str, path: &Path, source: io::Error) -> OpenError {
     OpenError::Io { action, path: PathBuf::from(path), source }
 }
 
@@ -317,6 +330,6 @@ fn corrupt(path: &Path, reason: &'static str) -> OpenError {
 }
 
 const LOCK: &str = "lock";
-const DATA: &str = "data";
+pub(crate) const DATA: &str = "data";
 const DATA_NEW: &str = "data.new";
 const OWNER_ONLY: u32 = 0o600;

@@ -364,6 +364,11 @@ pub(crate) fn record_mac(keys: &Keys, front: &[u8], sums: &[u8]) -> Mac {
     mac.finish()
 }
 
+/// Whether bytes begin as a record header does, which says nothing of what they are.
+pub(crate) fn has_record_magic(bytes: &[u8]) -> bool {
+    bytes.starts_with(&RECORD_MAGIC)
+}
+
 /// A little-endian number inside a slice that is known to reach so far.
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     let mut number = [0; 4];

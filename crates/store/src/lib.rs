@@ -53,6 +53,7 @@
 //! ```
 
 mod admit;
+pub mod check;
 mod config;
 pub mod device;
 mod directory;

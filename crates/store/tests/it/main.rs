@@ -1,6 +1,7 @@
 //! The store from outside: a model, crash images, faults, pins, and a child that is killed.
 #![cfg(not(loom))]
 
+mod check;
 mod cold;
 mod crash;
 mod devices;
