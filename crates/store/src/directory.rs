@@ -143,6 +143,10 @@ impl Found {
         if voided {
             super_block.floor_epoch = epoch + 1;
         }
+        let (needed, available) = (super_block.geometry.data_bytes(), file_bytes_max());
+        if available < needed {
+            return Err(OpenError::DiskFull { path, needed, available });
+        }
         let data_path = path.join(DATA);
         let mut options = OpenOptions::new();
         let data = options.read(true).write(true).open(&data_path);
@@ -302,7 +306,14 @@ fn write_zeros(mut file: &File, bytes: u64) -> io::Result<()> {
 /// What the file system offers this user; everything when it does not say.
 fn available_bytes(path: &Path) -> u64 {
     let stat = rustix::fs::statvfs(path);
-    stat.map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+    stat.map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize)).min(file_bytes_max())
+}
+
+/// How far this process may write into a file. Going further would not only fail: the kernel
+/// sends a signal that ends the process.
+fn file_bytes_max() -> u64 {
+    use rustix::process::{Resource, getrlimit};
+    getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX)
 }
 
 fn remove_files(path: &Path) {

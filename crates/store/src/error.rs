@@ -74,7 +74,8 @@ pub enum OpenError {
         /// Version of this program.
         expected: u32,
     },
-    /// The file system cannot hold the data file; what had been created is removed again.
+    /// The file system cannot hold the data file, or the process may not write so far into one
+    /// (`RLIMIT_FSIZE`); what had been created is removed again.
     #[error(
         "store {path} needs {needed} bytes on disk, {available} are available: \
          free some space, or choose a smaller size"

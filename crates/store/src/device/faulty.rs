@@ -16,6 +16,11 @@ pub struct FaultPlan {
     pub torn_writes: Vec<(u64, usize)>,
     /// Syncs that fail; what they should have made durable is in doubt.
     pub failing_syncs: Range<u64>,
+    /// Only operations on this volume fail; counts go over all volumes all the same.
+    pub volume: Option<usize>,
+    /// Bytes that can still be written. The write that goes beyond is torn there; it and all after
+    /// it fail for want of space.
+    pub quota_bytes: Option<u64>,
 }
 
 /// One operation as a device was asked for it.
@@ -85,23 +90,35 @@ impl<D: Device> FaultyDevice<D> {
         (Self { inner, state: state.clone() }, state)
     }
 
-    /// The number of bytes of this write that succeed, or all of them.
-    fn admit_write(&self) -> Option<usize> {
+    /// The number of bytes of this write that succeed and the error then; `None` when nothing
+    /// fails.
+    fn admit_write(&self, volume: usize, bytes: usize) -> Option<(usize, i32)> {
         let mut state = self.state.0.borrow_mut();
         let number = state.writes;
         state.writes += 1;
+        if state.plan.volume.is_some_and(|only| only != volume) {
+            return None;
+        }
         if state.plan.failing_writes.contains(&number) {
-            return Some(0);
+            return Some((0, EIO));
+        }
+        if let Some(quota) = &mut state.plan.quota_bytes {
+            let left = *quota;
+            *quota = left.saturating_sub(bytes as u64);
+            if left < bytes as u64 {
+                return Some((left as usize, ENOSPC));
+            }
         }
         let torn = state.plan.torn_writes.iter().find(|(write, _)| *write == number);
-        torn.map(|&(_, bytes)| bytes)
+        torn.map(|&(_, bytes)| (bytes, EIO))
     }
 
-    fn admit_sync(&self) -> bool {
+    fn admit_sync(&self, volume: usize) -> bool {
         let mut state = self.state.0.borrow_mut();
         let number = state.syncs;
         state.syncs += 1;
-        !state.plan.failing_syncs.contains(&number)
+        let spared = state.plan.volume.is_some_and(|only| only != volume);
+        spared || !state.plan.failing_syncs.contains(&number)
     }
 }
 
@@ -122,8 +139,8 @@ impl<D: Device> Device for FaultyDevice<D> {
         block: D::Block,
         range: Range<usize>,
     ) -> impl Future<Output = (io::Result<()>, D::Block)> + 'static {
-        let bytes_max = self.admit_write();
-        let end = bytes_max.map_or(range.end, |bytes| range.end.min(range.start + bytes));
+        let fault = self.admit_write(volume, range.len());
+        let end = fault.map_or(range.end, |(bytes, _)| range.end.min(range.start + bytes));
         let range = range.start..end;
         {
             let mut state = self.state.0.borrow_mut();
@@ -135,15 +152,15 @@ impl<D: Device> Device for FaultyDevice<D> {
         let write = self.inner.write_at((volume, offset), block, range);
         async move {
             let (result, block) = write.await;
-            match bytes_max {
+            match fault {
                 None => (result, block),
-                Some(_) => (Err(io::Error::from_raw_os_error(EIO)), block),
+                Some((_, errno)) => (Err(io::Error::from_raw_os_error(errno)), block),
             }
         }
     }
 
     fn sync_data(&self, volume: usize) -> impl Future<Output = io::Result<()>> + 'static {
-        let admitted = self.admit_sync();
+        let admitted = self.admit_sync(volume);
         let sync = admitted.then(|| self.inner.sync_data(volume));
         let state = self.state.clone();
         async move {
@@ -161,3 +178,4 @@ impl<D: Device> Device for FaultyDevice<D> {
 }
 
 const EIO: i32 = 5;
+const ENOSPC: i32 = 28;

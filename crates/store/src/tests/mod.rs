@@ -1,5 +1,6 @@
 //! Unit tests that need private parts; the rest is in `tests/it`.
 
+pub(crate) mod collision;
 #[cfg(not(loom))]
 mod corpus;
 #[cfg(not(loom))]

@@ -15,10 +15,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use longhold_store::device::{FaultPlan, Recorded};
 use longhold_store::{
-    Config, FaultyDevice, FileDevice, Pending, Stats, Store, WriteError, Writer, block_on_ready,
+    FaultyDevice, FileDevice, Pending, Stats, Store, WriteError, Writer, block_on_ready,
 };
 
-use crate::support::{Object, Random, get, scratch};
+use crate::support::{Object, Random, Shape, get, scratch};
 
 /// What is known at a crash point.
 #[derive(Debug, Clone, Default)]
@@ -45,29 +45,6 @@ struct Copied {
 
 /// Keys that only fill the memory tier.
 const FILLERS: std::ops::Range<u32> = 100..160;
-
-/// The devices of a store.
-#[derive(Debug, Clone, Copy)]
-struct Shape {
-    disks: usize,
-    memory: bool,
-}
-
-impl Shape {
-    /// Eight segments on each, so that the log comes round within a run.
-    fn config(self, path: &Path) -> Config {
-        let one = Config::new(path.join("0"), 512 << 10);
-        let more = (1..self.disks)
-            .fold(one, |config, disk| config.with_device(path.join(disk.to_string()), 512 << 10));
-        let all = if self.memory { more.with_memory(512 << 10) } else { more };
-        Config { pin_rows: 8, index_slots: 4096, ..all }
-    }
-
-    fn read(self, folder: &Path) -> Vec<Vec<u8>> {
-        let data = |disk: usize| std::fs::read(folder.join(disk.to_string()).join("data"));
-        (0..self.disks).map(|disk| data(disk).unwrap()).collect()
-    }
-}
 
 #[test]
 fn every_prefix_opens_without_wrong_bytes() {

@@ -39,6 +39,30 @@ pub(crate) fn tiny(path: impl Into<PathBuf>) -> Config {
     Config { pin_rows: 8, index_slots: 4096, ..Config::new(path, 1 << 20) }
 }
 
+/// The devices of a store.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) disks: usize,
+    pub(crate) memory: bool,
+}
+
+impl Shape {
+    /// Eight segments on each, so that the log comes round within a run.
+    pub(crate) fn config(self, path: &Path) -> Config {
+        let one = Config::new(path.join("0"), 512 << 10);
+        let more = (1..self.disks)
+            .fold(one, |config, disk| config.with_device(path.join(disk.to_string()), 512 << 10));
+        let all = if self.memory { more.with_memory(512 << 10) } else { more };
+        Config { pin_rows: 8, index_slots: 4096, ..all }
+    }
+
+    /// All data files.
+    pub(crate) fn read(self, folder: &Path) -> Vec<Vec<u8>> {
+        let data = |disk: usize| std::fs::read(folder.join(disk.to_string()).join("data"));
+        (0..self.disks).map(|disk| data(disk).unwrap()).collect()
+    }
+}
+
 pub(crate) fn open(path: &Path) -> (Store, Writer<FileDevice>) {
     let (store, _) = Store::open(&tiny(path)).unwrap();
     let device = FileDevice::with_pool(&store, 6, 8192).unwrap();
