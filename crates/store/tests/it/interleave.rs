@@ -13,14 +13,18 @@ use longhold_store::{Device, Draft, FileDevice, Store, Writer};
 
 use crate::support::{Object, Random, get, scratch, tiny};
 
-/// Answers each write and sync only at the nth poll.
-struct LateDevice {
-    inner: FileDevice,
+/// Does each write and sync only at the nth poll.
+pub(crate) struct LateDevice {
+    inner: Rc<FileDevice>,
     random: RefCell<Random>,
     polls_max: u64,
 }
 
 impl LateDevice {
+    pub(crate) fn new(inner: FileDevice, seed: u64, polls_max: u64) -> Self {
+        Self { inner: Rc::new(inner), random: RefCell::new(Random(seed)), polls_max }
+    }
+
     fn late<T>(&self, value: T) -> impl Future<Output = T> + use<T> {
         let mut left = self.random.borrow_mut().below(self.polls_max + 1);
         let mut value = Some(value);
@@ -54,27 +58,27 @@ impl Device for LateDevice {
     ) -> impl Future<Output = (io::Result<()>, Self::Block)> + 'static {
         // The bytes reach the file late: whoever reads before the answer sees old ones.
         let late = self.late(());
-        let write = self.inner.write_at(place, block, range);
+        let inner = Rc::clone(&self.inner);
         async move {
             late.await;
-            write.await
+            inner.write_at(place, block, range).await
         }
     }
 
     fn sync_data(&self, volume: usize) -> impl Future<Output = io::Result<()>> + 'static {
         let late = self.late(());
-        let sync = self.inner.sync_data(volume);
+        let inner = Rc::clone(&self.inner);
         async move {
             late.await;
-            sync.await
+            inner.sync_data(volume).await
         }
     }
 }
 
-type Task<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+pub(crate) type Task<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// Polls tasks in random order and drops some of them; fails when nothing moves any more.
-fn run_tasks(mut tasks: Vec<Task<'_>>, random: &mut Random, dropped_permille: u64) {
+pub(crate) fn run_tasks(mut tasks: Vec<Task<'_>>, random: &mut Random, dropped_permille: u64) {
     let mut context = Context::from_waker(Waker::noop());
     let mut polls = 0u64;
     while !tasks.is_empty() {
@@ -111,7 +115,7 @@ fn any_order(seed: u64, dropped_permille: u64) {
         let (store, _) = Store::open(&tiny(folder.path())).unwrap();
         // Fewer blocks than drafts.
         let inner = FileDevice::with_pool(&store, 5, 8192).unwrap();
-        let device = LateDevice { inner, random: RefCell::new(Random(seed)), polls_max: 12 };
+        let device = LateDevice::new(inner, seed, 12);
         let writer = Writer::new(&store, device).unwrap();
         let reader = store.reader(0);
         let mut random = Random(seed ^ 0xabcd);
@@ -190,7 +194,7 @@ fn slow_drafts_do_not_keep_the_pool_from_others() {
     let folder = scratch();
     let (store, _) = Store::open(&tiny(folder.path())).unwrap();
     let inner = FileDevice::with_pool(&store, 4, 8192).unwrap();
-    let device = LateDevice { inner, random: RefCell::new(Random(1)), polls_max: 3 };
+    let device = LateDevice::new(inner, 1, 3);
     let writer = Rc::new(Writer::new(&store, device).unwrap());
     let mut context = Context::from_waker(Waker::noop());
     let mut wait = |future: Pin<Box<dyn Future<Output = ()> + '_>>| {

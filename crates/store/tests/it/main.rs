@@ -15,6 +15,7 @@ mod model;
 mod open;
 mod pager;
 mod pins;
+mod poison;
 mod reread;
 mod support;
 mod tier;
