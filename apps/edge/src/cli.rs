@@ -16,6 +16,7 @@ use crate::config::{self, Faults, dump, knobs, parse_admin_address};
 use crate::demo::{self, Addresses};
 use crate::run;
 use crate::signals::{self, Listening, Stop};
+use crate::store_tool::{NotOpened, StoreCommand};
 
 /// A caching HTTP reverse proxy for the edge of a CDN.
 ///
@@ -40,6 +41,9 @@ pub enum Command {
     Check(CheckOptions),
     /// Removes a URL from a running edge's store; done when it is durable
     Purge(PurgeOptions),
+    /// Looks after a store that no edge has open
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Prints a completion script for a shell
     Completions {
         /// The shell to complete in
@@ -171,23 +175,20 @@ pub fn completions(shell: Shell) -> anyhow::Result<()> {
 }
 
 /// Ends the process's story: tells a fault, and chooses the exit code. 0: done; 1: it could not be
-/// done; 2: what was asked is faulty, as clap does for options.
+/// done; 2: what was asked is faulty, as clap does for options, or the
+/// store that was named cannot be opened.
 #[must_use]
 pub fn conclude(outcome: anyhow::Result<()>) -> ExitCode {
     let Err(fault) = outcome else {
         return ExitCode::SUCCESS;
     };
-    match fault.downcast_ref::<Faults>() {
+    if let Some(faults) = fault.downcast_ref::<Faults>() {
         // Without a word before it, so that editors find file, line and column.
-        Some(faults) => {
-            eprintln!("{faults}");
-            ExitCode::from(CODE_FAULTY)
-        }
-        None => {
-            eprintln!("edge: {fault:#}");
-            ExitCode::FAILURE
-        }
+        eprintln!("{faults}");
+        return ExitCode::from(CODE_FAULTY);
     }
+    eprintln!("edge: {fault:#}");
+    if fault.is::<NotOpened>() { ExitCode::from(CODE_FAULTY) } else { ExitCode::FAILURE }
 }
 
 fn admin_of(file: &Path) -> anyhow::Result<Admin> {
@@ -227,7 +228,7 @@ fn program() -> String {
 }
 
 /// Writes to the output; whoever closed it wants no more.
-fn print(text: &str) -> anyhow::Result<()> {
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(fault) if fault.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context("the output cannot be written"),

@@ -17,4 +17,5 @@ pub mod outgoing;
 pub mod run;
 pub mod shared;
 pub mod signals;
+pub mod store_tool;
 pub mod worker;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use longhold_edge::cli::{self, Cli, Command};
+use longhold_edge::store_tool;
 
 fn main() -> ExitCode {
     cli::conclude(match Cli::parse().command() {
@@ -11,6 +12,7 @@ fn main() -> ExitCode {
         Command::Run(options) => cli::run(&options),
         Command::Check(options) => cli::check(&options),
         Command::Purge(options) => cli::purge(&options),
+        Command::Store(command) => store_tool::run(&command),
         Command::Completions { shell } => cli::completions(shell),
     })
 }

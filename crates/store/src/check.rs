@@ -24,6 +24,7 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
+mod areas;
 mod stat;
 mod survey;
 
@@ -105,6 +106,8 @@ pub struct DeviceCheck {
     pub unfinished_bytes: u64,
     /// Bytes of log that no header leads to any more, because one in front of them is damaged.
     pub unreachable_bytes: u64,
+    /// Images of the index that are whole, of two on one of the devices.
+    pub snapshots: u32,
 }
 
 /// A damaged place.
@@ -123,6 +126,8 @@ pub struct Damage {
 pub enum DamageKind {
     /// A super block; the other one serves.
     SuperBlock,
+    /// Neither image of the index is whole; an open reads all footers.
+    Snapshot,
     /// The header of a segment: its records are lost.
     SegmentHeader,
     /// The footer of a segment: records are found without it.
@@ -185,9 +190,9 @@ impl Inspection {
         Config { devices, segment_bytes: segment_bytes.into(), ..Config::new("", size) }
     }
 
-    /// Reads and checks everything: super blocks, and in every segment header, footer, each
-    /// record's header, MAC and all sums of its body. Takes one segment of memory, and as long as
-    /// the disk needs to read it all. `progress` hears of each segment.
+    /// Reads and checks everything: super blocks, images of the index, and in every segment
+    /// header, footer, each record's header, MAC and all sums of its body. Takes one segment of
+    /// memory, and as long as the disk needs to read it all. `progress` hears of each segment.
     pub fn verify(&self, progress: &mut dyn FnMut(Progress)) -> CheckReport {
         let mut report = CheckReport { devices_missing: self.missing, ..CheckReport::default() };
         let mut pace = self.pace(progress);
@@ -204,6 +209,11 @@ impl Inspection {
                 voided: device.voided,
                 ..DeviceCheck::default()
             };
+            let images = device.images(&self.keys, true);
+            check.snapshots = images.whole;
+            if let Some(damage) = device.images_damage(images) {
+                report.note(damage);
+            }
             let mut buffer = vec![0; device.geometry().segment_bytes as usize];
             for number in 0..device.geometry().segment_count {
                 device.check_segment(number, (&self.keys, &mut buffer), (&mut check, &mut report));
@@ -326,6 +336,7 @@ impl DamageKind {
     pub const fn word(self) -> &'static str {
         match self {
             Self::SuperBlock => "super-block",
+            Self::Snapshot => "snapshot",
             Self::SegmentHeader => "segment-header",
             Self::Footer => "footer",
             Self::RecordHeader => "record-header",
@@ -340,6 +351,7 @@ impl fmt::Display for DamageKind {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::SuperBlock => "super block is not whole; the other one serves",
+            Self::Snapshot => "no image of the index is whole; an open reads all footers",
             Self::SegmentHeader => "segment header is not whole; the segment counts as empty",
             Self::Footer => "footer is not whole; the records are found without it",
             Self::RecordHeader => "record header is not whole; the object is lost",

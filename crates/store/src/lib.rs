@@ -54,6 +54,7 @@
 
 mod admit;
 pub mod check;
+mod compact;
 mod config;
 pub mod device;
 mod directory;
@@ -93,6 +94,7 @@ mod verified;
 mod volume;
 mod writer;
 
+pub use compact::Compacted;
 pub use config::{Config, DeviceConfig, DiskUse, MemoryUse};
 #[cfg(not(loom))]
 pub use device::uring::UringDevice;

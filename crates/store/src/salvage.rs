@@ -46,15 +46,14 @@ impl<D: Device> Inner<D> {
         }
         // Drafts of the segment may have been committed in the meantime; from here on none can.
         let late = self.logs.borrow().segment(segment).lines.get(lines.len()..).map(<[_]>::to_vec);
-        for line in lines.iter().chain(&late.unwrap_or_default()) {
-            self.drop_line(segment, line);
-        }
+        self.drop_lines(segment, &lines);
+        self.drop_lines(segment, &late.unwrap_or_default());
         debug_assert_eq!(self.shared.index.remove_segment(segment), 0, "lines name all records");
         self.logs.borrow_mut().of_segment(segment).retire(segment, &self.shared);
     }
 
     /// The committed records of a segment.
-    fn lines_of(&self, segment: u32) -> Vec<FooterLine> {
+    pub(crate) fn lines_of(&self, segment: u32) -> Vec<FooterLine> {
         {
             let logs = self.logs.borrow();
             let in_memory = &logs.segment(segment).lines;
@@ -108,7 +107,7 @@ impl<D: Device> Inner<D> {
     }
 
     /// Those of the lines that the index names, with what it knows of them.
-    fn candidates(&self, segment: u32, lines: &[FooterLine]) -> Vec<Candidate> {
+    pub(crate) fn candidates(&self, segment: u32, lines: &[FooterLine]) -> Vec<Candidate> {
         let mut candidates = Vec::with_capacity(lines.len());
         for (position, line) in (0..).zip(lines) {
             let place = self.place(segment, line);
@@ -138,7 +137,7 @@ impl<D: Device> Inner<D> {
     }
 
     /// Copies one record; says whether the index names the copy now.
-    async fn copy(
+    pub(crate) async fn copy(
         &self,
         segment: u32,
         line: &FooterLine,
@@ -194,11 +193,13 @@ impl<D: Device> Inner<D> {
         Ok(self.complete(open).await?.published)
     }
 
-    /// Takes a record out of the index, if that still names this one.
-    fn drop_line(&self, segment: u32, line: &FooterLine) {
-        let place = self.place(segment, line);
-        self.shared.index.find(line.key_hash, |slot, found| {
-            (found.bare() == place.bare()).then(|| self.shared.index.discard(slot, found))
-        });
+    /// Takes records out of the index, where that still names these.
+    pub(crate) fn drop_lines(&self, segment: u32, lines: &[FooterLine]) {
+        for line in lines {
+            let place = self.place(segment, line);
+            self.shared.index.find(line.key_hash, |slot, found| {
+                (found.bare() == place.bare()).then(|| self.shared.index.discard(slot, found))
+            });
+        }
     }
 }

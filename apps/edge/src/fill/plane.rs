@@ -72,8 +72,8 @@ pub(super) struct Lookup {
     pub(super) fetch_key: Vec<u8>,
 }
 
-/// Runs the plane until every port is gone, then lets fetches end and seals the store. Fetches that
-/// go on when the stop's last stage is reached are given up.
+/// Runs the plane until every port is gone, then lets fetches end, keeps what was asked for in
+/// memory, and seals the store. What goes on when the stop's last stage is reached is given up.
 ///
 /// # Errors
 /// [`WriteError`] when the store could not be sealed.
@@ -107,6 +107,8 @@ pub async fn run(parts: Parts, mut queue: FillQueue) -> Result<(), WriteError> {
         }
     }
     plane.settled().await;
+    let stop = &plane.parts.stop;
+    plane.parts.writer.promote(|| stop.state() != Stage::Now).await;
     plane.parts.writer.seal().await
 }
 

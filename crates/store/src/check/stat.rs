@@ -57,6 +57,8 @@ pub struct DeviceStat {
     pub dead_bytes: u64,
     /// Segments that could not be read.
     pub segments_unreadable: u32,
+    /// Images of the index whose head is whole.
+    pub snapshots: u32,
 }
 
 /// Objects and bytes by the size of an object: below 1 KiB, then by factors of four, to 64 MiB.
@@ -133,6 +135,7 @@ impl Inspection {
         for (number, device) in self.devices.iter().enumerate() {
             stat.epoch = stat.epoch.max(device.super_block.epoch);
             let mut part = device.stat();
+            part.snapshots = device.images(&self.keys, false).whole;
             let mut buffer = vec![0; device.geometry().segment_bytes as usize];
             for local in 0..device.geometry().segment_count {
                 let survey = device.survey(local, &self.keys, &mut buffer);
@@ -217,6 +220,7 @@ impl Device {
             live_bytes: 0,
             dead_bytes: 0,
             segments_unreadable: 0,
+            snapshots: 0,
         }
     }
 

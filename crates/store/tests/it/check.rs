@@ -76,6 +76,10 @@ fn whole_store_is_clean_and_stays_as_it_was() {
             assert_eq!(progress.done_bytes, steps << 16);
         });
         assert_eq!((steps, stat.objects, stat.dead_bytes), (16, 12, 0));
+        assert_eq!(
+            (device.snapshots, stat.devices[0].snapshots),
+            (u32::from(seal), device.snapshots)
+        );
         assert_eq!(stat.live_bytes, device.record_bytes);
         assert_eq!(stat.sizes.objects, [5, 1, 2, 4, 0, 0, 0, 0, 0]);
         assert_eq!(stat.ages.bytes.iter().sum::<u64>(), stat.live_bytes);
@@ -104,6 +108,11 @@ fn each_kind_of_damage_is_named_with_its_place() {
         assert_eq!(damage(folder.path()), [(what, told)]);
         flip(&data, at);
     }
+    // The first image of two is broken, and there is no other.
+    flip(&data, 100);
+    assert_eq!(check(folder.path()).devices[0].snapshots, 0);
+    assert_eq!(damage(folder.path()), []);
+    flip(&data, 100);
     let other = folder.path().join("super.0");
     flip(&other, 100);
     let report = check(folder.path());

@@ -3,6 +3,7 @@
 
 mod check;
 mod cold;
+mod compact;
 mod crash;
 mod devices;
 mod fault;

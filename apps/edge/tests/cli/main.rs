@@ -1,6 +1,8 @@
 //! The built binary's command line: what it prints where, and with which exit code. Only what needs
 //! no data path.
 
+mod store;
+
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -96,6 +98,8 @@ fn wrong_options_are_told_with_code_2() {
         &["purge", "--url", "u", "--admin", "localhost:9900"],
         &["demo", "--listen", "8080"],
         &["completions", "no-such-shell"],
+        &["store", "check"],
+        &["store", "stat", "--config", "f", "--path", "p"],
     ] {
         check(arguments, 2, "", "error: ");
     }
@@ -104,12 +108,17 @@ fn wrong_options_are_told_with_code_2() {
 #[test]
 fn help_and_version_go_to_the_output() {
     let help = text(&check(&["--help"], 0, "A caching HTTP reverse proxy", "").stdout);
-    for command in ["demo", "run", "check", "purge", "completions"] {
+    for command in ["demo", "run", "check", "purge", "store", "completions"] {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
     }
     check(&["--version"], 0, concat!("edge ", env!("CARGO_PKG_VERSION")), "");
     let help = text(&check(&["run", "--help"], 0, "Serves what a config file says", "").stdout);
     assert!(help.contains("\n  site.origin.urls  (list of URLs; must be set)\n"), "{help}");
+}
+
+#[test]
+fn command_without_its_part_shows_them_with_code_2() {
+    check(&["store"], 2, "", "Looks after a store that no edge has open\n\nUsage: edge store");
 }
 
 #[test]
