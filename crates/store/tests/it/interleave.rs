@@ -9,9 +9,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use longhold_store::{Device, Draft, FileDevice, Store, Writer};
+use longhold_store::{Device, Draft, FileDevice, Store, Writer, block_on_ready};
 
-use crate::support::{Object, Random, get, scratch, tiny};
+use crate::support::{Object, Random, get, put_now, scratch, tiny};
 
 /// Does each write and sync only at the nth poll.
 pub(crate) struct LateDevice {
@@ -228,4 +228,88 @@ fn slow_drafts_do_not_keep_the_pool_from_others() {
         let record = reader.lookup(&[number]).unwrap();
         assert_eq!(*record.body(0..20).unwrap(), [number; 20]);
     }
+}
+
+/// Keeps one write until it is let through.
+struct GateDevice {
+    inner: Rc<FileDevice>,
+    /// Writes before the one that is kept.
+    before: Cell<u32>,
+    open: Rc<Cell<bool>>,
+}
+
+impl Device for GateDevice {
+    type Block = <FileDevice as Device>::Block;
+
+    fn block_bytes(&self) -> usize {
+        self.inner.block_bytes()
+    }
+
+    fn allocate_block(&self) -> Option<Self::Block> {
+        self.inner.allocate_block()
+    }
+
+    fn write_at(
+        &self,
+        place: (usize, u64),
+        block: Self::Block,
+        range: Range<usize>,
+    ) -> impl Future<Output = (io::Result<()>, Self::Block)> + 'static {
+        let kept = self.before.get() == 0;
+        self.before.set(self.before.get().wrapping_sub(1));
+        let (inner, open) = (Rc::clone(&self.inner), Rc::clone(&self.open));
+        async move {
+            std::future::poll_fn(|_| match kept && !open.get() {
+                true => Poll::Pending,
+                false => Poll::Ready(()),
+            })
+            .await;
+            inner.write_at(place, block, range).await
+        }
+    }
+
+    fn sync_data(&self, volume: usize) -> impl Future<Output = io::Result<()>> + 'static {
+        self.inner.sync_data(volume)
+    }
+}
+
+/// The kernel may still take bytes from a block long after whoever wrote it has gone.
+#[test]
+fn a_write_that_hangs_keeps_its_segment_from_being_used_again() {
+    let folder = scratch();
+    let (store, _) = Store::open(&tiny(folder.path())).unwrap();
+    let inner = Rc::new(FileDevice::with_pool(&store, 6, 8192).unwrap());
+    // The first write has the record's header, without which nothing behind it could be found.
+    let (before, open) = (Cell::new(1), Rc::new(Cell::new(false)));
+    let device = GateDevice { inner, before, open: Rc::clone(&open) };
+    let writer = Writer::new(&store, device).unwrap();
+    let reader = store.reader(0);
+    let mut pending = writer.begin(Draft::new(b"hangs", b"", 40_000)).unwrap();
+    let body = vec![0xee; 40_000];
+    {
+        let mut append = Box::pin(writer.append(&mut pending, &body));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(append.as_mut().poll(&mut context).is_pending());
+    }
+    drop(pending);
+    let put_all = |rounds: Range<u64>| {
+        for version in rounds {
+            for key in 0..24 {
+                let object = Object { key, version, body_bytes: 25_000 };
+                put_now(&writer, object).unwrap();
+                assert_eq!(get(&reader, key), Some(object));
+            }
+        }
+    };
+    put_all(0..6);
+    assert!(store.stats().reclaimed > 32, "the log has come round twice");
+    assert_eq!(store.stats().segments_retiring, 1, "but for one segment");
+    open.set(true);
+    block_on_ready(writer.make_room());
+    assert_eq!(store.stats().segments_retiring, 0);
+    let there = (0..24).filter(|key| get(&reader, *key).is_some()).count();
+    assert!(there > 12, "{there}");
+    assert_eq!(store.stats().damaged, 0, "the late bytes have hit nothing");
+    put_all(6..9);
+    assert_eq!(store.stats().damaged, 0);
 }
