@@ -2,8 +2,8 @@
 //!
 //! **What it is.** The program `floor` (a bare io_uring responder), and the program `peers` with
 //! the module [`peers`] behind it, which runs nginx, HAProxy and Varnish with sensible
-//! configurations. `cargo xtask bench` drives both beside the edge. The program `lookup` measures
-//! the store alone.
+//! configurations. `cargo xtask bench` drives both beside the edge. The programs `lookup`
+//! and `reopen` measure the store alone.
 //!
 //! **What it is not.** No load (that is `conn-bomb`), no figures (those are printed by
 //! `cargo xtask bench`, with command, commit, processor and kernel).

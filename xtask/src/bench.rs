@@ -3,6 +3,7 @@
 mod hit;
 mod idle;
 mod lookup;
+mod reopen;
 mod stats;
 
 use anyhow::Result;
@@ -17,6 +18,8 @@ pub(crate) enum Bench {
     Idle(idle::Arguments),
     /// Time and instructions of a lookup in the store.
     Lookup(lookup::Arguments),
+    /// Time from the start of an open after a kill to the full hit ratio.
+    Reopen(reopen::Arguments),
 }
 
 /// Runs a bench and prints what it found.
@@ -25,5 +28,6 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Hit(arguments) => hit::run(arguments),
         Bench::Idle(arguments) => idle::run(arguments),
         Bench::Lookup(arguments) => lookup::run(arguments),
+        Bench::Reopen(arguments) => reopen::run(arguments),
     }
 }
