@@ -9,7 +9,6 @@
 //! Slots are not freed while records are put in, so sequences in a full line only rise, and no
 //! older record of a key can slip in after a newer one has lost its slot.
 
-use crate::format::FooterLine;
 use crate::index::{Index, Place, SlotNumber};
 
 /// An index and the sequences of its records.
@@ -24,16 +23,9 @@ impl<'a> Rebuild<'a> {
         Self { index, sequences: vec![0; index.slots() as usize] }
     }
 
-    /// Puts in the records of one segment.
-    #[cfg_attr(not(test), expect(dead_code, reason = "tombstones still go between records"))]
-    pub(crate) fn put_lines(&mut self, segment: u32, generation: u64, lines: &[FooterLine]) {
-        for lines in lines.chunks(AHEAD) {
-            lines.iter().for_each(|line| self.index.prefetch(line.key_hash));
-            for line in lines {
-                let place = Place::new(segment, line.at, generation, line.extent_bytes);
-                self.put(line.key_hash, place, line.sequence);
-            }
-        }
+    /// Asks the processor for the slots of keys that are put in next.
+    pub(crate) fn approach(&self, hashes: impl Iterator<Item = u128>) {
+        hashes.for_each(|hash| self.index.prefetch(hash));
     }
 
     /// Puts in a record, unless a newer one of its key is there.
@@ -77,6 +69,3 @@ impl<'a> Rebuild<'a> {
         self.sequences[number.at()] = sequence;
     }
 }
-
-/// Lines whose slots are asked for together.
-const AHEAD: usize = 32;

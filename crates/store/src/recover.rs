@@ -279,12 +279,15 @@ fn index_lines(
     let lines = found.lines.iter().filter(|line| line.sequence > settled);
     let mut by_sequence: Vec<&FooterLine> = lines.collect();
     by_sequence.sort_unstable_by_key(|line| line.sequence);
-    for line in by_sequence {
-        match line.kind {
-            Kind::Tombstone => rebuild.remove(line.key_hash, line.sequence),
-            Kind::Object => {
-                let place = Place::new(number, line.at, generation, line.extent_bytes);
-                rebuild.put(line.key_hash, place, line.sequence);
+    for lines in by_sequence.chunks(AHEAD) {
+        rebuild.approach(lines.iter().map(|line| line.key_hash));
+        for line in lines {
+            match line.kind {
+                Kind::Tombstone => rebuild.remove(line.key_hash, line.sequence),
+                Kind::Object => {
+                    let place = Place::new(number, line.at, generation, line.extent_bytes);
+                    rebuild.put(line.key_hash, place, line.sequence);
+                }
             }
         }
     }
@@ -429,3 +432,6 @@ impl<'a> Survey<'a> {
         part(layout.mac()) == mac
     }
 }
+
+/// Lines whose slots are asked for together.
+const AHEAD: usize = 32;

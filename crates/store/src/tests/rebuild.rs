@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use crate::format::{FooterLine, Kind};
 use crate::index::{Index, Place};
 use crate::rebuild::Rebuild;
 
@@ -84,22 +83,4 @@ fn a_removal_meets_only_what_is_older() {
     assert_eq!(index.used(), 1);
     rebuild.remove(hash(1), 6);
     assert_eq!(index.used(), 0);
-}
-
-#[test]
-fn lines_of_a_segment_are_put_in_as_places_of_it() {
-    let index = Index::new(1024).unwrap();
-    let line = |number: u64| FooterLine {
-        key_hash: hash(number),
-        sequence: number + 1,
-        at: number as u32 * 64,
-        extent_bytes: 640,
-        kind: Kind::Object,
-    };
-    let lines: Vec<_> = (0..100).map(line).collect();
-    Rebuild::new(&index).put_lines(7, 3, &lines);
-    for number in 0..100 {
-        let found = index.find(hash(number), |_, found| Some(found));
-        assert_eq!(found, Some(Place::new(7, number as u32 * 64, 3, 640)));
-    }
 }
