@@ -76,14 +76,11 @@ impl Place {
         (self.0 >> CLASS_SHIFT) as u8
     }
 
-    /// The middle of its size class in bytes: within 5% of the extent.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the choice of survivors comes with eviction")
-    )]
-    pub(crate) fn extent_bytes_estimate(self) -> u64 {
-        let units = ((f64::from(self.size_class()) + 0.5) / 8.0).exp2();
-        (units * f64::from(RECORD_ALIGN)) as u64
+    /// The end of its size class: no less than the extent's bytes, and at most 9.1% more.
+    pub(crate) fn extent_bytes_max(self) -> u32 {
+        let units = ((f64::from(self.size_class()) + 1.0) / 8.0).exp2();
+        // The conversion ends at what 32 bits hold, as an extent does.
+        (units * f64::from(RECORD_ALIGN)) as u32
     }
 
     /// Whether a soft purge has met it: it may be validated, not served as fresh.

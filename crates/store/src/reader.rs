@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::index::{Place, SlotNumber};
 use crate::pin::SegmentPin;
 use crate::pool::HeadPool;
-use crate::record::{Absent, Patience, Record, Window, in_memory};
+use crate::record::{Absent, Ground, Patience, Record, Window};
 use crate::residency::PageIn;
 use crate::slice::PinnedSlice;
 use crate::store::Shared;
@@ -115,33 +115,44 @@ impl Reader {
     /// Third step: as [`Reader::lookup`]. `probe` must be of the same key; of another one, it
     /// finds nothing.
     pub fn lookup_probed(&self, probe: Probe, key: &[u8]) -> Option<Record> {
-        match self.seek(probe, key, Patience::Waits) {
-            Found::Record(record) => Some(record),
-            Found::Miss | Found::Cold(_) => None,
-        }
+        let mut found = None;
+        // A thread that waits is never told to.
+        let _ = self.seek(probe, key, Patience::Waits, &mut found);
+        found
     }
 
     /// Third step, as [`Reader::find`].
     pub fn find_probed(&self, probe: Probe, key: &[u8]) -> Found {
-        self.seek(probe, key, Patience::Never)
+        let mut found = None;
+        match self.seek(probe, key, Patience::Never, &mut found) {
+            Err(cold) => Found::Cold(cold),
+            Ok(()) => found.map_or(Found::Miss, Found::Record),
+        }
     }
 
-    fn seek(&self, probe: Probe, key: &[u8], patience: Patience) -> Found {
+    /// Puts the record of a key into `found`, where it stays: a record is large.
+    #[inline]
+    fn seek(
+        &self,
+        probe: Probe,
+        key: &[u8],
+        patience: Patience,
+        found: &mut Option<Record>,
+    ) -> Result<(), PageIn> {
         let shared = &self.inner.shared;
-        let found = shared.index.find(probe.0, |slot, place| {
-            let found = self.inner.open(slot, place, Some(key), patience);
-            if let Some(Found::Record(_)) = &found {
+        let outcome = shared.index.find(probe.0, |slot, place| {
+            let outcome = self.inner.open((slot, place), Some(key), patience, found);
+            if found.is_some() {
                 shared.index.bump(slot, place);
+                return Some(Ok(()));
             }
-            found
+            outcome.err().map(Err)
         });
-        let found = found.unwrap_or(Found::Miss);
-        match &found {
-            Found::Record(_) => shared.row(self.inner.row).count_lookup(true),
-            Found::Miss => shared.row(self.inner.row).count_lookup(false),
-            Found::Cold(_) => {}
+        if let Some(Err(cold)) = outcome {
+            return Err(cold);
         }
-        found
+        shared.row(self.inner.row).count_lookup(found.is_some());
+        Ok(())
     }
 
     /// Bytes `range` of a body that is still being filled; `None` when they are not all written
@@ -168,7 +179,8 @@ impl Reader {
     /// As [`Reader::extent`]; says what to page in when the bytes have left memory meanwhile.
     pub fn extent_window(&self, extent: &Extent, range: Range<u64>) -> Option<Window> {
         let slice = self.extent(extent, range)?;
-        match in_memory(slice.pin(), slice.range(), Patience::Never) {
+        let ground = Ground::new(&self.inner.shared, extent.segment, Patience::Never);
+        match ground.in_memory(slice.range()) {
             Ok(_) => Some(Window::Ready(slice)),
             Err(Absent::Cold(page_in)) => Some(Window::Cold(page_in)),
             Err(Absent::Fault | Absent::Damaged) => None,
@@ -177,31 +189,38 @@ impl Reader {
 }
 
 impl ReaderInner {
-    /// The record that a slot names; `None` when it has another key than `key`, or is damaged.
+    /// Puts the record that a slot names into `found`, unless it has another key than `key`, is
+    /// damaged, or cold: then it says what to page in.
+    #[inline]
     pub(crate) fn open(
         self: &Rc<Self>,
-        slot: SlotNumber,
-        place: Place,
+        (slot, place): (SlotNumber, Place),
         key: Option<&[u8]>,
         patience: Patience,
-    ) -> Option<Found> {
+        found: &mut Option<Record>,
+    ) -> Result<(), PageIn> {
         let shared = &self.shared;
-        let pin = SegmentPin::new(self, place.segment())?;
+        let Some(pin) = SegmentPin::new(self, place.segment()) else { return Ok(()) };
         let current = place.is_of_generation(pin.generation());
-        if !current || !shared.index.still_names(slot, place) || pin.volume().is_unreadable() {
-            return None;
+        let ground = Ground::new(shared, place.segment(), patience);
+        if !current || !shared.index.still_names(slot, place) || ground.is_unreadable() {
+            return Ok(());
         }
         // From here on the place is known to be a published record of the pinned generation.
-        match Record::read(pin, (slot, place), key, patience) {
-            Ok(record) => record.map(Found::Record),
-            Err(Absent::Cold(page_in)) => Some(Found::Cold(page_in)),
-            Err(Absent::Fault) => None,
+        match Record::read((pin, ground), (slot, place), key, found) {
+            Ok(()) => return Ok(()),
+            Err(Absent::Cold(page_in)) => {
+                *found = None;
+                return Err(page_in);
+            }
+            Err(Absent::Fault) => {}
             Err(Absent::Damaged) => {
                 shared.row(self.row).count_damaged();
                 shared.index.discard(slot, place);
-                None
             }
         }
+        *found = None;
+        Ok(())
     }
 }
 

@@ -14,11 +14,13 @@ use crate::format::{self, Kind, Layout, RecordHeader};
 use crate::guard::Fault;
 use crate::index::{Place, SlotNumber};
 use crate::keys::chunk_sum;
-use crate::pin::SegmentPin;
+use crate::pin::{Pinned, SegmentPin};
 use crate::pool::HeadBuffer;
-use crate::reader::{Found, ReaderInner};
+use crate::reader::ReaderInner;
 use crate::residency::{PageIn, Serial, Tick};
 use crate::slice::PinnedSlice;
+use crate::store::Shared;
+use crate::volume::{Volume, VolumeKind};
 
 /// A stored object, pinned.
 pub struct Record {
@@ -30,18 +32,17 @@ pub struct Record {
     place: Place,
     /// At which its core was verified.
     serial: Cell<Serial>,
-    /// Header, key, tags and head.
-    buffer: HeadBuffer,
+    front: Front,
     pin: SegmentPin,
 }
 
 impl Record {
     /// The record that a slot names, whatever its key. Waits for the device.
     pub(crate) fn at(reader: &Rc<ReaderInner>, slot: SlotNumber, place: Place) -> Option<Self> {
-        match reader.open(slot, place, None, Patience::Waits)? {
-            Found::Record(record) => Some(record),
-            Found::Miss | Found::Cold(_) => None,
-        }
+        let mut found = None;
+        // A thread that waits is never told to.
+        let _ = reader.open((slot, place), None, Patience::Waits, &mut found);
+        found
     }
 
     /// The whole space that it takes in its segment.
@@ -54,38 +55,46 @@ impl Record {
         self.expires_at_ms
     }
 
-    /// The record at a published place, verified; `None` when it has another key.
+    /// Puts the record at a published place into `found`, verified, unless it has another key.
+    /// After an error nothing in `found` counts.
+    #[inline]
     pub(crate) fn read(
-        pin: SegmentPin,
+        (pin, ground): (SegmentPin, Ground<'_>),
         (slot, place): (SlotNumber, Place),
         key: Option<&[u8]>,
-        patience: Patience,
-    ) -> Result<Option<Self>, Absent> {
-        let reader = Rc::clone(pin.reader());
-        let shared = &reader.shared;
-        let (at, end) = (place.at(), pin.volume().geometry.segment_bytes);
+        found: &mut Option<Self>,
+    ) -> Result<(), Absent> {
+        let (at, end) = (place.at(), ground.volume.geometry.segment_bytes);
         let first = at..end.min(at.saturating_add(FIRST_BYTES));
-        in_memory(&pin, first.clone(), patience)?;
-        let mut buffer = reader.heads.take();
-        copy(&pin, first.clone(), buffer.bytes_mut((first.end - first.start) as usize))?;
+        if ground.volume.check(&ground.within(first.clone()), ground.now).is_none() {
+            // The whole record, if it is short: one reading instead of two.
+            let extent = place.extent_bytes_max().min(PAGE_IN_BYTES);
+            let wanted = at..end.min(at.saturating_add(extent)).max(first.end);
+            ground.page_in(first.clone(), wanted)?;
+        }
+        let mut front = Front::Lent;
+        let header = match ground.volume.kind {
+            VolumeKind::Memory => pin.slice(first.clone()),
+            VolumeKind::Disk => {
+                front = Front::Copied(pin.reader().heads.take());
+                front.copy(&ground, (at, 0), first.end - at)?
+            }
+        };
         // The lengths of a header that was verified before are no danger: they are compared with
         // the segment here, and the whole with its MAC below if it has been read again since.
-        let header = buffer.bytes();
         let parsed = match place.verified() {
-            0 => RecordHeader::parse(header, at, u64::from(end), &shared.keys),
+            0 => RecordHeader::parse(header, at, u64::from(end), &ground.shared.keys),
             _ => RecordHeader::read(header, at, u64::from(end)),
         };
         let (header, layout) = parsed.ok_or(Absent::Damaged)?;
         if header.generation != pin.generation() || header.kind != Kind::Object {
             return Err(Absent::Damaged);
         }
-        let serial = in_memory(&pin, core_of(&layout), patience)?;
-        let head_end = layout.head().end;
-        if first.end < head_end {
-            let (done, all) = ((first.end - at) as usize, (head_end - at) as usize);
-            copy(&pin, first.end..head_end, &mut buffer.bytes_mut(all)[done..])?;
+        let serial = ground.in_memory(core_of(&layout))?;
+        if first.end < layout.head().end {
+            front.copy(&ground, (at, first.end - at), layout.head().end - at)?;
         }
-        let record = Self {
+        let record = found.insert(Self {
             sequence: header.sequence,
             stored_at_ms: header.stored_at_ms,
             expires_at_ms: header.expires_at_ms,
@@ -93,22 +102,21 @@ impl Record {
             slot,
             place,
             serial: Cell::new(serial),
-            buffer,
+            front,
             pin,
-        };
-        let kept = serial.to_bits();
-        let is_verified = kept == Some(place.verified());
+        });
         // Before it is verified the key may be anything, but then it will not be served either.
         if key.is_some_and(|key| record.key() != key) {
-            return Ok(None);
+            *found = None;
+            return Ok(());
         }
-        if !is_verified {
-            record.verify(patience)?;
-            if let Some(verified) = kept {
-                shared.index.set_verified(slot, place, verified);
+        if serial.to_bits() != Some(place.verified()) {
+            record.verify(&ground)?;
+            if let Some(verified) = serial.to_bits() {
+                ground.shared.index.set_verified(slot, place, verified);
             }
         }
-        Ok(Some(record))
+        Ok(())
     }
 
     /// The key, as it was given to `begin`.
@@ -171,13 +179,14 @@ impl Record {
         if range.start > range.end || range.end > self.body_len() {
             return Err(ReadError::OutOfRange);
         }
-        if self.pin.volume().is_unreadable() {
+        let ground = Ground::new(&self.pin.reader().shared, self.pin.segment(), patience);
+        if ground.volume.is_unreadable() {
             return Err(ReadError::Device);
         }
         let (start, end) = (range.start as u32, range.end as u32);
         let body_at = self.layout.body_at;
         let slice = PinnedSlice::new(self.pin.clone(), body_at + start..body_at + end);
-        match self.make_ready(start..end, patience) {
+        match self.make_ready(start..end, &ground) {
             Ok(()) => Ok(Window::Ready(slice)),
             Err(Absent::Cold(page_in)) => Ok(Window::Cold(page_in)),
             Err(Absent::Fault) => Err(ReadError::Device),
@@ -191,29 +200,29 @@ impl Record {
     }
 
     /// Sees to it that a range of the body is in memory and verified.
-    fn make_ready(&self, body: Range<u32>, patience: Patience) -> Result<(), Absent> {
+    fn make_ready(&self, body: Range<u32>, ground: &Ground<'_>) -> Result<(), Absent> {
         if body.is_empty() {
             return Ok(());
         }
         if self.layout.chunk_count() == 1 {
-            let serial = in_memory(&self.pin, core_of(&self.layout), patience)?;
+            let serial = ground.in_memory(core_of(&self.layout))?;
             // Read again since it was looked up.
             if serial != self.serial.get() || serial.to_bits().is_none() {
-                self.verify_chunk(0, patience)?;
+                self.verify_chunk(0, ground)?;
                 self.serial.set(serial);
             }
             return Ok(());
         }
         let body_at = self.layout.body_at;
-        in_memory(&self.pin, body_at + body.start..body_at + body.end, patience)?;
-        let (volume, base) = (self.pin.volume(), self.pin.base());
+        ground.in_memory(body_at + body.start..body_at + body.end)?;
+        let volume = ground.volume;
         for chunk in body.start / format::CHUNK_BYTES..=(body.end - 1) / format::CHUNK_BYTES {
-            let range = within(base, self.layout.chunk(chunk));
+            let range = ground.within(self.layout.chunk(chunk));
             if volume.verified.contains(range.start) {
                 continue;
             }
-            let serial = in_memory(&self.pin, self.layout.chunk(chunk), patience)?;
-            self.verify_chunk(chunk, patience)?;
+            let serial = ground.in_memory(self.layout.chunk(chunk))?;
+            self.verify_chunk(chunk, ground)?;
             volume.verified.insert(range.start);
             // Whoever reads the chunk again raises its serials first and clears the bit then. If
             // that was done before the bit was set, it shows here (`Volume::begin_page_in`).
@@ -226,50 +235,89 @@ impl Record {
     }
 
     /// Checks the MAC, and the sum of a body of one chunk.
-    fn verify(&self, patience: Patience) -> Result<(), Absent> {
+    fn verify(&self, ground: &Ground<'_>) -> Result<(), Absent> {
         let shared = &self.pin.reader().shared;
         let tail = self.layout.sums().start..self.layout.mac().end;
-        in_memory(&self.pin, tail.clone(), patience)?;
+        ground.in_memory(tail.clone())?;
         let sums_bytes = (self.layout.sums().end - tail.start) as usize;
-        let passes = self.with_copy(tail, |tail| {
+        let passes = self.with_copy(ground, tail, |tail| {
             let (sums, mac) = tail.split_at(sums_bytes);
             format::record_mac(&shared.keys, self.part(self.layout.front()), sums)[..] == *mac
         })?;
         if !passes {
             return Err(Absent::Damaged);
         }
-        if self.layout.chunk_count() == 1 { self.verify_chunk(0, patience) } else { Ok(()) }
+        if self.layout.chunk_count() == 1 { self.verify_chunk(0, ground) } else { Ok(()) }
     }
 
     /// Compares one chunk with its sum.
-    fn verify_chunk(&self, chunk: u32, patience: Patience) -> Result<(), Absent> {
+    fn verify_chunk(&self, chunk: u32, ground: &Ground<'_>) -> Result<(), Absent> {
         let sum_at = self.layout.sums_at + chunk * 8;
-        in_memory(&self.pin, sum_at..sum_at + 8, patience)?;
+        ground.in_memory(sum_at..sum_at + 8)?;
         let mut sum = [0; 8];
-        copy(&self.pin, sum_at..sum_at + 8, &mut sum)?;
+        ground.copy(sum_at..sum_at + 8, &mut sum)?;
         let range = self.layout.chunk(chunk);
-        in_memory(&self.pin, range.clone(), patience)?;
+        ground.in_memory(range.clone())?;
         let keys = &self.pin.reader().shared.keys;
         let seed = keys.chunk_seed(self.pin.generation(), self.sequence);
-        let found = self.with_copy(range, |bytes| chunk_sum(seed, bytes))?;
+        let found = self.with_copy(ground, range, |bytes| chunk_sum(seed, bytes))?;
         if found == u64::from_le_bytes(sum) { Ok(()) } else { Err(Absent::Damaged) }
     }
 
     /// Copies bytes of the segment into the reader's scratch memory and looks at them there.
-    fn with_copy<T>(&self, range: Range<u32>, look: impl FnOnce(&[u8]) -> T) -> Result<T, Absent> {
+    fn with_copy<T>(
+        &self,
+        ground: &Ground<'_>,
+        range: Range<u32>,
+        see: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T, Absent> {
         let len = (range.end - range.start) as usize;
         let mut scratch = self.pin.reader().scratch.borrow_mut();
         if scratch.len() < len {
             scratch.resize(len.max(format::CHUNK_BYTES as usize), 0);
         }
-        copy(&self.pin, range, &mut scratch[..len])?;
-        Ok(look(&scratch[..len]))
+        ground.copy(range, &mut scratch[..len])?;
+        Ok(see(&scratch[..len]))
     }
 
-    /// A part of the front.
+    /// A part of what is in front of the body.
+    #[inline]
     fn part(&self, range: Range<u32>) -> &[u8] {
-        let (start, end) = (range.start - self.layout.at, range.end - self.layout.at);
-        &self.buffer.bytes()[start as usize..end as usize]
+        match &self.front {
+            Front::Lent => self.pin.slice(range),
+            Front::Copied(buffer) => {
+                let (start, end) = (range.start - self.layout.at, range.end - self.layout.at);
+                &buffer.bytes()[start as usize..end as usize]
+            }
+        }
+    }
+}
+
+/// Header, key, tags and head of a record.
+enum Front {
+    /// They lie in a memory volume, which is sealed: nobody can cut it.
+    Lent,
+    /// Of a disk: they were copied, so that whoever looks at them meets no fault.
+    Copied(HeadBuffer),
+}
+
+impl Front {
+    /// Copies the bytes `from..to` of the record at `at`, and gives all up to there.
+    #[inline]
+    fn copy(
+        &mut self,
+        ground: &Ground<'_>,
+        (at, from): (u32, u32),
+        to: u32,
+    ) -> Result<&[u8], Fault> {
+        match self {
+            Self::Lent => Ok(&[]),
+            Self::Copied(buffer) => {
+                let bytes = buffer.bytes_mut(to as usize);
+                ground.copy(at + from..at + to, &mut bytes[from as usize..])?;
+                Ok(bytes)
+            }
+        }
     }
 }
 
@@ -295,6 +343,68 @@ pub(crate) enum Patience {
     Never,
 }
 
+/// One look at a pinned segment.
+#[derive(Clone, Copy)]
+pub(crate) struct Ground<'a> {
+    shared: &'a Shared,
+    volume: &'a Volume,
+    /// Number of the volume.
+    number: usize,
+    /// Where the segment begins in the volume's file.
+    base: u64,
+    patience: Patience,
+    now: Option<Tick>,
+}
+
+impl<'a> Ground<'a> {
+    /// Of a segment that the caller has pinned.
+    #[inline]
+    pub(crate) fn new(shared: &'a Shared, segment: u32, patience: Patience) -> Self {
+        let number = shared.volume_number(segment);
+        let volume = &shared.volumes[number];
+        Self { shared, volume, number, base: volume.base(segment), patience, now: volume.now() }
+    }
+
+    #[inline]
+    pub(crate) fn is_unreadable(&self) -> bool {
+        self.volume.is_unreadable()
+    }
+
+    /// The serial of a range of the segment, which is in memory when this returns.
+    #[inline]
+    pub(crate) fn in_memory(&self, range: Range<u32>) -> Result<Serial, Absent> {
+        match self.volume.check(&self.within(range.clone()), self.now) {
+            Some(serial) => Ok(serial),
+            None => self.page_in(range.clone(), range),
+        }
+    }
+
+    /// What to do about a cold range; `wanted` comes with it.
+    #[cold]
+    fn page_in(&self, range: Range<u32>, wanted: Range<u32>) -> Result<Serial, Absent> {
+        let wanted = self.within(wanted);
+        match self.patience {
+            Patience::Never => Err(Absent::Cold(self.volume.page_in_of(self.number, &wanted))),
+            Patience::Waits => {
+                self.volume.page_in(&wanted)?;
+                Ok(self.volume.serial(&self.within(range)))
+            }
+        }
+    }
+
+    /// Copies bytes of the segment.
+    #[inline]
+    fn copy(&self, range: Range<u32>, into: &mut [u8]) -> Result<(), Fault> {
+        self.volume.copy(self.base + u64::from(range.start), into)
+    }
+
+    /// A range of the segment as one of the volume's file.
+    #[inline]
+    fn within(&self, range: Range<u32>) -> Range<u64> {
+        self.base + u64::from(range.start)..self.base + u64::from(range.end)
+    }
+}
+
 /// Why bytes of a volume cannot be had now.
 pub(crate) enum Absent {
     Cold(PageIn),
@@ -314,38 +424,7 @@ fn core_of(layout: &Layout) -> Range<u32> {
     layout.at..end
 }
 
-/// The serial of a range of the pinned segment, which is in memory when this returns.
-pub(crate) fn in_memory(
-    pin: &SegmentPin,
-    range: Range<u32>,
-    patience: Patience,
-) -> Result<Serial, Absent> {
-    let volume = pin.volume();
-    let range = within(pin.base(), range);
-    if let Some(serial) = volume.check(&range, Tick::now()) {
-        return Ok(serial);
-    }
-    match patience {
-        Patience::Never => {
-            let number = pin.reader().shared.volume_number(pin.segment());
-            Err(Absent::Cold(volume.page_in_of(number, &range)))
-        }
-        Patience::Waits => {
-            volume.page_in(&range)?;
-            Ok(volume.serial(&range))
-        }
-    }
-}
-
-/// Copies bytes of the pinned segment.
-pub(crate) fn copy(pin: &SegmentPin, range: Range<u32>, into: &mut [u8]) -> Result<(), Fault> {
-    pin.volume().copy(pin.base() + u64::from(range.start), into)
-}
-
-/// A range of a segment that begins at `base`, as one of its file.
-fn within(base: u64, range: Range<u32>) -> Range<u64> {
-    base + u64::from(range.start)..base + u64::from(range.end)
-}
-
 /// What a lookup copies first: the header, and most keys and short heads with it.
 const FIRST_BYTES: u32 = 256;
+/// What is paged in at most together with a header.
+const PAGE_IN_BYTES: u32 = 256 << 10;

@@ -9,7 +9,7 @@
 //!
 //! ```text
 //! block word   tick 16 (0 unknown, 65,535 being read, 65,534 known to be cold,
-//!              else second of the last look) │ serial 4 │ zero 12
+//!              else second of the last look) │ serial 16
 //!
 //!                    begin: not cached              settle
 //!  seen, unknown, cold ─────────────► being read ─────────► seen
@@ -18,8 +18,8 @@
 //! **Serials.** Bytes that were verified and then dropped from memory come from the device again,
 //! and may come back different. Each reading of a block raises its serial. A record is verified
 //! *at* the sum of its blocks' serials ([`Serial`]); when that sum has changed, it is so again.
-//! Serials end at a bound; from there on a record is verified at each lookup. A segment that is
-//! written anew starts at zero.
+//! Beside a record there is room for a small sum; from there on it is verified at each lookup. A
+//! segment that is written anew starts at zero.
 //!
 //! What this cannot promise: between the look and the use the kernel may take the page away, under
 //! heavy pressure; and a tick that is not renewed for 18 hours looks fresh for two seconds. Then
@@ -28,9 +28,8 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rustix::time::{ClockId, clock_gettime};
-
 use crate::map::Mapping;
+use crate::sys;
 
 /// The blocks of one volume.
 pub(crate) struct Residency {
@@ -58,7 +57,7 @@ pub(crate) struct Tick(u16);
 /// How often a range has been read since its segment was written: what was verified at one serial
 /// is not verified at another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct Serial(u8);
+pub(crate) struct Serial(u32);
 
 /// What came of reading a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,19 +74,18 @@ impl Serial {
     /// The first serial, which what never leaves memory keeps.
     pub(crate) const FIRST: Self = Self(0);
     /// Serials below can be kept beside a record; at this one nothing counts as verified.
-    pub(crate) const END: u8 = 15;
+    pub(crate) const END: u32 = 15;
 
     /// As a number to keep: 1 to 15, or none when the bound is reached.
     pub(crate) fn to_bits(self) -> Option<u8> {
-        (self.0 < Self::END).then_some(self.0 + 1)
+        (self.0 < Self::END).then_some(self.0 as u8 + 1)
     }
 }
 
 impl Tick {
     /// The current one, by a clock that is kept in memory: some 5 ns.
     pub(crate) fn now() -> Self {
-        let seconds = clock_gettime(ClockId::MonotonicCoarse).tv_sec;
-        Self(1 + seconds.rem_euclid(i64::from(TICKS)) as u16)
+        Self(1 + (sys::coarse_seconds() % u64::from(TICKS)) as u16)
     }
 
     /// Whether what was seen at `then` may be taken to be still so.
@@ -125,7 +123,7 @@ impl Residency {
             }
             serial += word >> SERIAL_SHIFT;
         }
-        Some(Serial(serial.min(u32::from(Serial::END)) as u8))
+        Some(Serial(serial))
     }
 
     /// As [`Residency::check`], when the ticks are old.
@@ -146,14 +144,14 @@ impl Residency {
                 self.words.get(block)?.fetch_update(Ordering::AcqRel, Ordering::Acquire, see);
             serial += seen.ok()? >> SERIAL_SHIFT;
         }
-        Some(Serial(serial.min(u32::from(Serial::END)) as u8))
+        Some(Serial(serial))
     }
 
     /// The serial of a range, cold or not.
     pub(crate) fn serial(&self, range: &Range<u64>) -> Serial {
         let words = self.words.get(self.blocks(range)).unwrap_or(&[]);
         let sum: u32 = words.iter().map(|word| word.load(Ordering::Acquire) >> SERIAL_SHIFT).sum();
-        Serial(sum.min(u32::from(Serial::END)) as u8)
+        Serial(sum)
     }
 
     /// The range, widened to whole blocks that lie in the mapping.
@@ -264,7 +262,7 @@ fn with_tick(word: u32, tick: u16) -> u32 {
 pub(crate) const BLOCK_BYTES: u64 = 16 << 10;
 
 const SERIAL_SHIFT: u32 = 16;
-const SERIAL_MAX: u32 = Serial::END as u32;
+const SERIAL_MAX: u32 = u16::MAX as u32;
 const UNKNOWN: u16 = 0;
 const BEING_READ: u16 = u16::MAX;
 const COLD: u16 = BEING_READ - 1;

@@ -6,7 +6,6 @@ use bytes::Bytes;
 
 use crate::error::ReadError;
 use crate::pin::{Pinned, SegmentPin, SharedPin};
-use crate::record::copy;
 
 /// Bytes of the mapping under a pin of their own; the pin falls with the last clone.
 ///
@@ -24,10 +23,6 @@ impl PinnedSlice {
     /// Bytes that the pin's holder may read, see `Mapping::pinned`.
     pub(crate) fn new(pin: SegmentPin, range: Range<u32>) -> Self {
         Self { pin, range }
-    }
-
-    pub(crate) fn pin(&self) -> &SegmentPin {
-        &self.pin
     }
 
     /// Within the segment.
@@ -56,8 +51,9 @@ impl PinnedSlice {
             return Err(ReadError::OutOfRange);
         }
         let start = self.range.start + offset as u32;
-        let range = start..start + into.len() as u32;
-        copy(&self.pin, range, into).map_err(|_| ReadError::Device)
+        let volume = self.pin.volume();
+        let at = volume.base(self.pin.segment()) + u64::from(start);
+        volume.copy(at, into).map_err(|_| ReadError::Device)
     }
 
     /// The same bytes for owners that move between threads: hyper's bodies, for one. The pin goes

@@ -135,12 +135,18 @@ impl Volume {
         self.take_offline();
     }
 
+    /// The time for [`Volume::check`]; none where nothing can be cold.
+    #[inline]
+    pub(crate) fn now(&self) -> Option<Tick> {
+        self.residency.is_some().then(Tick::now)
+    }
+
     /// The serial of a range that is in memory; `None` when it is cold.
     #[inline]
-    pub(crate) fn check(&self, range: &Range<u64>, now: Tick) -> Option<Serial> {
-        match &self.residency {
-            Some(residency) => residency.check(&self.map, range, now),
-            None => Some(Serial::FIRST),
+    pub(crate) fn check(&self, range: &Range<u64>, now: Option<Tick>) -> Option<Serial> {
+        match (&self.residency, now) {
+            (Some(residency), Some(now)) => residency.check(&self.map, range, now),
+            (None, _) | (_, None) => Some(Serial::FIRST),
         }
     }
 

@@ -126,7 +126,8 @@ fn a_large_body_comes_window_by_window() {
             }
         }
     }
-    assert!(body == object.body() && paged >= 3, "{paged} page-ins");
+    // The first 256 KiB came with the head.
+    assert!(body == object.body() && paged >= 1, "{paged} page-ins");
     assert_eq!(record.window(300_001, 5).err(), Some(ReadError::OutOfRange));
 }
 
