@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::{Handle, Signals};
 
 /// How far the end of the process has come.
@@ -120,20 +120,21 @@ pub struct Listening {
     thread: Option<thread::JoinHandle<()>>,
 }
 
-/// Takes SIGTERM, SIGINT and SIGHUP from now on.
+/// Takes SIGTERM, SIGINT and SIGHUP from now on; and SIGXFSZ, which would end the process when a
+/// limit on file sizes stops a write. The write fails all the same, and the store counts that.
 ///
 /// # Errors
 /// What the system says when the handlers or the thread cannot be made.
 pub fn listen(stop: &Stop) -> io::Result<Listening> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGXFSZ])?;
     let handle = signals.handle();
     let stop = stop.clone();
     let thread = thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
-            if signal == SIGHUP {
-                stop.hang_up();
-            } else {
-                stop.request();
+            match signal {
+                SIGHUP => stop.hang_up(),
+                SIGXFSZ => {}
+                _ => drop(stop.request()),
             }
         }
     })?;

@@ -20,6 +20,7 @@ mod refusals;
 mod requests;
 mod shared;
 mod stale;
+mod storage;
 mod timeouts;
 mod uploads;
 mod validation;

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 use std::{fs, io};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -23,7 +23,8 @@ pub(crate) struct Setting {
     listener: String,
     admin: PathBuf,
     server: String,
-    store_path: PathBuf,
+    /// `None` when the store's values name its devices.
+    store_path: Option<PathBuf>,
     store: String,
     limits: String,
     sites: String,
@@ -46,7 +47,7 @@ impl Setting {
             folder: tempfile::tempdir().expect("a folder"),
             listener: "127.0.0.1:0".to_owned(),
             admin: PathBuf::from(ADMIN),
-            store_path: PathBuf::from("store"),
+            store_path: Some(PathBuf::from("store")),
             server: String::new(),
             store: "size = \"64MiB\"\nsegment = \"4MiB\"".to_owned(),
             limits: String::new(),
@@ -84,8 +85,14 @@ impl Setting {
 
     /// Stores there and not in its own folder.
     pub(crate) fn store_at(mut self, path: &Path) -> Self {
-        self.store_path = path.to_owned();
+        self.store_path = Some(path.to_owned());
         self
+    }
+
+    /// Values of `[store]`, the devices among them.
+    pub(crate) fn devices(mut self, values: &str) -> Self {
+        self.store_path = None;
+        self.store(values)
     }
 
     /// Listens for the admin API there and not in its own folder.
@@ -125,10 +132,12 @@ impl Setting {
 
     fn write(&self) {
         let Self { listener, server, store, limits, sites, .. } = self;
-        let (path, admin) = (self.store_path.display(), self.admin.display());
+        let path = self.store_path.as_ref();
+        let path = path.map_or_else(String::new, |path| format!("path = \"{}\"", path.display()));
+        let admin = self.admin.display();
         let config = format!(
             "[server]\nworkers = 2\n{server}\n[[listener]]\naddress = \"{listener}\"\n\
-             [store]\npath = \"{path}\"\n{store}\n[limits]\n{limits}\n{sites}\n\
+             [store]\n{path}\n{store}\n[limits]\n{limits}\n{sites}\n\
              [admin]\naddress = \"unix:{admin}\"\n[access_log]\npath = \"access.log\"\n"
         );
         fs::write(self.folder.path().join(CONFIG), config).expect("a writable folder");
@@ -187,6 +196,28 @@ impl Edge {
         let folder = std::mem::replace(&mut self.folder, nowhere);
         drop(self);
         Self::start(folder)
+    }
+
+    /// Changes a text in the config, for the next start.
+    pub(crate) fn edit_config(&self, from: &str, to: &str) {
+        let path = self.folder.path().join(CONFIG);
+        let config = fs::read_to_string(&path).expect("a config");
+        assert!(config.contains(from), "{config}");
+        fs::write(path, config.replace(from, to)).expect("a writable folder");
+    }
+
+    /// Bounds the size of every file that this edge writes, from now on.
+    pub(crate) fn limit_files(&self, bytes: u64) {
+        let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+        let id = i32::try_from(self.child.id()).expect("a process id");
+        prlimit(Pid::from_raw(id), Resource::Fsize, limit).expect("a child");
+    }
+
+    /// Runs `edge store …` on this edge's config.
+    pub(crate) fn store_tool(&self, command: &str) -> Output {
+        let mut tool = Command::new(env!("CARGO_BIN_EXE_edge"));
+        tool.args(["store", command, "--json", "--config"]).arg(self.folder.path().join(CONFIG));
+        tool.output().expect("the binary")
     }
 
     /// A new connection.
