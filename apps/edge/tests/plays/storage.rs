@@ -115,21 +115,21 @@ fn what_is_asked_for_twice_survives_kill_9_once_it_has_left_the_memory() {
     assert!(stored(&edge, &others) < 10);
 }
 
-const TWO: &str = "devices = [{ path = \"a\", size = \"32MiB\" }, { path = \"b\", size = \"32MiB\" }]\n\
-                   segment = \"2MiB\"\nmemory = 0";
+const BOTH: &str =
+    "devices = [{ path = \"a\", size = \"32MiB\" }, { path = \"b\", size = \"32MiB\" }]";
 const ONE: &str = "devices = [{ path = \"a\", size = \"32MiB\" }]";
+const ON_DISK: &str = "segment = \"2MiB\"\nmemory = 0";
 
 #[test]
 fn two_devices_share_the_objects_and_one_more_or_less_is_a_line_in_the_config() {
     let origin = origin();
-    let two = &TWO[..TWO.find('\n').expect("a line")];
-    let mut edge = Setting::before(&origin).devices(&TWO.replace(two, ONE)).start();
+    let mut edge = Setting::before(&origin).devices(&format!("{ONE}\n{ON_DISK}")).start();
     let first = targets("first", 10, 300_000);
     get_all(&mut edge.client(), &first);
     edge.wait_for_stored(10);
     end(&mut edge);
 
-    edge.edit_config(ONE, two);
+    edge.edit_config(ONE, BOTH);
     let mut edge = edge.start_again();
     assert_eq!(stored(&edge, &first), 10);
     let second = targets("second", 40, 300_000);
@@ -139,7 +139,7 @@ fn two_devices_share_the_objects_and_one_more_or_less_is_a_line_in_the_config() 
     assert!(used(0) > Some(3_000_000) && used(1) > Some(3_000_000), "{}", store(&edge));
     end(&mut edge);
 
-    edge.edit_config(two, ONE);
+    edge.edit_config(BOTH, ONE);
     let mut edge = edge.start_again();
     assert_eq!(stored(&edge, &first), 10);
     let left = stored(&edge, &second);
@@ -147,7 +147,7 @@ fn two_devices_share_the_objects_and_one_more_or_less_is_a_line_in_the_config() 
     end(&mut edge);
 
     // What lay on the other device has missed a run, and purges with it.
-    edge.edit_config(ONE, two);
+    edge.edit_config(ONE, BOTH);
     let edge = edge.start_again();
     assert!(edge.log().contains("devices_voided=1"), "{}", edge.log());
     assert_eq!((stored(&edge, &first), stored(&edge, &second)), (10, left));
