@@ -132,7 +132,7 @@ impl Config {
         Ok(shapes.disks.into_iter().map(DiskUse::of).collect())
     }
 
-    /// Keys that are remembered after they have left: as many as half of the index holds.
+    /// Keys that are remembered after they have left, at most.
     pub(crate) fn ghost_capacity(&self) -> u32 {
         let both = !self.devices.is_empty() && self.memory_bytes > 0;
         if both { u32::try_from(self.index_slots / 2).unwrap_or(u32::MAX) } else { 0 }

@@ -8,11 +8,11 @@
 //! ([`Survival`]); the rest goes.
 //!
 //! ```text
-//!            first seen             hit there              hit since, up to 50% of a segment
+//!            first seen             hit there              hit since, up to a fifth of a segment
 //!   request ────────────► memory ─────────────────► disk ──┐ ◄──────────────┐
 //!      │                    │ not hit                │     └────────────────┘
 //!      │ in the ghost       ▼                        ▼ the rest
-//!      └──────────────────────────► disk           ghost
+//!      └──────────► disk   ghost                   gone
 //! ```
 //!
 //! What it is not: it reads and writes nothing, knows no time and no index. After construction
@@ -24,19 +24,23 @@
 
 /// Fingerprints of keys that have left: whoever comes back soon is worth a place on disk.
 ///
-/// Holds the last `capacity` insertions, and forgets an older one for certain. A bucket is one
-/// cache line of eight fingerprints; a full one forgets its oldest, which at full load happens to
-/// about one insertion in twenty. Memory: 64 bytes for each six of capacity, taken at once.
+/// A key is remembered until as many bytes as the horizon have left after it, and forgotten for
+/// certain then. A bucket is one cache line of eight fingerprints; a full one forgets its oldest,
+/// which happens to about one in twenty when as many keys as the capacity are to be remembered, and
+/// more often with more. Memory: 64 bytes for each six of capacity, taken at once.
 ///
 /// A key that was never inserted is found with a probability of at most 8 / 2³² (a fingerprint has
 /// 32 bits and a bucket eight of them). The cost of such an error is one object that goes to disk
 /// too early.
 pub struct Ghost {
     buckets: Box<[Bucket]>,
-    /// Insertions so far, wrapping. An entry is overwritten long before its age could wrap: every
-    /// insertion into a bucket takes the place of the oldest.
-    clock: u32,
+    /// Bytes that have left so far.
+    clock_bytes: u64,
     capacity: u32,
+    /// How many units of the clock a key is remembered.
+    horizon: u32,
+    /// Binary logarithm of the unit in bytes.
+    unit_shift: u32,
 }
 
 #[derive(Clone)]
@@ -44,26 +48,31 @@ pub struct Ghost {
 struct Bucket {
     /// 0 is a free place.
     fingerprints: [u32; BUCKET_SLOTS],
-    /// The clock at the insertion.
+    /// The clock at the insertion, in units. Wraps after thousands of horizons: an entry that is
+    /// as old as that and found again does what an unknown key with the same fingerprint does.
     stamps: [u32; BUCKET_SLOTS],
 }
 
 impl Ghost {
-    /// One that remembers `capacity` keys, at most 2²⁸; with a capacity of 0, none.
-    pub fn new(capacity: u32) -> Self {
+    /// One for `capacity` keys, at most 2²⁸, of which none is remembered after `horizon_bytes` have
+    /// left. With a capacity or a horizon of 0 it remembers nothing.
+    pub fn new(capacity: u32, horizon_bytes: u64) -> Self {
         let capacity = capacity.min(GHOST_CAPACITY_MAX);
+        let capacity = if horizon_bytes == 0 { 0 } else { capacity };
         let empty = Bucket { fingerprints: [0; BUCKET_SLOTS], stamps: [0; BUCKET_SLOTS] };
         let buckets = capacity.div_ceil(BUCKET_LOAD).max(1) as usize;
-        Self { buckets: vec![empty; buckets].into(), clock: 0, capacity }
+        let unit_shift = (u64::BITS - horizon_bytes.leading_zeros()).saturating_sub(HORIZON_BITS);
+        let horizon = (horizon_bytes >> unit_shift) as u32;
+        Self { buckets: vec![empty; buckets].into(), clock_bytes: 0, capacity, horizon, unit_shift }
     }
 
-    /// Remembers a key; if it is there already, as if it had come now.
-    pub fn insert(&mut self, hash: u128) {
-        let (now, capacity) = (self.clock, self.capacity);
-        self.clock = now.wrapping_add(1);
-        if capacity == 0 {
+    /// Remembers a key whose record of `bytes` has left; if it is there already, from now on.
+    pub fn insert(&mut self, hash: u128, bytes: u64) {
+        self.clock_bytes = self.clock_bytes.wrapping_add(bytes);
+        if self.capacity == 0 {
             return;
         }
+        let now = self.now();
         let (bucket, fingerprint) = self.locate(hash);
         let slot = bucket.find(fingerprint).unwrap_or_else(|| bucket.worst(now));
         bucket.fingerprints[slot] = fingerprint;
@@ -72,17 +81,20 @@ impl Ghost {
 
     /// Forgets a key; says whether it was remembered. So one departure counts for one return.
     pub fn remove(&mut self, hash: u128) -> bool {
-        let (now, capacity) = (self.clock, self.capacity);
+        let (now, horizon) = (self.now(), self.horizon);
         let (bucket, fingerprint) = self.locate(hash);
         let Some(slot) = bucket.find(fingerprint) else { return false };
         bucket.fingerprints[slot] = 0;
-        // The last insertion has an age of 1.
-        now.wrapping_sub(bucket.stamps[slot]) <= capacity
+        now.wrapping_sub(bucket.stamps[slot]) < horizon
     }
 
     /// Memory taken, in bytes.
     pub fn memory_bytes(&self) -> u64 {
         size_of_val(&*self.buckets) as u64
+    }
+
+    fn now(&self) -> u32 {
+        (self.clock_bytes >> self.unit_shift) as u32
     }
 
     fn locate(&mut self, hash: u128) -> (&mut Bucket, u32) {
@@ -108,6 +120,12 @@ impl Bucket {
     }
 }
 
+/// The horizon for a store of so many bytes, memory and disks together: beyond it more goes to
+/// disk, and hardly a miss less is had for it.
+pub const fn ghost_horizon_bytes(store_bytes: u64) -> u64 {
+    store_bytes / 100 * GHOST_PERCENT
+}
+
 /// A live record of a segment that is being reclaimed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
@@ -117,6 +135,8 @@ pub struct Candidate {
     pub extent_bytes: u32,
     /// Hits since it was written, 0 to [`FREQUENCY_MAX`].
     pub frequency: u8,
+    /// The size by which it is judged.
+    object_bytes: u64,
     /// Binary logarithm of frequency / size^α, once it was needed.
     worth: f32,
 }
@@ -124,7 +144,15 @@ pub struct Candidate {
 impl Candidate {
     /// A record at `position` that takes `extent_bytes` and was hit `frequency` times.
     pub const fn new(position: u32, frequency: u8, extent_bytes: u32) -> Self {
-        Self { position, extent_bytes, frequency, worth: 0.0 }
+        let object_bytes = extent_bytes as u64;
+        Self { position, extent_bytes, frequency, object_bytes, worth: 0.0 }
+    }
+
+    /// The same as a slice of an object of so many bytes, and judged by these: else the slices of
+    /// a large object look like many small objects, and are preferred to what is smaller.
+    #[must_use]
+    pub const fn slice_of(self, object_bytes: u64) -> Self {
+        Self { object_bytes, ..self }
     }
 }
 
@@ -170,14 +198,14 @@ impl Survival {
     }
 
     fn worth(&self, candidate: &Candidate) -> f32 {
-        let size = candidate.extent_bytes.max(1) as f32;
+        let size = candidate.object_bytes.max(1) as f32;
         f32::from(candidate.frequency).log2() - self.size_exponent * size.log2()
     }
 }
 
 impl Default for Survival {
     fn default() -> Self {
-        Self { size_exponent: 0.5, copied_percent_max: 50 }
+        Self { size_exponent: 0.5, copied_percent_max: 20 }
     }
 }
 
@@ -276,8 +304,12 @@ pub const FREQUENCY_MAX: u8 = 3;
 /// Hits on probation that earn a place on disk.
 pub const PROMOTION_FREQUENCY: u8 = 1;
 const BUCKET_SLOTS: usize = 8;
+/// Bytes that leave before a key is forgotten, in percent of the store.
+const GHOST_PERCENT: u64 = 50;
 /// Fingerprints per bucket at capacity: two places are left for uneven filling.
 const BUCKET_LOAD: u32 = 6;
+/// A horizon has half as many units as this many bits can count, or more.
+const HORIZON_BITS: u32 = 20;
 const GHOST_CAPACITY_MAX: u32 = 1 << 28;
 
 const _: () = assert!(size_of::<Bucket>() == 64);

@@ -41,8 +41,12 @@ impl<D: Device> Inner<D> {
         }
         let counters = &self.shared.counters;
         counters.evicted.fetch_add(evicted.len() as u64, Ordering::Relaxed);
-        for candidate in evicted {
-            self.ghost.borrow_mut().insert(lines[candidate.position as usize].key_hash);
+        if self.is_probation(segment) {
+            let mut ghost = self.ghost.borrow_mut();
+            for candidate in evicted {
+                let line = &lines[candidate.position as usize];
+                ghost.insert(line.key_hash, u64::from(line.extent_bytes));
+            }
         }
         // Drafts of the segment may have been committed in the meantime; from here on none can.
         let late = self.logs.borrow().segment(segment).lines.get(lines.len()..).map(<[_]>::to_vec);
@@ -128,12 +132,16 @@ impl<D: Device> Inner<D> {
         if expired {
             return 0;
         }
-        let volume = self.shared.volume_of(segment);
-        if volume.kind == VolumeKind::Memory && self.has_disk() {
-            choose_promoted(candidates, PROMOTION_FREQUENCY)
-        } else {
-            self.shared.survival.choose(candidates, volume.geometry.segment_bytes)
+        if self.is_probation(segment) {
+            return choose_promoted(candidates, PROMOTION_FREQUENCY);
         }
+        let segment_bytes = self.shared.volume_of(segment).geometry.segment_bytes;
+        self.shared.survival.choose(candidates, segment_bytes)
+    }
+
+    /// Whether what was hit in the segment goes on to a disk.
+    fn is_probation(&self, segment: u32) -> bool {
+        self.shared.volume_of(segment).kind == VolumeKind::Memory && self.has_disk()
     }
 
     /// Copies one record; says whether the index names the copy now.
@@ -149,7 +157,7 @@ impl<D: Device> Inner<D> {
             same.then(|| Record::at(&self.reader, slot, place))
         });
         let Some(record) = record.flatten() else { return Ok(false) };
-        let promoted = self.shared.volume_of(segment).kind == VolumeKind::Memory && self.has_disk();
+        let promoted = self.is_probation(segment);
         let frequency = if promoted { 0 } else { frequency_of_copy(frequency) };
         let tags: Vec<u64> = record.tags().collect();
         let draft = Draft::new(record.key(), record.head(), record.body_len());

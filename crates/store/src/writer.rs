@@ -15,7 +15,7 @@ use crate::device::Device;
 use crate::draft::{Draft, DraftOwner, OpenDraft, Pending};
 use crate::dump::Dumps;
 use crate::error::{Refused, WriteError, WriterTaken};
-use crate::eviction::Ghost;
+use crate::eviction::{Ghost, ghost_horizon_bytes};
 use crate::format::{FooterLine, KEY_BYTES_MAX, Kind};
 use crate::reader::ReaderInner;
 use crate::segment::Logs;
@@ -81,8 +81,11 @@ impl<D: Device> Writer<D> {
         let logs = shared.take_logs().ok_or(WriterTaken)?;
         let control = (0..CONTROL_BLOCKS).filter_map(|_| device.allocate_block()).collect();
         let reader = Rc::new(ReaderInner::new(Arc::clone(&shared), shared.writer_row()));
+        let volumes = shared.volumes.iter();
+        let horizon_bytes =
+            ghost_horizon_bytes(volumes.map(|volume| volume.geometry.data_bytes()).sum());
         let inner = Inner {
-            ghost: RefCell::new(Ghost::new(shared.ghost_capacity)),
+            ghost: RefCell::new(Ghost::new(shared.ghost_capacity, horizon_bytes)),
             reader,
             shared,
             device,

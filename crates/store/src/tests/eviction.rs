@@ -4,7 +4,7 @@ use crate::eviction::Class::{Main, Short};
 use crate::eviction::Tier::{Disk, Memory};
 use crate::eviction::{
     Candidate, Class, FREQUENCY_MAX, Ghost, Newcomer, PROMOTION_FREQUENCY, Placement, Survival,
-    choose_promoted, frequency_of_copy,
+    choose_promoted, frequency_of_copy, ghost_horizon_bytes,
 };
 
 /// Well mixed 128 bits for a number (splitmix64 twice).
@@ -18,46 +18,69 @@ fn hash(number: u64) -> u128 {
     (u128::from(mix(number)) << 64) | u128::from(mix(number ^ (1 << 63)))
 }
 
-fn filled(capacity: u32, keys: u64) -> Ghost {
-    let mut ghost = Ghost::new(capacity);
-    (0..keys).for_each(|key| ghost.insert(hash(key)));
+/// A ghost after `keys` departures of one byte each.
+fn filled(capacity: u32, horizon_bytes: u64, keys: u64) -> Ghost {
+    let mut ghost = Ghost::new(capacity, horizon_bytes);
+    (0..keys).for_each(|key| ghost.insert(hash(key), 1));
     ghost
 }
 
 #[test]
 fn a_ghost_is_found_once() {
-    let mut ghost = Ghost::new(100);
-    ghost.insert(hash(7));
-    assert!(!ghost.remove(hash(8)));
+    let mut ghost = filled(100, 100, 10);
+    assert!(!ghost.remove(hash(10)));
     assert!(ghost.remove(hash(7)));
     assert!(!ghost.remove(hash(7)));
 }
 
 #[test]
-fn the_last_insertions_are_remembered_but_for_one_in_twenty() {
+fn as_many_as_the_capacity_are_remembered_but_for_one_in_twenty() {
     let (capacity, keys) = (10_000, 50_000);
-    let mut ghost = filled(capacity, keys);
+    let mut ghost = filled(capacity, 10_000, keys);
     let live = keys - u64::from(capacity)..keys;
     let found = live.filter(|&key| ghost.remove(hash(key))).count();
     assert!(found >= 9_400, "{found} of {capacity}");
 }
 
 #[test]
-fn a_ghost_older_than_the_capacity_is_forgotten_for_certain() {
-    let (capacity, keys) = (10_000, 50_000);
-    let mut ghost = filled(capacity, keys);
-    for key in 0..keys - u64::from(capacity) {
+fn who_left_before_the_horizon_is_forgotten_for_certain() {
+    let mut ghost = filled(10_000, 10_000, 50_000);
+    for key in 0..40_000 {
         assert!(!ghost.remove(hash(key)), "{key}");
+    }
+    // Of the last eight, in one bucket.
+    let found = |horizon| {
+        let mut ghost = filled(6, horizon, 8);
+        (0..8).filter(|&key| ghost.remove(hash(key))).count()
+    };
+    assert_eq!([1, 3, 8, 9].map(found), [1, 3, 8, 8]);
+}
+
+#[test]
+fn the_horizon_is_in_bytes_whatever_their_number() {
+    for gib in [0, 1, 16, 1 << 20] {
+        let unit = (gib << 30).max(1);
+        let found = |bytes| {
+            let mut ghost = Ghost::new(100, 10 * unit);
+            ghost.insert(hash(0), unit);
+            ghost.insert(hash(1), bytes);
+            ghost.remove(hash(0))
+        };
+        assert!(found(9 * unit) && !found(10 * unit), "{gib} GiB");
+    }
+    let table = [(0, 0), (1000, 500), (1 << 50, (1 << 50) / 100 * 50), (u64::MAX, 1 << 63)];
+    for (store, horizon) in table {
+        assert!(ghost_horizon_bytes(store).abs_diff(horizon) <= 50, "{store}");
     }
 }
 
 #[test]
 fn a_second_insertion_makes_a_ghost_young_again_and_takes_no_place() {
-    let mut ghost = filled(1_000, 1);
+    let mut ghost = filled(1_000, 1_000, 1);
     for key in 1..2_000 {
-        ghost.insert(hash(key));
+        ghost.insert(hash(key), 1);
         if key % 500 == 0 {
-            ghost.insert(hash(0));
+            ghost.insert(hash(0), 1);
         }
     }
     assert!(ghost.remove(hash(0)));
@@ -66,30 +89,30 @@ fn a_second_insertion_makes_a_ghost_young_again_and_takes_no_place() {
 
 #[test]
 fn a_full_bucket_forgets_its_oldest() {
-    let mut ghost = Ghost::new(6);
-    (0..9).for_each(|key| ghost.insert(hash(key)));
-    // One bucket of eight; of the nine, six are young enough.
-    let found: Vec<u64> = (0..9).filter(|&key| ghost.remove(hash(key))).collect();
-    assert_eq!(found, [3, 4, 5, 6, 7, 8]);
+    let mut ghost = filled(6, 100, 11);
+    let found: Vec<u64> = (0..11).filter(|&key| ghost.remove(hash(key))).collect();
+    assert_eq!(found, [3, 4, 5, 6, 7, 8, 9, 10]);
 }
 
 #[test]
 fn memory_is_a_line_for_six_and_taken_at_once() {
     for (capacity, lines) in [(0, 1), (1, 1), (6, 1), (7, 2), (6_000_000, 1_000_000)] {
-        assert_eq!(Ghost::new(capacity).memory_bytes(), lines * 64);
+        assert_eq!(Ghost::new(capacity, 1).memory_bytes(), lines * 64);
     }
-    let mut none = filled(0, 10);
-    assert!((0..10).all(|key| !none.remove(hash(key))));
+    assert_eq!(Ghost::new(6_000_000, 0).memory_bytes(), 64);
+    for mut none in [filled(0, 100, 10), filled(100, 0, 10)] {
+        assert!((0..10).all(|key| !none.remove(hash(key))));
+    }
 }
 
 #[test]
 fn strangers_are_not_found() {
     // At 8 / 2^32 per question, a million questions meet an error once in 500 runs; the keys are
     // fixed, so this one does not.
-    let mut ghost = filled(60_000, 60_000);
+    let mut ghost = filled(60_000, 60_000, 60_000);
     assert!((1 << 32..(1 << 32) + 1_000_000).all(|key| !ghost.remove(hash(key))));
     // Bucket and low 32 bits are all that a ghost knows.
-    ghost.insert(5);
+    ghost.insert(5, 1);
     assert!(ghost.remove(5 | 1 << 40));
     // The fingerprint that stands for a free place is never searched for.
     assert!(!ghost.remove(0));
@@ -108,7 +131,7 @@ fn chosen(survival: Survival, records: &[(u8, u32)], segment_bytes: u32) -> (Vec
 
 #[test]
 fn survivors_are_the_best_per_size_within_the_bound() {
-    let half = Survival::default();
+    let half = Survival::new(0.5, 50).unwrap();
     let check = |survival, records: &[(u8, u32)], survivors: &[u32]| {
         let (front, behind) = chosen(survival, records, 1000);
         assert_eq!(front, survivors, "{records:?}");
@@ -133,6 +156,14 @@ fn the_exponent_chooses_between_bytes_and_objects() {
     let survivors = |exponent| chosen(Survival::new(exponent, 50).unwrap(), &records, 1000).0;
     assert_eq!(survivors(0.0), [0]);
     assert_eq!(survivors(1.0), [1, 2]);
+}
+
+#[test]
+fn a_slice_is_judged_by_its_object() {
+    let slice = |position| Candidate::new(position, 3, 100).slice_of(90_000);
+    let mut candidates = [slice(0), slice(1), Candidate::new(2, 1, 300)];
+    assert_eq!(Survival::new(0.5, 40).unwrap().choose(&mut candidates, 1000), 2);
+    assert_eq!([candidates[0].position, candidates[1].position], [0, 2]);
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn what_is_large_for_the_memory_goes_to_disk_at_once() {
 fn what_is_hit_on_disk_survives_its_segment_and_the_rest_does_not() {
     let folder = scratch();
     let rig = Rig::open(&Config::new(folder.path(), 1 << 20));
-    let hot: Vec<Object> = (0..5).map(|key| rig.put(key, 3000)).collect();
+    let hot: Vec<Object> = (0..4).map(|key| rig.put(key, 3000)).collect();
     for key in 100..1500 {
         rig.put(key, 3000);
         if key % 50 == 0 {
@@ -115,7 +115,7 @@ fn what_is_hit_on_disk_survives_its_segment_and_the_rest_does_not() {
         }
     }
     let stats = rig.stats();
-    assert!(stats.reinserted >= 15, "{stats:?}");
+    assert!(stats.reinserted >= 12, "{stats:?}");
     assert!(stats.evicted > 1000, "{stats:?}");
     // Without hits a frequency of three carries a record through three turns at most.
     for key in 2000..4500 {
@@ -125,7 +125,7 @@ fn what_is_hit_on_disk_survives_its_segment_and_the_rest_does_not() {
 }
 
 #[test]
-fn at_most_half_of_a_segment_is_copied() {
+fn at_most_a_fifth_of_a_segment_is_copied() {
     let folder = scratch();
     let rig = Rig::open(&Config::new(folder.path(), 1 << 20));
     for key in 0..2000 {
@@ -136,8 +136,8 @@ fn at_most_half_of_a_segment_is_copied() {
     let stats = rig.stats();
     let written = stats.disk_bytes as f64;
     let asked = 2000.0 * 3200.0;
-    assert!(stats.reinserted > 500, "{stats:?}");
-    assert!(written < 2.05 * asked, "{written} bytes for {asked}");
+    assert!(stats.reinserted > 400, "{stats:?}");
+    assert!(written < 1.28 * asked, "{written} bytes for {asked}");
 }
 
 #[test]
