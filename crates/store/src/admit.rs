@@ -22,14 +22,11 @@ use crate::volume::VolumeKind;
 use crate::writer::{Inner, Open, unix_ms};
 
 impl<D: Device> Inner<D> {
-    pub(crate) fn reserve(&self, kind: Kind, draft: Draft<'_>) -> Result<Rc<OpenDraft>, Refused> {
+    pub(crate) fn reserve(&self, draft: Draft<'_>) -> Result<Rc<OpenDraft>, Refused> {
         let now_ms = unix_ms();
         let expires_at_ms = draft.lifetime_ms.map_or(0, |life| now_ms.saturating_add(life).max(1));
-        let wanted = self.wanted(draft, expires_at_ms, kind == Kind::Tombstone)?;
-        let stamps = Stamps { kind, copy_of: None, stored_at_ms: now_ms, expires_at_ms };
-        if kind == Kind::Tombstone {
-            return self.reserve_in(self.disk_for(), (wanted, stamps), draft);
-        }
+        let wanted = self.wanted(draft, expires_at_ms, false)?;
+        let stamps = Stamps { copy_of: None, stored_at_ms: now_ms, expires_at_ms };
         let hash = self.shared.keys.key_hash(draft.key);
         let was_ghost = self.ghost.borrow_mut().remove(hash);
         self.shared.counters.ghost_hits.fetch_add(u64::from(was_ghost), Ordering::Relaxed);
@@ -78,7 +75,6 @@ impl<D: Device> Inner<D> {
     ) -> Result<Rc<OpenDraft>, Refused> {
         let wanted = self.wanted(draft, source.expires_at_ms, true)?;
         let stamps = Stamps {
-            kind: Kind::Object,
             copy_of: Some((source.place, source.frequency)),
             stored_at_ms: source.stored_at_ms,
             expires_at_ms: source.expires_at_ms,
@@ -187,8 +183,9 @@ impl<D: Device> Inner<D> {
         (reserved, lengths): (Reserved, Lengths),
     ) -> OpenDraft {
         let layout = reserved.layout;
+        let tags: Vec<u8> = draft.tags.iter().flat_map(|tag| tag.to_le_bytes()).collect();
         let header = RecordHeader {
-            kind: stamps.kind,
+            kind: Kind::Object,
             generation: reserved.generation,
             sequence: reserved.sequence,
             key_hash: self.shared.keys.key_hash(draft.key),
@@ -202,13 +199,12 @@ impl<D: Device> Inner<D> {
         let mut prefix = Vec::with_capacity((layout.body_at - layout.at) as usize);
         prefix.extend_from_slice(&bytes);
         prefix.extend_from_slice(draft.key);
-        prefix.extend(draft.tags.iter().flat_map(|tag| tag.to_le_bytes()));
+        prefix.extend_from_slice(&tags);
         prefix.extend_from_slice(draft.head);
         mac.update(&prefix);
         prefix.resize((layout.body_at - layout.at) as usize, 0);
         let work = Work { prefix, mac, sums: ChunkSums::new(seed, layout.chunk_count()) };
         OpenDraft {
-            kind: stamps.kind,
             copy_of: stamps.copy_of,
             segment: reserved.segment,
             generation: reserved.generation,
@@ -221,6 +217,9 @@ impl<D: Device> Inner<D> {
             writing: Cell::new(false),
             busy: Cell::new(false),
             outranked: Cell::new(false),
+            softened: Cell::new(false),
+            key: draft.key.into(),
+            tags: tags.into(),
             broken: Cell::new(None),
             received: Cell::new(0),
             staged_to: Cell::new(layout.at),
@@ -245,7 +244,6 @@ pub(crate) struct Source {
 /// What a reservation is for.
 #[derive(Debug, Clone, Copy)]
 struct Stamps {
-    kind: Kind,
     copy_of: Option<(Place, u8)>,
     stored_at_ms: u64,
     expires_at_ms: u64,

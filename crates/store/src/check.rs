@@ -38,6 +38,7 @@ use crate::config::{Config, DeviceConfig, DiskUse, Geometry};
 use crate::directory::{self, DirectoryLock};
 use crate::error::OpenError;
 use crate::keys::Keys;
+use crate::purge_log::{self, Area, Replayed};
 use crate::superblock::{FILE_NAMES, Parsed, SuperBlock};
 
 pub use stat::{Ages, DeviceStat, Sizes, StoreStat};
@@ -138,6 +139,8 @@ pub enum DamageKind {
     Record,
     /// Up to 64 KiB of a body: the object is lost.
     Body,
+    /// The log of purges: without another device's, all that was stored counts as purged.
+    PurgeLog,
     /// The disk cannot read it.
     Unreadable,
 }
@@ -203,6 +206,10 @@ impl Inspection {
                     offset: 0,
                     what: DamageKind::SuperBlock,
                 });
+            }
+            if device.purges(&self.keys).is_none_or(|log| log.damaged) {
+                let offset = device.geometry().purge_base(Area::A);
+                report.note(device.damage(offset, DamageKind::PurgeLog));
             }
             let mut check = DeviceCheck {
                 path: device.path.clone(),
@@ -292,6 +299,18 @@ impl Device {
         Damage { file: self.path.join(directory::DATA), offset, what }
     }
 
+    /// The purges on record; `None` when they cannot be read.
+    fn purges(&self, keys: &Keys) -> Option<Replayed> {
+        let geometry = self.geometry();
+        let area = |area: Area| {
+            let mut bytes = vec![0; geometry.purge_bytes as usize];
+            self.data.read_exact_at(&mut bytes, geometry.purge_base(area)).ok()?;
+            Some(bytes)
+        };
+        let (a, b) = (area(Area::A)?, area(Area::B)?);
+        Some(purge_log::replay([&a, &b], self.super_block.device, keys))
+    }
+
     fn disk_use(&self) -> DiskUse {
         DiskUse::of(self.geometry())
     }
@@ -342,6 +361,7 @@ impl DamageKind {
             Self::RecordHeader => "record-header",
             Self::Record => "record",
             Self::Body => "body",
+            Self::PurgeLog => "purge-log",
             Self::Unreadable => "unreadable",
         }
     }
@@ -357,6 +377,9 @@ impl fmt::Display for DamageKind {
             Self::RecordHeader => "record header is not whole; the object is lost",
             Self::Record => "record fails its MAC; the object is lost",
             Self::Body => "body fails its checksum; the object is lost",
+            Self::PurgeLog => {
+                "purge log is not whole; unless another device's is, all objects count as purged"
+            }
             Self::Unreadable => "the disk cannot read it",
         })
     }

@@ -7,7 +7,7 @@
 use crate::device::Device;
 use crate::error::WriteError;
 use crate::eviction::PROMOTION_FREQUENCY;
-use crate::format::{FooterLine, Kind};
+use crate::format::FooterLine;
 use crate::reclaim::Turning;
 use crate::segment::SegmentState;
 use crate::volume::VolumeKind;
@@ -26,10 +26,9 @@ pub struct Compacted {
 
 impl<D: Device> Writer<D> {
     /// Empties the segments of all disks of which less than half is live, the emptiest first: their
-    /// objects are moved to the front of the log. Then seals the store. Ends early when no segment
-    /// is clean. Costs a read and a write of what is moved, and two syncs for each segment.
-    ///
-    /// A segment that holds a removal is left alone: it must stay until older segments have gone.
+    /// objects are moved to the front of the log, but for such as were purged softly. Then seals
+    /// the store. Ends early when no segment is clean. Costs a read and a write of what is moved,
+    /// and two syncs for each segment.
     ///
     /// # Errors
     /// [`WriteError`]; what was moved before stays moved, and nothing is lost.
@@ -87,7 +86,7 @@ impl<D: Device> Inner<D> {
         for volume in disks {
             for segment in volume.segments() {
                 let is_sealed = self.logs.borrow().segment(segment).state == SegmentState::Sealed;
-                let live = is_sealed.then(|| self.live_bytes(segment)).flatten();
+                let live = is_sealed.then(|| self.live_bytes(segment));
                 let half = u64::from(volume.geometry.segment_bytes) / 2;
                 sparse.extend(live.filter(|live| *live < half).map(|live| (live, segment)));
             }
@@ -96,12 +95,9 @@ impl<D: Device> Inner<D> {
         sparse.into_iter().map(|(_, segment)| segment).collect()
     }
 
-    /// `None` when the segment must stay.
-    fn live_bytes(&self, segment: u32) -> Option<u64> {
-        let lines = self.lines_of(segment);
-        let stays = lines.iter().any(|line| line.kind == Kind::Tombstone);
-        let live = || self.candidates(segment, &lines).into_iter();
-        (!stays).then(|| live().map(|candidate| u64::from(candidate.extent_bytes)).sum())
+    fn live_bytes(&self, segment: u32) -> u64 {
+        let live = self.candidates(segment, &self.lines_of(segment)).into_iter();
+        live.map(|candidate| u64::from(candidate.extent_bytes)).sum()
     }
 
     /// Moves what is live in a segment and retires it; objects and bytes that were moved. `None`

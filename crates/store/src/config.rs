@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use crate::error::ConfigError;
 use crate::eviction::Survival;
 use crate::format::{FOOTER_TRAILER_BYTES, SEGMENT_HEADER_BYTES};
+use crate::purge::PurgeLimits;
+use crate::purge_log::Area;
 use crate::residency::Residency;
 use crate::snapshot;
 
@@ -39,6 +41,13 @@ pub struct Config {
     pub index_slots: u64,
     /// Failed writes and syncs that a device survives before the writer takes it offline.
     pub write_errors_max: u32,
+    /// Purges by tag in force at one time, hard and soft ones each: 32 bytes for each, taken at
+    /// the first. Over it the older half is forgotten, and what has any tag and is older than they
+    /// counts as purged. 2 to 16,777,216.
+    pub purge_tags_max: u32,
+    /// Purged prefixes at one time, 256 bytes of each on average. Over it they are refused. 1 to
+    /// 65,536.
+    pub purge_prefixes_max: u32,
 }
 
 /// One disk device of a store: a directory on a file system of its own.
@@ -91,6 +100,8 @@ impl Config {
             object_bytes_max: 1 << 30,
             index_slots: (size_bytes / 8192).max(1024),
             write_errors_max: 8,
+            purge_tags_max: 65_536,
+            purge_prefixes_max: 4096,
         }
     }
 
@@ -100,8 +111,9 @@ impl Config {
     /// # Errors
     /// As [`Store::open`](crate::Store::open) would refuse the same config.
     pub fn memory_bytes(&self) -> Result<u64, ConfigError> {
-        let MemoryUse { index, ghost, pins, verified, residency, tier } = self.memory_use()?;
-        Ok(index + ghost + pins + verified + residency + tier)
+        let MemoryUse { index, ghost, pins, verified, residency, tier, purges } =
+            self.memory_use()?;
+        Ok(index + ghost + pins + verified + residency + tier + purges)
     }
 
     /// User memory that the store takes, part by part.
@@ -120,6 +132,10 @@ impl Config {
             verified: volumes().map(|shape| shape.data_bytes() / (4096 * 8)).sum(),
             residency: disks.map(|shape| Residency::memory_bytes(shape.data_bytes())).sum(),
             tier: shapes.memory.map_or(0, Geometry::data_bytes),
+            // Tags of both modes; two sets of prefixes while one replaces the other; the ledger.
+            purges: u64::from(self.purge_tags_max) * 64
+                + u64::from(self.purge_prefixes_max) * 2 * (PREFIX_BYTES + 48)
+                + shapes.disks.iter().map(|shape| shape.purge_bytes).max().unwrap_or(0),
         })
     }
 
@@ -146,6 +162,15 @@ impl Config {
         Ok(self.shapes()?.disks.iter().map(|shape| shape.data_bytes()).sum())
     }
 
+    /// The bounds of the purge table.
+    pub(crate) fn purge_limits(&self) -> PurgeLimits {
+        PurgeLimits {
+            tags_max: self.purge_tags_max,
+            prefixes_max: self.purge_prefixes_max,
+            prefix_bytes_max: self.purge_prefixes_max.saturating_mul(PREFIX_BYTES as u32),
+        }
+    }
+
     /// Checks every bound and the relations between them.
     pub(crate) fn shapes(&self) -> Result<Shapes, ConfigError> {
         if self.devices.len() > DEVICES_MAX || (self.devices.is_empty() && self.memory_bytes == 0) {
@@ -156,6 +181,10 @@ impl Config {
         }
         if !(4..=INDEX_SLOTS_MAX).contains(&self.index_slots) {
             return Err(ConfigError::IndexSlots { index_slots: self.index_slots });
+        }
+        let (tags, prefixes) = (self.purge_tags_max, self.purge_prefixes_max);
+        if !(2..=PURGE_TAGS_MAX).contains(&tags) || !(1..=PURGE_PREFIXES_MAX).contains(&prefixes) {
+            return Err(ConfigError::PurgeTable { tags, prefixes });
         }
         let disk = |device: &DeviceConfig| records(device.size_bytes, self.segment_bytes);
         let disks: Result<Vec<Geometry>, ConfigError> = self.devices.iter().map(disk).collect();
@@ -192,6 +221,8 @@ pub struct MemoryUse {
     pub residency: u64,
     /// The memory tier, all that it can grow to.
     pub tier: u64,
+    /// Purges in force and on record, all that they can grow to.
+    pub purges: u64,
 }
 
 /// The data file of one device.
@@ -250,6 +281,11 @@ impl Geometry {
     /// Length of the data file.
     pub(crate) fn data_bytes(self) -> u64 {
         self.base(self.segment_count)
+    }
+
+    /// Where an area of the purge log begins in the data file.
+    pub(crate) fn purge_base(self, area: Area) -> u64 {
+        2 * self.snapshot_bytes + area as u64 * self.purge_bytes
     }
 
     /// Where a segment begins in the data file.
@@ -317,6 +353,12 @@ pub(crate) const SEGMENT_COUNT_MAX: u64 = 1 << 20;
 pub(crate) const PIN_ROWS_MAX: usize = 1024;
 /// 2^32 lines of four slots.
 pub(crate) const INDEX_SLOTS_MAX: u64 = 1 << 34;
+/// Purged tags, for each mode.
+const PURGE_TAGS_MAX: u32 = 1 << 24;
+/// Purged prefixes.
+const PURGE_PREFIXES_MAX: u32 = 1 << 16;
+/// What a purged prefix takes on average at most.
+const PREFIX_BYTES: u64 = 256;
 /// Disk devices of one store.
 pub(crate) const DEVICES_MAX: usize = 64;
 /// An image of the largest index takes a quarter of it.

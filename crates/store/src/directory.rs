@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Geometry;
 use crate::error::OpenError;
+use crate::keys::Keys;
+use crate::purge_log::Area;
+use crate::purge_plan;
 use crate::superblock::{EPOCH_MAX, FILE_NAMES, Identity, Parsed, SuperBlock, file_name};
 
 /// What the directory of an open device yields.
@@ -221,8 +224,14 @@ fn create(
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true).mode(OWNER_ONLY);
     let file = options.open(&new_path).map_err(|e| fault("create", &new_path, e))?;
+    let random = |e| fault("draw a name for", path, e);
+    let device = u128::from_le_bytes(random_bytes().map_err(random)?);
+    let keys = Keys::new(&identity.secret);
+    let purge_header = purge_plan::first_header(device, geometry.purge_bytes, &keys);
     let allocated = file.set_len(needed).and_then(|()| allocate(&file, needed));
-    allocated.and_then(|()| file.sync_all()).map_err(|error| {
+    let headed =
+        allocated.and_then(|()| file.write_all_at(&purge_header, geometry.purge_base(Area::A)));
+    headed.and_then(|()| file.sync_all()).map_err(|error| {
         let kind = error.kind();
         if kind == io::ErrorKind::StorageFull || kind == io::ErrorKind::QuotaExceeded {
             full(available_bytes(path).min(needed - 1))
@@ -232,8 +241,6 @@ fn create(
             fault("allocate", &new_path, error)
         }
     })?;
-    let random = |e| fault("draw a name for", path, e);
-    let device = u128::from_le_bytes(random_bytes().map_err(random)?);
     let super_block =
         SuperBlock { geometry, identity, device, epoch: 0, floor_epoch: 0, members: Vec::new() };
     write_super(path, &super_block)?;

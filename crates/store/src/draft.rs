@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::WriteError;
-use crate::format::{Kind, Layout, RECORD_HEADER_BYTES};
+use crate::format::{Layout, RECORD_HEADER_BYTES};
 use crate::index::Place;
 use crate::keys::{ChunkSums, MacHasher};
 use crate::reader::Extent;
@@ -81,7 +81,6 @@ impl Drop for Pending {
 
 /// The state of a draft, shared by its [`Pending`] and the writes in flight for it.
 pub(crate) struct OpenDraft {
-    pub(crate) kind: Kind,
     /// The record that this is a copy of, and the frequency with which the copy starts.
     pub(crate) copy_of: Option<(Place, u8)>,
     pub(crate) segment: u32,
@@ -96,8 +95,14 @@ pub(crate) struct OpenDraft {
     pub(crate) writing: Cell<bool>,
     /// A call on the draft is under way, or was dropped under way.
     pub(crate) busy: Cell<bool>,
-    /// The key was removed after this draft began: it may complete, but is not published.
+    /// A newer draft of the key was committed, or the key was purged, after this draft began: it
+    /// may complete, but is not published.
     pub(crate) outranked: Cell<bool>,
+    /// The same for a soft purge: it is published as softly purged.
+    pub(crate) softened: Cell<bool>,
+    /// For purges of prefixes and tags; the tags as they lie in the record.
+    pub(crate) key: Box<[u8]>,
+    pub(crate) tags: Box<[u8]>,
     pub(crate) broken: Cell<Option<WriteError>>,
     /// Body bytes taken so far.
     pub(crate) received: Cell<u64>,
@@ -127,7 +132,9 @@ pub(crate) struct Work {
 impl OpenDraft {
     /// Where the record will lie.
     pub(crate) fn place(&self) -> Place {
-        Place::new(self.segment, self.layout.at, self.generation, self.layout.extent_bytes)
+        let (at, extent_bytes) = (self.layout.at, self.layout.extent_bytes);
+        let place = Place::new(self.segment, at, self.generation, extent_bytes);
+        if self.softened.get() { place.softened() } else { place }
     }
 
     /// The block up to `to` has been written.

@@ -41,6 +41,17 @@ pub enum ConfigError {
         /// What was asked for.
         pin_rows: usize,
     },
+    /// The table of purges is too small or too large.
+    #[error(
+        "store purge table of {tags} tags and {prefixes} prefixes: \
+         choose 2 to 16777216 tags and 1 to 65536 prefixes"
+    )]
+    PurgeTable {
+        /// Tags that were asked for.
+        tags: u32,
+        /// Prefixes that were asked for.
+        prefixes: u32,
+    },
     /// The index is too small or too large.
     #[error("store index of {index_slots} slots: choose 4 to 17179869184")]
     IndexSlots {
@@ -158,7 +169,7 @@ pub enum Refused {
     Offline,
 }
 
-/// Why a draft, a removal or a seal failed.
+/// Why a draft, a purge or a seal failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
     /// A write or sync of this draft's segment failed; the segment is abandoned.
@@ -183,12 +194,21 @@ pub enum WriteError {
     /// The draft belongs to another writer.
     #[error("draft of another writer")]
     Foreign,
-    /// No room for a tombstone: every segment is in use or pinned.
-    #[error("no clean segment")]
-    NoCleanSegment,
-    /// The key is longer than the store can hold, so it cannot be there.
+    /// The key or prefix is longer than any key, so it cannot be there.
     #[error("key too long")]
     KeyTooLong,
+    /// Too many prefixes are purged.
+    #[error(
+        "too many prefixes are purged: purge everything, or wait until older segments were \
+         reclaimed"
+    )]
+    PrefixesFull,
+    /// The log of purges is full of such as may still concern a record.
+    #[error(
+        "the log of purges is full: purge everything, or end the readers that pin old segments; \
+         the records of an offline device keep it full until the store is opened without them"
+    )]
+    PurgesFull,
 }
 
 /// Why a body could not be read.

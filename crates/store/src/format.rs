@@ -17,10 +17,8 @@ use crate::keys::{Keys, Mac};
 /// What a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Key, head and body.
+    /// Key, tags, head and body.
     Object,
-    /// Outranks every older record of its key; has neither head nor body.
-    Tombstone,
 }
 
 /// The first 96 bytes of a record.
@@ -52,7 +50,6 @@ impl RecordHeader {
         put(&mut bytes, 0, &RECORD_MAGIC);
         bytes[4] = match self.kind {
             Kind::Object => KIND_OBJECT,
-            Kind::Tombstone => KIND_TOMBSTONE,
         };
         bytes[5] = CHUNK_SHIFT;
         bytes[6] = self.lengths.tag_count;
@@ -79,7 +76,6 @@ impl RecordHeader {
         }
         let kind = match bytes[4] {
             KIND_OBJECT => Kind::Object,
-            KIND_TOMBSTONE => Kind::Tombstone,
             _ => return None,
         };
         if bytes[5] != CHUNK_SHIFT || bytes[7] != 0 {
@@ -213,32 +209,24 @@ pub(crate) struct FooterLine {
     pub(crate) sequence: u64,
     pub(crate) at: u32,
     pub(crate) extent_bytes: u32,
-    pub(crate) kind: Kind,
 }
 
 impl FooterLine {
     pub(crate) fn encode(&self) -> [u8; FOOTER_ENTRY_BYTES] {
         let mut bytes = [0; FOOTER_ENTRY_BYTES];
-        let tombstone = match self.kind {
-            Kind::Object => 0,
-            Kind::Tombstone => FOOTER_TOMBSTONE,
-        };
         put(&mut bytes, 0, &self.key_hash.to_le_bytes());
-        put(&mut bytes, 16, &(self.at | tombstone).to_le_bytes());
+        put(&mut bytes, 16, &self.at.to_le_bytes());
         put(&mut bytes, 20, &self.extent_bytes.to_le_bytes());
         put(&mut bytes, 24, &self.sequence.to_le_bytes());
         bytes
     }
 
     fn decode(bytes: &[u8]) -> Self {
-        let place = u32_at(bytes, 16);
-        let tombstone = place & FOOTER_TOMBSTONE != 0;
         Self {
             key_hash: u128_at(bytes, 0),
             sequence: u64_at(bytes, 24),
-            at: place & !(RECORD_ALIGN - 1),
+            at: u32_at(bytes, 16) & !(RECORD_ALIGN - 1),
             extent_bytes: u32_at(bytes, 20),
-            kind: if tombstone { Kind::Tombstone } else { Kind::Object },
         }
     }
 }
@@ -427,7 +415,3 @@ const RECORD_MAGIC: [u8; 4] = *b"LHr1";
 const TRAILER_MAGIC: [u8; 4] = *b"LHf1";
 const SEGMENT_MAGIC: [u8; 4] = *b"LHs1";
 const KIND_OBJECT: u8 = 1;
-const KIND_TOMBSTONE: u8 = 2;
-const FOOTER_TOMBSTONE: u32 = 1;
-
-const _: () = assert!(FOOTER_TOMBSTONE < RECORD_ALIGN);

@@ -52,6 +52,11 @@ impl Place {
         Self(USED | class | generation | segment | offset)
     }
 
+    /// The same record, softly purged before it could be published.
+    pub(crate) fn softened(self) -> Self {
+        Self(self.0 | SOFT)
+    }
+
     /// The same record, asked for `frequency` times (3 at most).
     pub(crate) fn with_frequency(self, frequency: u8) -> Self {
         let frequency = u64::from(frequency.min(FREQUENCY_MAX)) << FREQUENCY_SHIFT;
@@ -200,7 +205,6 @@ impl Index {
     }
 
     /// Marks every record under the hash's tag as purged softly; says whether there was one.
-    #[cfg_attr(not(test), expect(dead_code, reason = "soft purges come with the purge log"))]
     pub(crate) fn set_soft(&self, hash: u128) -> bool {
         let mut any = false;
         let marked = self.find(hash, |number, place| {

@@ -15,7 +15,10 @@ pub(crate) struct Keys {
     segment: [u8; 32],
     footer: [u8; 32],
     chunk: [u8; 32],
+    purge_table: [u8; 32],
     snapshot: [u8; 32],
+    purge_header: [u8; 32],
+    purge_entry: [u8; 32],
     hash: [u8; 192],
 }
 
@@ -31,6 +34,9 @@ impl Keys {
             footer: blake3::derive_key("longhold store 2 footer", secret),
             chunk: blake3::derive_key("longhold store 2 chunk seed", secret),
             snapshot: blake3::derive_key("longhold store 2 snapshot", secret),
+            purge_table: blake3::derive_key("longhold store 2 purge table", secret),
+            purge_header: blake3::derive_key("longhold store 2 purge log", secret),
+            purge_entry: blake3::derive_key("longhold store 2 purge entry", secret),
             hash,
         }
     }
@@ -72,6 +78,21 @@ impl Keys {
     pub(crate) fn snapshot_seed(&self, sequence: u64) -> u64 {
         let input = sequence.to_le_bytes();
         crate::format::u64_at(blake3::keyed_hash(&self.snapshot, &input).as_bytes(), 0)
+    }
+
+    /// Running MAC over the header of a purge log and what it is bound to.
+    pub(crate) fn purge_header_mac(&self) -> MacHasher {
+        MacHasher(blake3::Hasher::new_keyed(&self.purge_header))
+    }
+
+    /// Running MAC over a purge and what it is bound to.
+    pub(crate) fn purge_entry_mac(&self) -> MacHasher {
+        MacHasher(blake3::Hasher::new_keyed(&self.purge_entry))
+    }
+
+    /// Seed by which the purge table spreads tags over its lines.
+    pub(crate) fn purge_table_seed(&self) -> u64 {
+        crate::format::u64_at(&self.purge_table, 0)
     }
 
     /// Seed of a record's chunk sums: no other record, past or future, has the same one.

@@ -4,7 +4,7 @@
 //! is written through file writes (or io_uring) and read through one read-only mapping. A hit is
 //! a probe of an index in memory and a slice of the mapping, without a copy, a lock or an
 //! allocation. What was committed survives `kill -9`; what was sealed survives power loss; what was
-//! removed stays removed.
+//! purged, by key, prefix or tag, stays purged through both.
 //!
 //! What it is not: it knows no HTTP, no clock but the stamp in a record, and no policy. It does not
 //! keep everything: when the segments are full the oldest are reclaimed, whatever is in them.
@@ -21,11 +21,12 @@
 //! - **ST-5** A segment is not written anew while a pin of it exists.
 //! - **ST-6** Nothing is a record because it looks like one: recovery follows MACs and lengths from
 //!   the front of a segment and never searches bodies.
-//! - **ST-7** An acknowledged removal outlives every older record of its key on disk, through any
-//!   crash.
+//! - **ST-7** An acknowledged purge outlives every older record that it concerns, through any
+//!   crash: none is found by a lookup that begins after the acknowledgement.
 //! - **ST-8** Bytes that a reader can see are never written again before their segment is
 //!   reclaimed.
-//! - **ST-9** Memory is bounded by the config: index, pins, verified bits, staging pool, drafts.
+//! - **ST-9** Memory is bounded by the config: index, pins, verified bits, staging pool, drafts,
+//!   purges in force.
 //! - **ST-10** A failing device ends in refusals: no wrong bytes, no panic, and readers go on.
 //!
 //! `DESIGN.md` beside this crate has the byte map, the crash table, and the proofs.
@@ -69,11 +70,16 @@ pub mod fuzzing;
 mod guard;
 mod index;
 mod keys;
+mod logs;
 mod map;
 #[cfg(not(loom))]
 mod pager;
 mod pin;
 mod pool;
+mod purge;
+mod purge_log;
+mod purge_plan;
+mod purge_write;
 mod reader;
 mod rebuild;
 mod reclaim;
@@ -104,6 +110,8 @@ pub use error::{ConfigError, OpenError, ReadError, Refused, WriteError, WriterTa
 pub use figures::DeviceStats;
 #[cfg(not(loom))]
 pub use pager::{PageInDone, PageInError, Pager, PagerBackend, PagerBusy, PagerConfig, PagerStats};
+pub use purge::{Mode, Purge};
+pub use purge_write::Purged;
 pub use reader::{Extent, Found, Probe, Reader};
 pub use record::{Record, Window};
 pub use recover::RecoveryReport;

@@ -81,7 +81,8 @@ impl Reader {
     ///
     /// Costs one or two cache lines of the index and the record's head; the first time since it
     /// was read, a MAC over header, key, head and sums, and for bodies of up to 64 KiB their sum.
-    /// A record that fails is dropped from the index and counted, and is a miss.
+    /// A record that fails is dropped from the index and counted, and is a miss. So is one that was
+    /// purged.
     pub fn lookup(&self, key: &[u8]) -> Option<Record> {
         self.lookup_probed(self.probe(key), key)
     }
@@ -208,6 +209,9 @@ impl ReaderInner {
         }
         // From here on the place is known to be a published record of the pinned generation.
         match Record::read((pin, ground), (slot, place), key, found) {
+            Ok(()) if found.as_mut().is_some_and(Record::is_purged) => {
+                shared.index.discard(slot, place);
+            }
             Ok(()) => return Ok(()),
             Err(Absent::Cold(page_in)) => {
                 *found = None;

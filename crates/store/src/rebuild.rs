@@ -10,6 +10,7 @@
 //! older record of a key can slip in after a newer one has lost its slot.
 
 use crate::index::{Index, Place, SlotNumber};
+use crate::purge::{Newest, Standing};
 
 /// An index and the sequences of its records.
 pub(crate) struct Rebuild<'a> {
@@ -44,12 +45,15 @@ impl<'a> Rebuild<'a> {
         }
     }
 
-    /// Removes what a key has, if it is older than `before`.
-    pub(crate) fn remove(&mut self, hash: u128, before: u64) {
-        let older = |number: SlotNumber| self.sequences[number.at()] < before;
-        if self.index.find(hash, |number, _| older(number).then_some(())).is_some() {
-            self.index.remove(hash);
-        }
+    /// Applies the purges of a key to what it has, when all records have been put in. After a
+    /// snapshot, only such as are newer than it.
+    pub(crate) fn purge(&mut self, hash: u128, newest: Newest) {
+        let found = self.index.find(hash, |number, _| Some(self.sequences[number.at()]));
+        match found.map(|sequence| newest.standing(sequence)) {
+            Some(Standing::Purged) => self.index.remove(hash),
+            Some(Standing::Soft) => self.index.set_soft(hash),
+            Some(Standing::Live) | None => false,
+        };
     }
 
     fn displace(&mut self, hash: u128, place: Place, sequence: u64) {

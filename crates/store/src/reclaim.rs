@@ -3,8 +3,8 @@
 //!
 //! A turn goes on until enough segments are clean or nothing more can be done. Each round reclaims
 //! one segment, the oldest or one that has expired (see `salvage` for what is kept of it), and
-//! syncs: so that a header is never durable before those of all older segments are. Otherwise a
-//! tombstone could vanish before the record that it outranks (ST-7).
+//! syncs. What was purged stays purged in whatever order they go: the purge log keeps a purge until
+//! the headers of all segments are durable that began before it (ST-7).
 
 use std::sync::atomic::Ordering;
 
@@ -59,6 +59,7 @@ impl<D: Device> Inner<D> {
             };
             turned = turned.and(one);
         }
+        self.forget_purges();
         turned
     }
 

@@ -16,6 +16,7 @@ use crate::index::{Place, SlotNumber};
 use crate::keys::chunk_sum;
 use crate::pin::{Pinned, SegmentPin};
 use crate::pool::HeadBuffer;
+use crate::purge::{Standing, Tags};
 use crate::reader::ReaderInner;
 use crate::residency::{PageIn, Serial, Tick};
 use crate::slice::PinnedSlice;
@@ -24,6 +25,7 @@ use crate::volume::{Volume, VolumeKind};
 
 /// A stored object, pinned.
 pub struct Record {
+    soft_purged: bool,
     sequence: u64,
     stored_at_ms: u64,
     expires_at_ms: u64,
@@ -95,6 +97,7 @@ impl Record {
             front.copy(&ground, (at, first.end - at), layout.head().end - at)?;
         }
         let record = found.insert(Self {
+            soft_purged: place.is_soft(),
             sequence: header.sequence,
             stored_at_ms: header.stored_at_ms,
             expires_at_ms: header.expires_at_ms,
@@ -119,6 +122,15 @@ impl Record {
         Ok(())
     }
 
+    /// Compares it with the purges in force, and says whether one has ended it (ST-7).
+    pub(crate) fn is_purged(&mut self) -> bool {
+        let purges = &self.pin.reader().shared.purges;
+        let tags = Tags::new(self.part(self.layout.tags()));
+        let standing = purges.standing(self.key(), tags, self.sequence);
+        self.soft_purged |= standing == Standing::Soft;
+        standing == Standing::Purged
+    }
+
     /// The key, as it was given to `begin`.
     pub fn key(&self) -> &[u8] {
         self.part(self.layout.key())
@@ -126,7 +138,12 @@ impl Record {
 
     /// The tags, as they were given to `begin`.
     pub fn tags(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
-        self.part(self.layout.tags()).chunks_exact(8).map(|tag| format::u64_at(tag, 0))
+        Tags::new(self.part(self.layout.tags())).iter()
+    }
+
+    /// Whether a soft purge concerns it: it may be served as stale or be validated, not as fresh.
+    pub fn is_soft_purged(&self) -> bool {
+        self.soft_purged
     }
 
     /// The head, as it was given to `begin`.

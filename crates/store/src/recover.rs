@@ -4,9 +4,12 @@
 //! lists a prefix; the forward walk goes on from there, from header to header by lengths whose MAC
 //! passes, and never looks for anything inside a body (ST-6). An extent whose record was not
 //! completed is passed over. The walk ends at the first header that is not whole, is of another
-//! generation, or whose sequence does not rise: what lies behind was never acknowledged as durable
-//! (ST-7). Segments are then taken in the order of their sequences, so that the last record or
-//! tombstone of a key is the one that stays.
+//! generation, or whose sequence does not rise: what lies behind was never sealed, nor committed by
+//! a process that died (ST-2).
+//!
+//! A snapshot of the index saves the reading of segments that it has settled. Of several records of
+//! a key the one with the highest sequence stays, and a purge of the key takes it out when its own
+//! sequence is higher still (ST-7). Other purges are the readers' to enforce.
 
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -14,14 +17,14 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::config::Geometry;
 use crate::format::{
-    self, FooterLine, Kind, Layout, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES,
-    Trailer,
+    self, FooterLine, Layout, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, Trailer,
 };
 use crate::index::{Index, Place};
 use crate::keys::Keys;
+use crate::logs::Logs;
 use crate::rebuild::Rebuild;
 use crate::restore::{self, Candidate, Kept};
-use crate::segment::{Adopted, Logs};
+use crate::segment::Adopted;
 use crate::snapshot::SegmentLine;
 use crate::volume::{Volume, VolumeKind};
 
@@ -41,8 +44,11 @@ pub struct RecoveryReport {
     pub snapshots_foreign: u32,
     /// Objects that the index holds now.
     pub objects: u64,
-    /// Tombstones met, each of which may have removed an older record.
-    pub tombstones: u64,
+    /// Purges on record that may concern older records.
+    pub purges: u64,
+    /// The record of purges was damaged, by more than a crash: whatever was stored before counts
+    /// as purged.
+    pub purges_damaged: bool,
     /// Segments with records.
     pub segments: u32,
     /// Those of which a snapshot of the index told all; the others were read.
@@ -64,8 +70,6 @@ pub(crate) struct Recovered {
 
 impl RecoveryReport {
     fn count(&mut self, found: &Found) {
-        let tombstones = found.lines.iter().filter(|line| line.kind == Kind::Tombstone);
-        self.tombstones += tombstones.count() as u64;
         self.segments_footed += u32::from(found.trailer.is_some());
         self.records_walked += found.walked;
         self.extents_unfinished += found.unfinished;
@@ -102,20 +106,18 @@ pub(crate) fn recover(
             volume.segments().for_each(|segment| logs.log_mut(number).adopt_empty(segment));
         }
     }
+    let settled = report.snapshot_sequence.unwrap_or(0);
     let mut rebuild = Rebuild::new(index);
     let mut youngest: Vec<Option<Source>> = volumes.iter().map(|_| None).collect();
     for source in in_order(segments, snapshot.as_ref(), logs) {
         report.segments += 1;
-        let (log, ids) = logs.of(source.volume);
-        log.adopt(ids, source.number, source.adopted());
+        logs.log_mut(source.volume).adopt(source.number, source.adopted());
         if let Origin::Settled(_) = &source.origin {
             report.segments_settled += 1;
         }
         if let Origin::Read(found) = &source.origin {
             report.count(found);
-            let settled = report.snapshot_sequence.unwrap_or(0);
-            let place = (source.number, source.generation);
-            index_lines(found, place, settled, &mut rebuild);
+            index_lines(found, (source.number, source.generation), settled, &mut rebuild);
             if !found.is_footed {
                 logs.segment_mut(source.number).lines.clone_from(&found.lines);
             }
@@ -123,8 +125,11 @@ pub(crate) fn recover(
         let volume = source.volume;
         youngest[volume] = Some(source);
     }
-    // A footer that is rewritten can be torn. Whatever is acknowledged from now on in this
-    // segment must be found without it, too (ST-7).
+    for (hash, newest) in logs.purges.ledger().key_purges(settled) {
+        rebuild.purge(hash, newest);
+    }
+    // A footer that is rewritten can be torn. Whatever is committed from now on in this segment
+    // must be found without it, too.
     for source in youngest.into_iter().flatten() {
         let Origin::Read(found) = source.origin else { continue };
         let survey = Survey::new(&mut volumes[source.volume], source.number);
@@ -277,18 +282,12 @@ fn index_lines(
     rebuild: &mut Rebuild<'_>,
 ) {
     let lines = found.lines.iter().filter(|line| line.sequence > settled);
-    let mut by_sequence: Vec<&FooterLine> = lines.collect();
-    by_sequence.sort_unstable_by_key(|line| line.sequence);
-    for lines in by_sequence.chunks(AHEAD) {
+    let lines: Vec<&FooterLine> = lines.collect();
+    for lines in lines.chunks(AHEAD) {
         rebuild.approach(lines.iter().map(|line| line.key_hash));
         for line in lines {
-            match line.kind {
-                Kind::Tombstone => rebuild.remove(line.key_hash, line.sequence),
-                Kind::Object => {
-                    let place = Place::new(number, line.at, generation, line.extent_bytes);
-                    rebuild.put(line.key_hash, place, line.sequence);
-                }
-            }
+            let place = Place::new(number, line.at, generation, line.extent_bytes);
+            rebuild.put(line.key_hash, place, line.sequence);
         }
     }
 }
@@ -374,7 +373,6 @@ impl<'a> Survey<'a> {
                     sequence: header.sequence,
                     at,
                     extent_bytes: layout.extent_bytes,
-                    kind: header.kind,
                 });
             }
             last_sequence = header.sequence;
@@ -384,6 +382,7 @@ impl<'a> Survey<'a> {
         lines.retain(|line| line.at < at);
         let first = self.extent(SEGMENT_HEADER_BYTES, generation, 0, keys);
         let first = first.map(|(header, _)| header.sequence);
+        let first = first.into_iter().chain(lines.iter().map(|line| line.sequence)).min();
         Found {
             lines,
             trailer,

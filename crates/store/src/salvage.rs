@@ -15,7 +15,7 @@ use crate::device::Device;
 use crate::draft::{Draft, DraftOwner, OpenDraft};
 use crate::error::WriteError;
 use crate::eviction::{Candidate, PROMOTION_FREQUENCY, Tier, choose_promoted, frequency_of_copy};
-use crate::format::{FOOTER_TRAILER_BYTES, FooterLine, Kind, Trailer};
+use crate::format::{FOOTER_TRAILER_BYTES, FooterLine, Trailer};
 use crate::index::Place;
 use crate::pin::SegmentPin;
 use crate::record::Record;
@@ -97,7 +97,6 @@ impl<D: Device> Inner<D> {
                     sequence: record.sequence(),
                     at: place.at(),
                     extent_bytes: record.extent_bytes(),
-                    kind: Kind::Object,
                 }),
                 None => self.shared.index.discard(slot, place),
             }
@@ -169,7 +168,12 @@ impl<D: Device> Inner<D> {
             expires_at_ms: record.expires_at_ms(),
             tier: if self.has_disk() { Tier::Disk } else { Tier::Memory },
         };
-        // No await from here to the reservation: nothing may be purged or begun in between.
+        // No await since the record was looked at: it stood then (ST-7), and nothing may be purged
+        // or begun before the copy has its sequence. What is purged later outranks the copy.
+        if record.is_soft_purged() {
+            self.shared.index.set_soft(line.key_hash);
+            return Ok(false);
+        }
         if self.is_being_written(line.key_hash) {
             return Ok(false);
         }

@@ -22,8 +22,8 @@ use crate::config::Geometry;
 use crate::error::Refused;
 use crate::eviction::Class;
 use crate::format::{FooterLine, Layout, Lengths, SEGMENT_HEADER_BYTES};
+use crate::logs::Ids;
 use crate::store::Shared;
-use crate::superblock::EPOCH_SHIFT;
 use crate::volume::{Volume, VolumeKind};
 
 /// Where a segment is in its round.
@@ -56,12 +56,12 @@ impl SegmentState {
 pub(crate) struct Segment {
     pub(crate) state: SegmentState,
     pub(crate) generation: u64,
-    /// Rank among opened segments; higher is younger.
-    pub(crate) order: u64,
     /// First free byte.
     pub(crate) tail: u32,
-    /// The sequences of its first and last reservation.
+    /// No record that the segment may hold on its device has a lower sequence; `u64::MAX` when it
+    /// cannot hold any.
     pub(crate) first_sequence: u64,
+    /// The sequence of the last reservation.
     pub(crate) last_sequence: u64,
     /// Its final footer is durable: nothing is added to it any more.
     pub(crate) is_final: bool,
@@ -95,52 +95,12 @@ pub(crate) struct Log {
     clean: VecDeque<u32>,
     /// The open segment of each class.
     current: [Option<u32>; CLASSES],
+    /// Segments with sequences up to this are to be reclaimed, full volume or not.
+    retire_to: u64,
     /// Bytes reserved since the store was opened.
     reserved_bytes: u64,
     /// Failed writes and syncs.
     pub(crate) errors: u32,
-}
-
-/// Numbers that are never given out twice (ST-4), for all volumes together.
-pub(crate) struct Ids {
-    next_sequence: u64,
-    /// First sequence that belongs to the next open.
-    sequence_end: u64,
-    next_generation: u64,
-    next_order: u64,
-}
-
-impl Ids {
-    /// `ids` is below every number that will be given out.
-    fn new(ids: u64) -> Self {
-        Self {
-            next_sequence: ids + 1,
-            sequence_end: ids.saturating_add(1 << EPOCH_SHIFT),
-            next_generation: ids + 1,
-            next_order: 1,
-        }
-    }
-
-    /// The last sequence that was given out, in this open or before.
-    pub(crate) fn last_sequence(&self) -> u64 {
-        self.next_sequence - 1
-    }
-
-    fn order(&mut self) -> u64 {
-        self.next_order += 1;
-        self.next_order - 1
-    }
-
-    fn generation(&mut self) -> u64 {
-        self.next_generation += 1;
-        self.next_generation - 1
-    }
-}
-
-/// The plans of all volumes.
-pub(crate) struct Logs {
-    logs: Vec<Log>,
-    ids: Ids,
 }
 
 /// What a reservation wants.
@@ -150,8 +110,8 @@ pub(crate) struct Wanted {
     pub(crate) class: Class,
     /// When it expires; 0 for never.
     pub(crate) expires_at_ms: u64,
-    /// Tombstones and copies may take the last clean segment, so that objects cannot keep removals
-    /// out, nor stop the reclaim that makes room for them.
+    /// Copies may take the last clean segment, so that new objects cannot stop the reclaim that
+    /// makes room for them.
     pub(crate) last_clean: bool,
 }
 
@@ -164,85 +124,13 @@ pub(crate) struct Reserved {
     pub(crate) layout: Layout,
 }
 
-impl Logs {
-    /// Logs in which every segment waits for its first header. `ids` is below every sequence and
-    /// generation that they will give out.
-    pub(crate) fn new(volumes: &[Volume], ids: u64) -> Self {
-        let logs = volumes.iter().enumerate().map(|(number, volume)| Log::new(number, volume));
-        Self { logs: logs.collect(), ids: Ids::new(ids) }
-    }
-
-    /// Nothing, in the place of logs that were taken away.
-    pub(crate) fn nothing() -> Self {
-        Self { logs: Vec::new(), ids: Ids::new(0) }
-    }
-
-    /// One volume's log and the numbers for it.
-    pub(crate) fn of(&mut self, volume: usize) -> (&mut Log, &mut Ids) {
-        (&mut self.logs[volume], &mut self.ids)
-    }
-
-    pub(crate) fn ids(&self) -> &Ids {
-        &self.ids
-    }
-
-    pub(crate) fn log(&self, volume: usize) -> &Log {
-        &self.logs[volume]
-    }
-
-    pub(crate) fn log_mut(&mut self, volume: usize) -> &mut Log {
-        &mut self.logs[volume]
-    }
-
-    /// The log of a segment that exists: numbers come from these logs or from the bounded index.
-    pub(crate) fn of_segment(&mut self, segment: u32) -> &mut Log {
-        let volume = self.volume_of(segment);
-        &mut self.logs[volume]
-    }
-
-    pub(crate) fn segment(&self, segment: u32) -> &Segment {
-        self.logs[self.volume_of(segment)].segment(segment)
-    }
-
-    pub(crate) fn segment_mut(&mut self, segment: u32) -> &mut Segment {
-        self.of_segment(segment).segment_mut(segment)
-    }
-
-    /// Number of the volume in which a segment lies.
-    pub(crate) fn volume_of(&self, segment: u32) -> usize {
-        let behind = self.logs.iter().position(|log| segment < log.numbers().end);
-        behind.unwrap_or_default()
-    }
-
-    /// Publishes generations and states after recovery.
-    pub(crate) fn show(&self, shared: &Shared) {
-        for log in &self.logs {
-            for (number, segment) in log.numbers().zip(&log.segments) {
-                if matches!(segment.state, SegmentState::Open | SegmentState::Sealed) {
-                    shared.pins.publish(number, segment.generation);
-                }
-                shared.show_segment(number, segment.state, segment.tail);
-            }
-        }
-    }
-
-    /// Ends the writer's term. Unfinished extents without a header on disk would stop the forward
-    /// walk, so a segment with `holes` takes no more records.
-    pub(crate) fn end_term(&mut self, holes: bool, shared: &Shared) {
-        if holes {
-            self.logs.iter_mut().for_each(|log| log.close_current(shared));
-        }
-    }
-}
-
 impl Log {
-    fn new(number: usize, volume: &Volume) -> Self {
+    pub(crate) fn new(number: usize, volume: &Volume) -> Self {
         let segment = |_| Segment {
             state: SegmentState::Retiring,
             generation: 0,
-            order: 0,
             tail: SEGMENT_HEADER_BYTES,
-            first_sequence: 0,
+            first_sequence: u64::MAX,
             last_sequence: 0,
             is_final: false,
             lines: Vec::new(),
@@ -264,6 +152,7 @@ impl Log {
             waiting: Vec::new(),
             clean: VecDeque::new(),
             current: [None; CLASSES],
+            retire_to: 0,
             reserved_bytes: 0,
             errors: 0,
         }
@@ -281,6 +170,25 @@ impl Log {
     /// The open segments.
     pub(crate) fn open_segments(&self) -> impl Iterator<Item = u32> {
         self.current.into_iter().flatten()
+    }
+
+    pub(crate) fn kind(&self) -> VolumeKind {
+        self.kind
+    }
+
+    pub(crate) fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// Has every segment reclaimed that may hold a sequence up to this one.
+    pub(crate) fn retire_to(&mut self, sequence: u64, shared: &Shared) {
+        self.retire_to = sequence;
+        for class in [Class::Main, Class::Short] {
+            let open = self.current[class as usize];
+            if open.is_some_and(|open| self.segment(open).first_sequence <= sequence) {
+                self.close_class(class, shared);
+            }
+        }
     }
 
     pub(crate) fn numbers(&self) -> Range<u32> {
@@ -304,11 +212,8 @@ impl Log {
         wanted: Wanted,
         shared: &Shared,
     ) -> Result<Reserved, Refused> {
-        if ids.next_sequence >= ids.sequence_end {
-            return Err(Refused::Offline);
-        }
         if let Some((segment, layout)) = self.fit_current(wanted) {
-            return Ok(self.take(ids, (segment, wanted), layout));
+            return self.take(ids, (segment, wanted), layout);
         }
         let layout = self.layout(SEGMENT_HEADER_BYTES, wanted);
         let end_max = self.geometry.records_end(1);
@@ -324,11 +229,11 @@ impl Log {
         let next = self.clean.pop_front().ok_or(Refused::NoCleanSegment)?;
         self.close_class(wanted.class, shared);
         self.open(ids, (next, wanted.class), shared);
-        Ok(self.take(ids, (next, wanted), layout))
+        self.take(ids, (next, wanted), layout)
     }
 
     /// Closes the open segments to new drafts.
-    fn close_current(&mut self, shared: &Shared) {
+    pub(crate) fn close_current(&mut self, shared: &Shared) {
         self.close_class(Class::Main, shared);
         self.close_class(Class::Short, shared);
     }
@@ -365,8 +270,8 @@ impl Log {
         self.retiring.front().copied()
     }
 
-    /// The segment to be reclaimed next: one of which every record has expired, or when clean ones
-    /// run short, the oldest; drafts that are still open there are lost.
+    /// The segment to be reclaimed next: one of which every record has expired, or that is wanted
+    /// gone, or when clean ones run short, the oldest; drafts that are still open there are lost.
     pub(crate) fn victim(&self, now_ms: u64) -> Option<u32> {
         // Pinned segments are retired all the same, yet never more than half of the volume.
         if self.waiting.len() >= self.segments.len() / 2 {
@@ -377,8 +282,10 @@ impl Log {
             segment.drafts_open == 0 && segment.expires_at_ms < now_ms
         };
         let is_short = self.clean.len() < self.clean_target();
+        let is_unwanted = |number: &&u32| self.segment(**number).first_sequence <= self.retire_to;
+        let unwanted = || self.closed.iter().find(is_unwanted);
         let oldest = || self.closed.front().filter(|_| is_short);
-        self.closed.iter().find(is_expired).or_else(oldest).copied()
+        self.closed.iter().find(is_expired).or_else(unwanted).or_else(oldest).copied()
     }
 
     /// Whether there is work for a turn: a header to write, or a segment to reclaim.
@@ -398,6 +305,7 @@ impl Log {
         if self.retiring.front() == Some(&segment) {
             self.retiring.pop_front();
             self.waiting.push(segment);
+            self.segment_mut(segment).first_sequence = u64::MAX;
             self.set_state(segment, SegmentState::Waiting, shared);
         }
     }
@@ -450,11 +358,9 @@ impl Log {
     // What recovery finds.
 
     /// A segment with records, younger than all that were adopted before.
-    pub(crate) fn adopt(&mut self, ids: &mut Ids, number: u32, found: Adopted) {
-        let order = ids.order();
+    pub(crate) fn adopt(&mut self, number: u32, found: Adopted) {
         let segment = self.segment_mut(number);
         segment.state = SegmentState::Sealed;
-        segment.order = order;
         segment.generation = found.generation;
         segment.tail = found.tail;
         segment.first_sequence = found.first_sequence;
@@ -495,7 +401,7 @@ impl Log {
     }
 
     /// Clean segments to keep ahead: an eighth of the volume, from two to five. The last is for
-    /// tombstones and for copies.
+    /// copies.
     fn clean_target(&self) -> usize {
         (self.segments.len() / 8).clamp(2, 5)
     }
@@ -512,9 +418,13 @@ impl Log {
         (u64::from(layout.end()) <= self.geometry.records_end(records)).then_some((current, layout))
     }
 
-    fn take(&mut self, ids: &mut Ids, (number, wanted): (u32, Wanted), layout: Layout) -> Reserved {
-        let sequence = ids.next_sequence;
-        ids.next_sequence += 1;
+    fn take(
+        &mut self,
+        ids: &mut Ids,
+        (number, wanted): (u32, Wanted),
+        layout: Layout,
+    ) -> Result<Reserved, Refused> {
+        let sequence = ids.sequence().ok_or(Refused::Offline)?;
         self.reserved_bytes += u64::from(layout.extent_bytes);
         let segment = self.segment_mut(number);
         segment.tail = layout.end();
@@ -523,16 +433,14 @@ impl Log {
         if wanted.class == Class::Short {
             segment.expires_at_ms = segment.expires_at_ms.max(wanted.expires_at_ms);
         }
-        Reserved { segment: number, generation: segment.generation, sequence, layout }
+        Ok(Reserved { segment: number, generation: segment.generation, sequence, layout })
     }
 
-    fn open(&mut self, ids: &mut Ids, (number, class): (u32, Class), shared: &Shared) {
-        let (order, first_sequence) = (ids.order(), ids.next_sequence);
+    fn open(&mut self, ids: &Ids, (number, class): (u32, Class), shared: &Shared) {
         shared.volumes[self.volume].forget_segment(number);
         let segment = self.segment_mut(number);
-        segment.order = order;
         segment.tail = SEGMENT_HEADER_BYTES;
-        segment.first_sequence = first_sequence;
+        segment.first_sequence = ids.next_sequence;
         segment.is_final = false;
         segment.lines = Vec::new();
         segment.class = class;

@@ -356,6 +356,13 @@ impl<D: Device> Inner<D> {
         .await
     }
 
+    /// The volumes to whose areas in front of the segments writes are in flight that nobody awaits.
+    pub(crate) fn area_orphans(&self) -> Vec<usize> {
+        let orphans = self.orphans.borrow();
+        let areas = orphans.iter().filter(|orphan| orphan.target.segment.is_none());
+        areas.map(|orphan| orphan.target.volume).collect()
+    }
+
     fn drive_orphans(&self, context: &mut Context<'_>) {
         let orphans = std::mem::take(&mut *self.orphans.borrow_mut());
         for mut orphan in orphans {

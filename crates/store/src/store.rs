@@ -12,11 +12,14 @@ use crate::eviction::Survival;
 use crate::format::{RECORD_HEADER_BYTES, RecordHeader};
 use crate::index::Index;
 use crate::keys::Keys;
+use crate::logs::Logs;
 use crate::pin::PinTable;
+use crate::purge::PurgeTable;
+use crate::purge_plan::PurgeLogs;
 use crate::reader::Reader;
 use crate::recover::{self, RecoveryReport};
 use crate::residency::PageIn;
-use crate::segment::{Logs, SegmentState};
+use crate::segment::SegmentState;
 use crate::superblock::{EPOCH_SHIFT, Identity};
 use crate::volume::{Volume, VolumeKind};
 
@@ -40,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) snapshot_loaded: Option<(usize, u64)>,
     /// There was none, but records.
     pub(crate) snapshot_missing: bool,
+    pub(crate) purges: PurgeTable,
     pub(crate) counters: Counters,
     pub(crate) object_bytes_max: u64,
     pub(crate) write_errors_max: u32,
@@ -58,7 +62,7 @@ pub(crate) struct Shared {
 #[derive(Default)]
 pub(crate) struct Counters {
     pub(crate) committed: AtomicU64,
-    pub(crate) removed: AtomicU64,
+    pub(crate) purges: AtomicU64,
     pub(crate) reclaimed: AtomicU64,
     pub(crate) promoted: AtomicU64,
     pub(crate) reinserted: AtomicU64,
@@ -112,8 +116,17 @@ pub struct Stats {
     pub damaged: u64,
     /// Objects committed since open.
     pub committed: u64,
-    /// Removals acknowledged since open.
-    pub removed: u64,
+    /// Purges acknowledged since open.
+    pub purges: u64,
+    /// Purged tags that readers compare records with; a tag counts twice when it was purged hard
+    /// and soft.
+    pub purges_tags: u64,
+    /// Purged prefixes that readers compare keys with.
+    pub purges_prefixes: u64,
+    /// Tags that had to be forgotten, see [`Config::purge_tags_max`].
+    pub purges_tags_folded: u64,
+    /// Lookups that missed only because of that.
+    pub misses_folded: u64,
     /// Records that lost their index slot to another key since open.
     pub displaced: u64,
     /// Segments whose records were reclaimed since open.
@@ -216,11 +229,16 @@ impl Store {
     pub fn stats(&self) -> Stats {
         let shared = &self.shared;
         let counters = &shared.counters;
+        let purges = shared.purges.figures();
         let mut stats = Stats {
             objects: shared.index.used(),
             size_bytes: shared.volumes.iter().map(|volume| volume.geometry.data_bytes()).sum(),
             committed: counters.committed.load(Ordering::Relaxed),
-            removed: counters.removed.load(Ordering::Relaxed),
+            purges: counters.purges.load(Ordering::Relaxed),
+            purges_tags: purges.tags,
+            purges_prefixes: purges.prefixes,
+            purges_tags_folded: purges.tags_folded,
+            misses_folded: purges.floored,
             displaced: shared.index.displaced(),
             reclaimed: counters.reclaimed.load(Ordering::Relaxed),
             promoted: counters.promoted.load(Ordering::Relaxed),
@@ -282,9 +300,20 @@ impl Store {
         let (mut volumes, locks) = map_volumes(opened, memory)?;
         let segments = volumes.iter().map(|volume| volume.segments().end).max().unwrap_or(0);
         let index = Index::new(config.index_slots)?;
-        let mut logs = Logs::new(&volumes, epoch << EPOCH_SHIFT);
+        let ids = epoch << EPOCH_SHIFT;
+        let (mut purge_logs, purges_found) = PurgeLogs::open(&mut volumes, &keys, ids);
+        purge_logs.heal(&volumes, &keys, ids)?;
+        let purges = PurgeTable::new(config.purge_limits(), keys.purge_table_seed());
+        purge_logs.ledger().enforce(&purges);
+        let mut logs = Logs::new(&volumes, ids, purge_logs);
         let recovered = recover::recover(&mut volumes, (identity.store, &keys), &index, &mut logs);
-        let report = RecoveryReport { created, devices_voided, ..recovered.report };
+        let report = RecoveryReport {
+            created,
+            devices_voided,
+            purges: purges_found.purges,
+            purges_damaged: purges_found.damaged,
+            ..recovered.report
+        };
         recover::prepare(&volumes, &keys, &mut logs)?;
         volumes.iter().for_each(Volume::end_recovery);
         let shared = Shared {
@@ -295,6 +324,7 @@ impl Store {
             snapshot_loaded: recovered.snapshot,
             snapshot_missing: recovered.snapshot.is_none() && report.objects > 0,
             pins: PinTable::new(config.pin_rows + 1, segments),
+            purges,
             counters: Counters::default(),
             object_bytes_max: config.object_bytes_max,
             write_errors_max: config.write_errors_max,

@@ -1,4 +1,4 @@
-//! Writing: drafts in, records out, removals for good.
+//! Writing: drafts in, records out.
 //!
 //! One writer per store, on one thread; any number of its calls may be in progress at once. Calls
 //! take `&self` and hold no borrow while they wait. Dropping a call's future loses nothing that
@@ -16,9 +16,10 @@ use crate::draft::{Draft, DraftOwner, OpenDraft, Pending};
 use crate::dump::Dumps;
 use crate::error::{Refused, WriteError, WriterTaken};
 use crate::eviction::{Ghost, ghost_horizon_bytes};
-use crate::format::{FooterLine, KEY_BYTES_MAX, Kind};
+use crate::format::FooterLine;
+use crate::logs::Logs;
+use crate::purge::{Standing, Tags};
 use crate::reader::ReaderInner;
-use crate::segment::Logs;
 use crate::staging::{Changed, Operation, Staged};
 use crate::store::{Shared, Store};
 
@@ -32,7 +33,7 @@ pub struct Writer<D: Device> {
 pub struct Committed {
     /// The record's sequence.
     pub sequence: u64,
-    /// Whether lookups find it. `false` when the key was removed, or a newer draft of it was
+    /// Whether lookups find it. `false` when it was purged, or a newer draft of the key was
     /// committed, after this one had begun.
     pub published: bool,
 }
@@ -61,6 +62,8 @@ pub(crate) struct Inner<D: Device> {
     pub(crate) changed: Changed,
     /// A turn of the log is under way (see `reclaim`).
     pub(crate) turning: Cell<bool>,
+    /// Purges are being written (see `purge_write`).
+    pub(crate) flushing: Cell<bool>,
     /// [`Writer::maintain`] runs, so that other calls need not.
     pub(crate) maintained: Cell<bool>,
 }
@@ -98,6 +101,7 @@ impl<D: Device> Writer<D> {
             dumps: RefCell::default(),
             changed: Changed::default(),
             turning: Cell::new(false),
+            flushing: Cell::new(false),
             maintained: Cell::new(false),
         };
         Ok(Self { inner: Rc::new(inner) })
@@ -113,7 +117,8 @@ impl<D: Device> Writer<D> {
         if draft.body_len > self.inner.shared.object_bytes_max {
             return Err(Refused::TooLarge);
         }
-        self.reserve(Kind::Object, draft)
+        let draft = self.inner.reserve(draft)?;
+        Ok(Pending { draft, owner: Rc::clone(&self.inner) as Rc<dyn DraftOwner> })
     }
 
     /// As [`Writer::begin`], but reclaims first where that would be refused for want of a clean
@@ -187,41 +192,6 @@ impl<D: Device> Writer<D> {
         self.inner.tend().await;
     }
 
-    /// Removes a key: lookups miss from the moment of the call, open drafts of the key will not be
-    /// published, and when this returns `Ok` no crash brings an older record back. Says whether
-    /// the index held the key.
-    ///
-    /// # Errors
-    /// [`WriteError`]: the key is gone from the index all the same, but may be back after a
-    /// restart.
-    pub async fn remove(&self, key: &[u8]) -> Result<bool, WriteError> {
-        if key.len() > KEY_BYTES_MAX as usize {
-            return Err(WriteError::KeyTooLong);
-        }
-        let hash = self.inner.shared.keys.key_hash(key);
-        let found = self.inner.outrank(hash);
-        let tombstone = Draft::new(key, &[], 0);
-        let mut pending = self.reserve(Kind::Tombstone, tombstone);
-        if matches!(pending, Err(Refused::NoCleanSegment)) {
-            self.inner.turn(false).await?;
-            pending = self.reserve(Kind::Tombstone, tombstone);
-        }
-        let pending = pending.map_err(|refused| match refused {
-            Refused::Offline => WriteError::Offline,
-            Refused::TooLarge => WriteError::KeyTooLong,
-            Refused::NoCleanSegment | Refused::TooManyDrafts => WriteError::NoCleanSegment,
-        })?;
-        // Drafts may have been committed or begun while room was made.
-        let found = self.inner.outrank(hash) || found;
-        self.inner.complete(&pending.draft).await?;
-        let volume = self.inner.logs.borrow().volume_of(pending.draft.segment);
-        self.inner.sync(volume).await?;
-        drop(pending);
-        self.inner.tend().await;
-        self.inner.shared.counters.removed.fetch_add(1, Ordering::Relaxed);
-        Ok(found)
-    }
-
     /// Makes everything that was committed durable, with footers and an image of the index for a
     /// quick recovery. The open segment goes on taking records. Call it before a planned end;
     /// writing the image takes as long as the device takes for `index_slots` × 16 bytes.
@@ -257,11 +227,6 @@ impl<D: Device> Writer<D> {
             let due = || (self.inner.is_turn_due() || self.inner.is_dump_due()).then_some(());
             self.inner.wait_until(due).await;
         }
-    }
-
-    fn reserve(&self, kind: Kind, draft: Draft<'_>) -> Result<Pending, Refused> {
-        let draft = self.inner.reserve(kind, draft)?;
-        Ok(Pending { draft, owner: Rc::clone(&self.inner) as Rc<dyn DraftOwner> })
     }
 
     /// The state of a draft of this writer.
@@ -324,23 +289,18 @@ impl<D: Device> Inner<D> {
             return Err(WriteError::Interrupted);
         }
         let mut logs = self.logs.borrow_mut();
-        let published = match draft.kind {
-            Kind::Tombstone => false,
-            Kind::Object if draft.outranked.get() => false,
-            Kind::Object => {
-                let place = draft.place();
-                let index = &self.shared.index;
-                match draft.copy_of {
-                    Some((original, frequency)) => {
-                        let copy = place.with_frequency(frequency);
-                        index.replace(draft.key_hash, original, copy)
-                    }
-                    None => {
-                        index.insert(draft.key_hash, place);
-                        self.outrank_drafts(draft.key_hash, draft.sequence);
-                        true
-                    }
-                }
+        let place = draft.place();
+        let index = &self.shared.index;
+        let published = match draft.copy_of {
+            _ if draft.outranked.get() || self.is_purged(draft) => false,
+            Some((original, frequency)) => {
+                let copy = place.with_frequency(frequency);
+                index.replace(draft.key_hash, original, copy)
+            }
+            None => {
+                index.insert(draft.key_hash, place);
+                self.outrank_drafts(draft.key_hash, draft.sequence);
+                true
             }
         };
         logs.segment_mut(draft.segment).lines.push(FooterLine {
@@ -348,15 +308,31 @@ impl<D: Device> Inner<D> {
             sequence: draft.sequence,
             at: draft.layout.at,
             extent_bytes: draft.layout.extent_bytes,
-            kind: draft.kind,
         });
         Ok(Committed { sequence: draft.sequence, published })
     }
 
+    /// Whether a purge of a prefix, a tag or everything has come since the draft began.
+    fn is_purged(&self, draft: &OpenDraft) -> bool {
+        let tags = Tags::new(&draft.tags);
+        self.shared.purges.standing(&draft.key, tags, draft.sequence) == Standing::Purged
+    }
+
     /// Takes a key out of the index and out of the hands of open drafts.
-    fn outrank(&self, hash: u128) -> bool {
+    pub(crate) fn outrank(&self, hash: u128) -> bool {
         self.outrank_drafts(hash, u64::MAX);
         self.shared.index.remove(hash)
+    }
+
+    /// Purges a key softly, in the index and in the hands of open drafts.
+    pub(crate) fn soften(&self, hash: u128) -> bool {
+        let drafts = self.drafts.borrow();
+        for (_, sequence) in self.draft_keys.borrow().range((hash, 0)..=(hash, u64::MAX)) {
+            if let Some(open) = drafts.get(sequence) {
+                open.draft.softened.set(true);
+            }
+        }
+        self.shared.index.set_soft(hash)
     }
 
     /// Drafts of a key below a sequence may complete, but will not be published.
@@ -414,6 +390,9 @@ impl<D: Device> DraftOwner for Inner<D> {
 impl<D: Device> Drop for Inner<D> {
     fn drop(&mut self) {
         let mut logs = self.logs.replace(Logs::nothing());
+        for volume in self.area_orphans() {
+            logs.purges.lose(volume);
+        }
         let holes = !self.fronts.borrow().is_empty() || !self.drafts.borrow().is_empty();
         logs.end_term(holes, &self.shared);
         self.shared.return_logs(logs);

@@ -97,6 +97,7 @@ impl MemoryPlan {
             part("verified bits", taken.verified, 1, When::Start),
             part("pages known in memory", taken.residency, 1, When::Start),
             part("memory tier", taken.tier / tier_each, tier_each, When::Start),
+            part("purges on record", taken.purges, 1, When::Load),
             part("response windows", staging_count, STAGING_BYTES, When::Load),
             part("response windows, unstored", fetches, WINDOW_SMALL_BYTES, When::Load),
             part("request windows", fetches + waiting, limits.upload_window.0, When::Load),

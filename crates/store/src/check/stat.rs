@@ -10,10 +10,11 @@ use super::survey::{Found, Survey};
 use super::{Device, Inspection, Progress};
 use crate::config::DiskUse;
 use crate::format::{
-    self, FOOTER_ENTRY_BYTES, FOOTER_TRAILER_BYTES, Kind, RECORD_HEADER_BYTES, RecordHeader,
-    Trailer,
+    self, FOOTER_ENTRY_BYTES, FOOTER_TRAILER_BYTES, RECORD_HEADER_BYTES, RecordHeader, Trailer,
 };
 use crate::keys::Keys;
+use crate::purge::Standing;
+use crate::purge_log::Ledger;
 
 /// What [`Inspection::stat`] has found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,12 +25,15 @@ pub struct StoreStat {
     pub devices_missing: usize,
     /// Opens of the store so far.
     pub epoch: u64,
-    /// Objects that an open would find, but for those that were purged.
+    /// Objects that an open would find, but for those that were purged by tag, prefix or all
+    /// together.
     pub objects: u64,
     /// Their bytes.
     pub live_bytes: u64,
-    /// Bytes of records that newer ones have replaced.
+    /// Bytes of records that newer ones have replaced, or whose key was purged.
     pub dead_bytes: u64,
+    /// Purges on record that may concern them.
+    pub purges: u64,
     /// Live objects by what they take.
     pub sizes: Sizes,
     /// Live bytes by the age of the youngest record of their segment.
@@ -121,7 +125,6 @@ struct Newest {
     sequence: u64,
     segment: usize,
     extent_bytes: u32,
-    is_object: bool,
 }
 
 impl Inspection {
@@ -160,6 +163,15 @@ impl Inspection {
             }
             stat.devices.push(part);
         }
+        let logs = self.devices.iter().filter_map(|device| device.purges(&self.keys));
+        let ledger = Ledger::union(logs.map(|log| log.entries));
+        stat.purges = ledger.entries().len() as u64;
+        for (hash, newest) in ledger.key_purges(0) {
+            let purged = |known: &Newest| newest.standing(known.sequence) == Standing::Purged;
+            if keys.get(&hash).is_some_and(purged) {
+                keys.remove(&hash);
+            }
+        }
         stat.count(&keys, &mut segments);
         stat.fill(&segments);
         stat
@@ -167,8 +179,8 @@ impl Inspection {
 }
 
 fn newer(keys: &mut HashMap<u128, Newest>, record: &Found, segment: usize) {
-    let Found { key_hash, sequence, extent_bytes, is_object } = *record;
-    let newest = Newest { sequence, segment, extent_bytes, is_object };
+    let Found { key_hash, sequence, extent_bytes } = *record;
+    let newest = Newest { sequence, segment, extent_bytes };
     match keys.entry(key_hash) {
         Entry::Occupied(mut known) if known.get().sequence < sequence => {
             known.insert(newest);
@@ -182,7 +194,7 @@ fn newer(keys: &mut HashMap<u128, Newest>, record: &Found, segment: usize) {
 
 impl StoreStat {
     fn count(&mut self, keys: &HashMap<u128, Newest>, segments: &mut [Segment]) {
-        for newest in keys.values().filter(|newest| newest.is_object) {
+        for newest in keys.values() {
             let bytes = u64::from(newest.extent_bytes);
             let segment = &mut segments[newest.segment];
             segment.live_bytes += bytes;
@@ -268,7 +280,6 @@ impl Device {
             key_hash: line.key_hash,
             sequence: line.sequence,
             extent_bytes: line.extent_bytes,
-            is_object: line.kind == Kind::Object,
         };
         let records = lines.iter().map(found).collect();
         Some(Survey { records, stored_at_ms, ..Survey::default() })

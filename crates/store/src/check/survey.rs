@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::DamageKind;
 use crate::format::{
-    self, FOOTER_TRAILER_BYTES, FooterLine, Kind, Layout, RECORD_HEADER_BYTES, RecordHeader,
+    self, FOOTER_TRAILER_BYTES, FooterLine, Layout, RECORD_HEADER_BYTES, RecordHeader,
     SEGMENT_HEADER_BYTES, Trailer,
 };
 use crate::keys::{Keys, chunk_sum};
@@ -28,7 +28,6 @@ pub(super) struct Found {
     pub(super) key_hash: u128,
     pub(super) sequence: u64,
     pub(super) extent_bytes: u32,
-    pub(super) is_object: bool,
 }
 
 /// The place of a survey.
@@ -157,7 +156,6 @@ impl Walk<'_> {
                 key_hash: header.key_hash,
                 sequence: header.sequence,
                 extent_bytes,
-                is_object: header.kind == Kind::Object,
             });
         }
         let places = wrong.into_iter().map(|chunk| (layout.chunk(chunk).start, DamageKind::Body));

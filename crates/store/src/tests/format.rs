@@ -143,7 +143,6 @@ fn a_trailer_lists_what_was_written_and_nothing_else() {
             sequence: 100 + u64::from(number),
             at: 4096 + number * 128,
             extent_bytes: 128,
-            kind: if number % 3 == 0 { Kind::Tombstone } else { Kind::Object },
         })
         .collect();
     let trailer = Trailer {

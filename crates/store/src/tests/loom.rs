@@ -1,4 +1,5 @@
-//! ST-5 in every interleaving: the pin protocol of `pin.rs` with the index word of `reader.rs`.
+//! ST-5 in every interleaving: the pin protocol of `pin.rs` with the index word of `reader.rs`; and
+//! ST-7 for the purges that readers enforce (`purge.rs`).
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p longhold-store --lib --release loom`
 
@@ -7,6 +8,7 @@ use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
 
 use crate::pin::PinTable;
+use crate::purge::{Lazy, Mode, PurgeLimits, PurgeTable, Standing, Tags};
 
 const GENERATION: u64 = 7;
 const OLD: u64 = 1;
@@ -112,6 +114,74 @@ fn loom_no_write_under_a_pin_that_left_its_thread() {
         let reader = Arc::clone(&world);
         let reader = thread::spawn(move || hand_over(&reader));
         reclaim(&world);
+        reader.join().unwrap();
+    });
+}
+
+/// A table of two tags at most, in lines of one slot, so that tags meet in few slots.
+fn purges() -> Arc<PurgeTable> {
+    let limits = PurgeLimits { tags_max: 2, prefixes_max: 2, prefix_bytes_max: 64 };
+    Arc::new(PurgeTable::new(limits, 0))
+}
+
+fn standing(table: &PurgeTable, tag: u64, sequence: u64) -> Standing {
+    table.standing(b"key", Tags::new(&tag.to_le_bytes()), sequence)
+}
+
+#[test]
+fn loom_a_tag_purge_that_has_returned_is_seen() {
+    loom::model(|| {
+        let table = purges();
+        table.enforce(Lazy::Tag(1), Mode::Hard, 5).unwrap();
+        let returned = Arc::new(AtomicU64::new(0));
+        let reader = {
+            let (table, returned) = (Arc::clone(&table), Arc::clone(&returned));
+            thread::spawn(move || {
+                let known = returned.load(Ordering::Acquire);
+                let now = standing(&table, 2, 7);
+                assert!(known < 8 || now == Standing::Purged, "purged by tag and still served");
+                assert!(known < 9 || standing(&table, 3, 8) >= Standing::Soft);
+            })
+        };
+        table.enforce(Lazy::Tag(2), Mode::Hard, 8).unwrap();
+        returned.store(8, Ordering::Release);
+        table.enforce(Lazy::Tag(3), Mode::Soft, 9).unwrap();
+        returned.store(9, Ordering::Release);
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_a_tag_that_is_folded_under_a_reader_stays_purged() {
+    loom::model(|| {
+        let table = purges();
+        table.enforce(Lazy::Tag(1), Mode::Hard, 5).unwrap();
+        table.enforce(Lazy::Tag(2), Mode::Hard, 6).unwrap();
+        let reader = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || {
+                assert_eq!(standing(&table, 1, 4), Standing::Purged, "lost while it was folded");
+            })
+        };
+        // Folds tag 1, and takes its slot for others.
+        table.enforce(Lazy::Tag(3), Mode::Hard, 7).unwrap();
+        table.enforce(Lazy::Tag(4), Mode::Hard, 8).unwrap();
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_a_purge_that_is_forgotten_under_a_reader_stays_in_force() {
+    loom::model(|| {
+        let table = purges();
+        table.enforce(Lazy::Tag(1), Mode::Hard, 5).unwrap();
+        let reader = {
+            let table = Arc::clone(&table);
+            // It has opened the record before the record's segment was retired.
+            thread::spawn(move || assert_eq!(standing(&table, 1, 4), Standing::Purged))
+        };
+        table.forget_older(5);
+        table.enforce(Lazy::Tag(2), Mode::Hard, 9).unwrap();
         reader.join().unwrap();
     });
 }

@@ -14,6 +14,10 @@ mod index;
 #[cfg(loom)]
 mod loom;
 #[cfg(not(loom))]
+mod purge;
+#[cfg(not(loom))]
+mod purge_log;
+#[cfg(not(loom))]
 mod rebuild;
 #[cfg(not(loom))]
 mod snapshot;

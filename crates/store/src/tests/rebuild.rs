@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::index::{Index, Place};
+use crate::purge::Newest;
 use crate::rebuild::Rebuild;
 
 fn hash(number: u64) -> u128 {
@@ -75,12 +76,14 @@ fn the_same_record_keeps_what_a_snapshot_knew_of_it() {
 }
 
 #[test]
-fn a_removal_meets_only_what_is_older() {
+fn a_purge_meets_only_what_is_older() {
     let index = Index::new(64).unwrap();
     let mut rebuild = Rebuild::new(&index);
     rebuild.put(hash(1), place(5), 5);
-    rebuild.remove(hash(1), 5);
-    assert_eq!(index.used(), 1);
-    rebuild.remove(hash(1), 6);
+    rebuild.purge(hash(1), Newest { hard: 5, soft: 5 });
+    assert_eq!(index.find(hash(1), |_, found| Some(found)), Some(place(5)));
+    rebuild.purge(hash(1), Newest { hard: 5, soft: 6 });
+    assert_eq!(index.find(hash(1), |_, found| Some(found.is_soft())), Some(true));
+    rebuild.purge(hash(1), Newest { hard: 6, soft: 5 });
     assert_eq!(index.used(), 0);
 }

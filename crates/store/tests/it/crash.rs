@@ -1,5 +1,5 @@
 //! ST-1, ST-2, ST-6, ST-7 under power loss: every prefix of the device's writes, with any part of
-//! the unsynced ones missing, must open to a store without a wrong byte or a removed object.
+//! the unsynced ones missing, must open to a store without a wrong byte or a purged object.
 //!
 //! A run works on a store through a recording device. For each crash point an image of each data
 //! file is made: what a sync has covered is there; of each later write every sector (512 bytes or
@@ -15,10 +15,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use longhold_store::device::{FaultPlan, Recorded};
 use longhold_store::{
-    FaultyDevice, FileDevice, Pending, Stats, Store, WriteError, Writer, block_on_ready,
+    FaultyDevice, FileDevice, Mode, Pending, Purge, Stats, Store, WriteError, Writer,
+    block_on_ready,
 };
 
-use crate::support::{Object, Random, Shape, get, scratch};
+use crate::support::{Aim, Object, PurgedTo, Random, Shape, get, look, scratch};
 
 /// What is known at a crash point.
 #[derive(Debug, Clone, Default)]
@@ -26,8 +27,8 @@ struct Known {
     /// Keys of which an older draft was open when the newest was begun: it may have come to disk
     /// while the newest was in memory.
     entangled: HashSet<u32>,
-    /// All versions of a key up to this one are removed, and that was acknowledged.
-    removed: HashMap<u32, u64>,
+    /// What was purged, and that was acknowledged.
+    purged: PurgedTo,
     /// The newest committed version of a key, without power loss in between.
     committed: HashMap<u32, Object>,
     /// Something was reclaimed, so that what was committed may be missing.
@@ -57,13 +58,11 @@ fn every_prefix_opens_without_wrong_bytes_behind_a_memory_tier() {
 }
 
 #[test]
-#[ignore = "a removal is not safe yet when its tombstone lies on another disk than the record"]
 fn every_prefix_opens_without_wrong_bytes_on_two_disks() {
     runs(Shape { disks: 2, memory: false }, 4);
 }
 
 #[test]
-#[ignore = "a removal is not safe yet when its tombstone lies on another disk than the record"]
 fn every_prefix_opens_without_wrong_bytes_on_two_disks_behind_a_memory_tier() {
     runs(Shape { disks: 2, memory: true }, 4);
 }
@@ -101,7 +100,7 @@ fn crash_run(
         }
         let mark = marks_before(&log, point);
         let mut at_point = known[mark].clone();
-        // The step after the mark may have reclaimed or removed something before it was cut short.
+        // The step after the mark may have reclaimed or purged something before it was cut short.
         if let Some(next) = known.get(mark + 1) {
             at_point.lossy |= next.lossy;
             at_point.committed.retain(|key, _| next.committed.contains_key(key));
@@ -125,7 +124,7 @@ fn crash_run(
     }
 }
 
-/// A random course of puts, lookups, removals, overlapping drafts and seals. Yields the data files
+/// A random course of puts, lookups, purges, overlapping drafts and seals. Yields the data files
 /// before it, the device's log, what was known after each mark in it, and figures.
 fn work(
     folder: &Path,
@@ -143,12 +142,13 @@ fn work(
     for _ in 0..random.below(45) + 10 {
         course.known.push(course.known.last().unwrap().clone());
         let key = random.below(u64::from(KEYS)) as u32;
-        match random.below(24) {
+        match random.below(26) {
             0..=8 => course.put(&writer, key, body_bytes(random)),
             9..=11 => course.begin(&writer, key, body_bytes(random)),
             12..=13 => course.finish(&writer),
             14 => drop(course.open.pop()),
-            15..=17 => course.remove(&writer, key),
+            15..=17 => course.purge(&writer, random),
+            24..=25 => course.crowd(&writer),
             18 => block_on_ready(writer.seal()).unwrap(),
             19..=20 => {
                 for key in 0..KEYS {
@@ -189,7 +189,7 @@ struct Course {
     open: Vec<(Object, Pending)>,
 }
 
-/// Versions rise through all levels, so that a removal covers all that were there before.
+/// Versions rise through all levels, so that a purge covers all that were there before.
 static VERSION: AtomicU64 = AtomicU64::new(1);
 
 impl Course {
@@ -226,14 +226,23 @@ impl Course {
         }
     }
 
-    fn remove(&mut self, writer: &Recording, key: u32) {
-        let version = VERSION.load(Ordering::Relaxed);
-        let removed = block_on_ready(writer.remove(&Object::key_bytes(key)));
-        if removed.is_ok() {
-            let known = self.known.last_mut().unwrap();
-            known.removed.insert(key, version - 1);
-            known.committed.remove(&key);
+    fn purge(&mut self, writer: &Recording, random: &mut Random) {
+        let aim = Aim::random(random, KEYS);
+        let mode = if random.chance(70) { Mode::Hard } else { Mode::Soft };
+        let to = VERSION.load(Ordering::Relaxed) - 1;
+        aim.purge(writer, mode).expect("no fault was injected, and there is room");
+        let known = self.known.last_mut().unwrap();
+        known.purged.purge(aim, mode, KEYS, to);
+        if mode == Mode::Hard {
+            known.committed.retain(|key, _| !aim.hits(*key));
         }
+    }
+
+    /// A third of the purge log, so that it is compacted within a run.
+    fn crowd(&mut self, writer: &Recording) {
+        let first = 1000 + VERSION.fetch_add(1, Ordering::Relaxed) * 100;
+        let tags: Vec<Purge<'_>> = (first..first + 64).map(Purge::Tag).collect();
+        block_on_ready(writer.purge(&tags, Mode::Hard)).expect("segments are reclaimed for it");
     }
 }
 
@@ -311,18 +320,17 @@ fn check(path: &Path, shape: Shape, known: &Known, (lost, context): (Lost, &str)
     }
     for key in 0..KEYS {
         // Every byte of what is found has been compared on the way.
-        let found = get(&reader, key);
-        if let (Some(object), Some(removed)) = (found, known.removed.get(&key)) {
-            assert!(
-                object.version > *removed,
-                "ST-7: {object:?} is back, {removed} removed: {context}"
-            );
+        let found = look(&reader, key);
+        if let Some((object, is_soft)) = found {
+            assert!(!known.purged.is_hard(object), "ST-7: {object:?} is back: {context}");
+            let fresh = known.purged.is_soft(object) && !is_soft;
+            assert!(!fresh, "ST-7: {object:?} is fresh again: {context}");
         }
         if let (Lost::Nothing, Some(wanted)) = (lost, known.committed.get(&key)) {
             let entangled = shape.memory && known.entangled.contains(&key);
             // A later version may have been completed after the last mark; an older one never.
             match found {
-                Some(object) => {
+                Some((object, _)) => {
                     let newest = object.version >= wanted.version || entangled;
                     assert!(newest, "{object:?} for {wanted:?}: {context}");
                 }

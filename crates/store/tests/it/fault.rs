@@ -39,7 +39,6 @@ fn any_single_fault_is_survived_by_promotions_and_copies() {
 
 /// One of two, from any moment on.
 #[test]
-#[ignore = "a removal is not safe yet when its tombstone lies on another disk than the record"]
 fn a_failing_disk_leaves_the_other_to_store_and_serve() {
     for number in (0..400).step_by(37) {
         for memory in [false, true] {
@@ -58,7 +57,6 @@ fn a_failing_disk_leaves_the_other_to_store_and_serve() {
 
 /// Of want of space on any disk, at any moment.
 #[test]
-#[ignore = "a removal is not safe yet when its tombstone lies on another disk than the record"]
 fn a_full_disk_is_survived() {
     for blocks in (0..200).step_by(9) {
         for (disks, memory) in [(1, false), (1, true), (2, false)] {

@@ -243,5 +243,5 @@ fn a_store_in_memory_works_alike() {
     assert_eq!(block_on_ready(writer.remove(&Object::key_bytes(199))), Ok(true));
     assert_eq!(get(&reader, 199), None);
     let stats = store.stats();
-    assert_eq!((stats.hits, stats.misses, stats.committed, stats.removed), (200, 1, 200, 1));
+    assert_eq!((stats.hits, stats.misses, stats.committed, stats.purges), (200, 1, 200, 1));
 }

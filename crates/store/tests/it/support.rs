@@ -1,10 +1,11 @@
 //! What all tests of the store share: a small store, and objects whose every byte is known.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use longhold_store::{
-    Committed, Config, Device, Draft, FileDevice, Found, Reader, Record, Refused, Store,
-    WriteError, Writer, block_on_ready,
+    Committed, Config, Device, Draft, FileDevice, Found, Mode, Purge, Purged, Reader, Record,
+    Refused, Store, WriteError, Writer, block_on_ready,
 };
 use tempfile::TempDir;
 
@@ -165,8 +166,94 @@ pub(crate) fn remove_now<D: Device>(writer: &Writer<D>, key: u32) -> Result<bool
 }
 
 pub(crate) fn get(reader: &Reader, key: u32) -> Option<Object> {
+    look(reader, key).map(|(object, _)| object)
+}
+
+/// The object of a key, and whether it is softly purged.
+pub(crate) fn look(reader: &Reader, key: u32) -> Option<(Object, bool)> {
     let record = reader.lookup(&Object::key_bytes(key))?;
-    Object::from_record(key, &record)
+    Some((Object::from_record(key, &record)?, record.is_soft_purged()))
+}
+
+/// A purge as tests choose it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Aim {
+    Key(u32),
+    /// Keys whose number begins with this one's.
+    Prefix(u32),
+    /// One of those that [`Object::tags`] gives.
+    Tag(u64),
+    All,
+}
+
+impl Aim {
+    /// Mostly keys.
+    pub(crate) fn random(random: &mut Random, keys: u32) -> Self {
+        let key = random.below(u64::from(keys)) as u32;
+        match random.below(10) {
+            0..=4 => Self::Key(key),
+            5..=6 => Self::Prefix(key),
+            7..=8 => Self::Tag([40, 41, u64::MAX][random.below(3) as usize]),
+            _ => Self::All,
+        }
+    }
+
+    /// Whether it concerns a key.
+    pub(crate) fn hits(self, key: u32) -> bool {
+        match self {
+            Self::Key(aimed) => key == aimed,
+            Self::Prefix(aimed) => key.to_string().starts_with(&aimed.to_string()),
+            Self::Tag(tag) => Object::tags(key).contains(&tag),
+            Self::All => true,
+        }
+    }
+
+    pub(crate) fn purge<D: Device>(
+        self,
+        writer: &Writer<D>,
+        mode: Mode,
+    ) -> Result<Purged, WriteError> {
+        let name = match self {
+            Self::Key(key) => Object::key_bytes(key),
+            Self::Prefix(key) => format!("https://example.org/object/{key}").into_bytes(),
+            Self::Tag(_) | Self::All => Vec::new(),
+        };
+        let purge = match self {
+            Self::Key(_) => Purge::Key(&name),
+            Self::Prefix(_) => Purge::Prefix(&name),
+            Self::Tag(tag) => Purge::Tag(tag),
+            Self::All => Purge::All,
+        };
+        block_on_ready(writer.purge(&[purge], mode))
+    }
+}
+
+/// Which versions of each key are purged.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PurgedTo {
+    hard: HashMap<u32, u64>,
+    soft: HashMap<u32, u64>,
+}
+
+impl PurgedTo {
+    /// A purge of all versions up to one.
+    pub(crate) fn purge(&mut self, aim: Aim, mode: Mode, keys: u32, to: u64) {
+        let versions = match mode {
+            Mode::Hard => &mut self.hard,
+            Mode::Soft => &mut self.soft,
+        };
+        for key in (0..keys).filter(|key| aim.hits(*key)) {
+            versions.insert(key, to);
+        }
+    }
+
+    pub(crate) fn is_hard(&self, object: Object) -> bool {
+        self.hard.get(&object.key).is_some_and(|to| object.version <= *to)
+    }
+
+    pub(crate) fn is_soft(&self, object: Object) -> bool {
+        self.soft.get(&object.key).is_some_and(|to| object.version <= *to)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

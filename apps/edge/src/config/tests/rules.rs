@@ -120,6 +120,7 @@ fn plan_of_the_store_is_the_stores_own() {
             "verified bits",
             "pages known in memory",
             "memory tier",
+            "purges on record",
         ];
         let plan = memory::MemoryPlan::of(&config);
         let parts = plan.parts.iter().filter(|part| ours.contains(&part.name));
