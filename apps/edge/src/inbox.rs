@@ -47,6 +47,8 @@ pub enum Event {
     BodyMoved,
     /// The upload has room again, or nobody wants it any more.
     UploadMoved,
+    /// What was not in memory is, or cannot be had.
+    PagesIn,
 }
 
 /// The inbox of one worker.

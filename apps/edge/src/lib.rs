@@ -14,6 +14,7 @@ pub mod inbox;
 pub mod manual;
 pub mod observe;
 pub mod outgoing;
+pub mod paging;
 pub mod run;
 pub mod shared;
 pub mod signals;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use longhold_conn::{SlotTable, State};
 use longhold_gateway::key;
 use longhold_http1::{Limits, parse_request};
-use longhold_store::Store;
+use longhold_store::{Pager, Store};
 use longhold_telemetry::exporter::Registry;
 use longhold_telemetry::{Counter, Gauge, WorkerCounters};
 use serde_json::{Value, json};
@@ -32,6 +32,7 @@ struct View {
     /// The process' own totals, written by whoever looks.
     own: Mutex<WorkerCounters>,
     store: Store,
+    pager: Arc<Pager>,
     tables: Vec<Arc<SlotTable>>,
     plan: Value,
     listeners: Vec<String>,
@@ -49,13 +50,14 @@ impl Observer {
         config: &Checked,
         plan: &MemoryPlan,
         (registry, own): (Registry, WorkerCounters),
-        (store, tables): (&Store, Vec<Arc<SlotTable>>),
+        (store, pager, tables): (&Store, Arc<Pager>, Vec<Arc<SlotTable>>),
         listeners: &[SocketAddr],
     ) -> Self {
         let view = View {
             registry,
             own: Mutex::new(own),
             store: store.clone(),
+            pager,
             tables,
             plan: plan.json(),
             listeners: listeners.iter().map(SocketAddr::to_string).collect(),
@@ -112,6 +114,7 @@ impl View {
         own.set(Gauge::StoreSizeBytes, stats.size_bytes);
         own.set(Gauge::Workers, self.workers as u64);
         store_view::note(&own, &stats, &self.store.devices());
+        store_view::note_pager(&own, &self.pager.stats());
         drop(own);
         self.offline.tell(&self.store.devices());
     }
@@ -150,6 +153,7 @@ impl View {
                 "closing": by_state[State::Closing as usize],
             },
             "store": store_view::json(&stats, &self.store.devices()),
+            "pager": self.pager.backend().name(),
             "fill_queue": port.waiting(),
             "memory": self.plan,
             "counters": counters,

@@ -83,6 +83,13 @@ impl Outgoing {
         self.sent_bytes
     }
 
+    /// The kernel could not read what was to be sent: if it was stored, its device has failed.
+    pub fn report_fault(&self) {
+        if let Piece::Stored(slice) = &self.piece {
+            slice.report_fault();
+        }
+    }
+
     /// Gives the head's buffer back to whoever pools it; the pin falls here.
     pub fn into_buffer(self) -> Option<Buffer> {
         self.head

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use longhold_conn::SlotTable;
-use longhold_store::Store;
+use longhold_store::{Pager, PagerConfig, Store};
 use longhold_telemetry::WorkerCounters;
 use longhold_telemetry::access_log::{self, AccessLog};
 use longhold_telemetry::exporter::{BuildInfo, Registry};
@@ -59,6 +59,9 @@ pub fn serve(
         bound.iter().filter_map(|group| group.first()).map(BoundListener::address).collect();
     let (store, report) = Store::open(&store_config(config))?;
     watch::log_start(config, &plan, (open_files, support), &report);
+    let pager = Pager::start(&store, PagerConfig::default()).context("the pager cannot start")?;
+    let pager = Arc::new(pager);
+    tracing::info!(by = pager.backend().name(), "stored bytes that are not in memory are read");
 
     let workers = config.server.workers;
     let build = BuildInfo { version: env!("CARGO_PKG_VERSION"), commit: COMMIT };
@@ -81,7 +84,8 @@ pub fn serve(
     let slots = u32::try_from(plan.slots_count.div_ceil(workers as u64))?;
     let tables: Vec<_> = (0..workers).map(|_| Arc::new(SlotTable::new(slots))).collect();
     let own = (registry, own_counters);
-    let observer = Observer::new(config, &plan, own, (&store, tables.clone()), &addresses);
+    let seen = (&store, Arc::clone(&pager), tables.clone());
+    let observer = Observer::new(config, &plan, own, seen, &addresses);
     let control = control::start(&config.admin, observer.handles(&stop, &port, &shared))?;
     let admin = match control.address() {
         AdminAddress::Tcp(address) => Some(*address),
@@ -93,6 +97,7 @@ pub fn serve(
         store: store.clone(),
         shared,
         fills: port.clone(),
+        pager,
         stop: stop.clone(),
         buffers: config.limits.buffers_max,
     };

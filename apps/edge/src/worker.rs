@@ -10,7 +10,7 @@
 //!            │                                    └────► fill plane ─► (event) ─► send
 //!            ├ Sent ─────► rest of the body, or the end of the exchange ─► next head, or park
 //!            ├ Closed ───► slot is free
-//!            └ Woken ────► events of the fill plane, stop
+//!            └ Woken ────► events of the fill plane and of the pager, stop
 //! ```
 //! A busy connection that has just been answered rests for a moment with its next receive armed;
 //! then it parks. Others park at once.
@@ -22,6 +22,8 @@
 //! - **ED-3** An event of the fill plane reaches only the exchange that asked.
 //! - **ED-4** Every connection that is not free has a deadline in the wheel or an operation whose
 //!   completion sets one.
+//! - **ED-5** A worker neither touches nor sends stored bytes that are not in memory: it has them
+//!   read, and the exchange waits.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -35,6 +37,7 @@ use longhold_transport::{Buffer, Completion, IoFault, Now, Token, Transport, Tra
 use crate::fill::FillPort;
 use crate::inbox::{Event, ExchangeId, Inbox};
 use crate::outgoing::Outgoing;
+use crate::paging::Paging;
 use crate::shared::Shared;
 use crate::signals::{Stage, Stop};
 
@@ -45,6 +48,7 @@ mod events;
 mod exchange;
 mod input;
 mod output;
+mod pages;
 
 use active::Actives;
 
@@ -58,7 +62,9 @@ pub struct Setup {
     pub shared: Arc<Shared>,
     /// The way to the fill plane.
     pub fills: FillPort,
-    /// The way back.
+    /// Who reads what is not in memory.
+    pub pager: Arc<dyn Paging>,
+    /// The way back from both.
     pub inbox: Arc<Inbox>,
     /// This thread's counters.
     pub counters: WorkerCounters,
@@ -77,6 +83,7 @@ pub struct Worker<T: Transport<Payload = Outgoing>> {
     store: Reader,
     shared: Arc<Shared>,
     fills: FillPort,
+    pager: Arc<dyn Paging>,
     inbox: Arc<Inbox>,
     counters: WorkerCounters,
     log: Option<Queue>,
@@ -91,7 +98,16 @@ pub struct Worker<T: Transport<Payload = Outgoing>> {
     /// Connections that rest with a receive armed, and how many may: half of the buffers.
     resting_count: u32,
     resting_max: u32,
+    faults: Faults,
     scratch: Scratch,
+}
+
+/// Major page faults of the worker's thread.
+#[derive(Default)]
+struct Faults {
+    look_again_ms: u64,
+    /// At the last look; those before the first look are the start's.
+    seen: Option<u64>,
 }
 
 /// Memory that is used within one step and kept only for its capacity.
@@ -113,6 +129,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             store: setup.store,
             shared: setup.shared,
             fills: setup.fills,
+            pager: setup.pager,
             inbox: setup.inbox,
             counters: setup.counters,
             log: setup.log,
@@ -125,6 +142,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             open_count: 0,
             resting_count: 0,
             resting_max: setup.resting_max,
+            faults: Faults::default(),
             scratch: Scratch::default(),
         }
     }
@@ -160,12 +178,25 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let until_us = self.wheel.next_deadline_ms().map(|ms| ms * 1000);
         self.io.wait(until_us, completions)?;
         self.now = self.io.now();
+        self.count_faults();
         for completion in completions.drain(..) {
             self.dispatch(completion);
         }
         self.expire();
         self.feed_starved();
         Ok(())
+    }
+
+    /// Counts, once in a while, how often this thread itself has waited for a device (ED-5).
+    fn count_faults(&mut self) {
+        let now_ms = self.now_ms();
+        if now_ms >= self.faults.look_again_ms {
+            self.faults.look_again_ms = now_ms + FAULTS_EVERY_MS;
+            let seen = longhold_store::thread_major_faults();
+            let before = self.faults.seen.replace(seen);
+            let new = before.map_or(0, |before| seen.saturating_sub(before));
+            self.counters.add(Counter::WorkerMajorFaults, new);
+        }
     }
 
     fn dispatch(&mut self, completion: Completion<Outgoing>) {
@@ -333,5 +364,8 @@ fn fault_reason(fault: IoFault) -> CloseReason {
 
 /// A connection that asks again within this time after its last answer is busy.
 const BUSY_MS: u64 = 500;
+
+/// How often a worker looks at its page faults.
+const FAULTS_EVERY_MS: u64 = 500;
 
 const COMPLETIONS_CAPACITY: usize = 1024;

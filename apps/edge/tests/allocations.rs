@@ -20,7 +20,7 @@ use longhold_edge::worker::{Setup, Worker};
 use longhold_gateway::site::{HostPattern, SiteTable};
 use longhold_gateway::stored::encode_response;
 use longhold_policy::StoredMeta;
-use longhold_store::{Draft, FileDevice, Store, Writer, block_on_ready};
+use longhold_store::{Draft, FileDevice, Pager, PagerConfig, Store, Writer, block_on_ready};
 use longhold_telemetry::access_log::{self, AccessLog};
 use longhold_telemetry::exporter::{BuildInfo, Registry};
 use longhold_transport::uring::Reactor;
@@ -68,9 +68,21 @@ static ALLOCATOR: Counting = Counting;
 const REQUEST: &[u8] = b"GET /1k HTTP/1.1\r\nHost: a\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n";
 const BODY_BYTES: usize = 1024;
 
+/// One test, for the counter is the process'.
 #[test]
 fn a_hit_allocates_nothing_after_warm_up() {
-    let store = Store::open(&longhold_store::Config::in_memory(16 << 20)).unwrap().0;
+    let folder = tempfile::tempdir().unwrap();
+    let memory = longhold_store::Config::in_memory(16 << 20);
+    // Of a disk, the front of a record is copied to a buffer.
+    let disk = longhold_store::Config::new(folder.path(), 16 << 20);
+    for config in [memory, disk] {
+        check(&config);
+    }
+}
+
+fn check(config: &longhold_store::Config) {
+    let store = Store::open(config).unwrap().0;
+    let pager = Pager::start(&store, PagerConfig::default()).unwrap();
     put(&store);
     let folder = tempfile::tempdir().unwrap();
     let (log, mut queues) = AccessLog::start(&access_log::Config {
@@ -99,6 +111,7 @@ fn a_hit_allocates_nothing_after_warm_up() {
             store: store.reader(0),
             shared: Arc::new(shared()),
             fills: fill::queue(16).0,
+            pager: Arc::new(pager),
             inbox,
             counters: counters.pop().unwrap(),
             log: Some(queue),

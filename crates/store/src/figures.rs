@@ -14,6 +14,8 @@ pub struct DeviceStats {
     /// It was given up after too many failures: nothing is written to it, and what it holds is
     /// served as long as that can be read.
     pub offline: bool,
+    /// It failed to give what was written: nothing is read from it either.
+    pub unreadable: bool,
     /// Failed writes and syncs since open.
     pub write_errors: u64,
     /// Bytes of the data file, or of the tier when it is full.
@@ -44,6 +46,7 @@ impl Store {
                     VolumeKind::Memory => None,
                 },
                 offline: volume.is_offline(),
+                unreadable: volume.is_unreadable(),
                 write_errors: volume.errors(),
                 size_bytes: volume.geometry.data_bytes(),
                 used_bytes: 0,

@@ -192,6 +192,24 @@ impl Record {
         self.range(offset..end, Patience::Never)
     }
 
+    /// What to page in for a window, if it is not in memory; verifies nothing. To have the next
+    /// window read while this one is being sent.
+    pub fn cold(&self, offset: u64, bytes_max: u64) -> Option<PageIn> {
+        let body_len = self.body_len();
+        let start = offset.min(body_len);
+        let end = offset.saturating_add(bytes_max).min(body_len);
+        if start >= end {
+            return None;
+        }
+        let reader = self.pin.reader();
+        let ground = Ground::new(&reader.shared, self.pin.segment(), Patience::Never);
+        let body_at = self.layout.body_at;
+        match ground.in_memory(body_at + start as u32..body_at + end as u32) {
+            Err(Absent::Cold(cold)) => Some(cold),
+            Ok(_) | Err(Absent::Fault | Absent::Damaged) => None,
+        }
+    }
+
     fn range(&self, range: Range<u64>, patience: Patience) -> Result<Window, ReadError> {
         if range.start > range.end || range.end > self.body_len() {
             return Err(ReadError::OutOfRange);

@@ -239,6 +239,18 @@ metrics! {
         DeadlinesSend "kind" = "send",
         DeadlinesLinger "kind" = "linger",
     }
+    "longhold_page_ins_total" Count
+        "Times that stored bytes were not in memory and had to be read, by what came of it." {
+        PageInsRequested "outcome" = "requested",
+        PageInsAhead "outcome" = "ahead",
+        PageInsRefused "outcome" = "refused",
+        PageInsCompleted "outcome" = "completed",
+        PageInsFailed "outcome" = "failed",
+    }
+    "longhold_worker_major_faults_total" Count
+        "Page faults for which a worker thread itself waited for a device; there should be none." {
+        WorkerMajorFaults,
+    }
     "longhold_fill_refused_total" Count "Fetches refused because the fill queue was full." {
         FillRefused,
     }
@@ -286,6 +298,7 @@ metrics! {
     "longhold_store_devices" Count "Disk devices of the store, by state." {
         StoreDevicesOnline "state" = "online",
         StoreDevicesOffline "state" = "offline",
+        StoreDevicesUnreadable "state" = "unreadable",
     }
     "longhold_workers" Count "Worker threads." {
         Workers,

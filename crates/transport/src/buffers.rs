@@ -75,6 +75,17 @@ impl Buffer {
         true
     }
 
+    /// Has `write` fill the next `len` bytes of the spare part, all of them; returns false and does
+    /// not call it when there are not as many.
+    pub fn extend_with(&mut self, len: usize, write: impl FnOnce(&mut [u8])) -> bool {
+        let Some(spare) = self.spare_mut().get_mut(..len) else {
+            return false;
+        };
+        write(spare);
+        self.commit(len);
+        true
+    }
+
     /// Empties it.
     pub fn clear(&mut self) {
         self.start = 0;

@@ -69,12 +69,14 @@ impl Plane {
         let draft = longhold_store::Draft { tags: &tags, lifetime_ms, ..draft };
         let Some(mut pending) = self.begin(draft).await else { return false };
         let mut at = 0;
+        let mut copy = vec![0; COPY_WINDOW_BYTES.min(body_len) as usize];
         while at < body_len {
             let end = body_len.min(at + COPY_WINDOW_BYTES);
-            let copied = match record.body(at..end) {
-                Ok(slice) => self.parts.writer.append(&mut pending, slice.as_ref()).await.is_ok(),
-                Err(_) => false,
-            };
+            let bytes = &mut copy[..(end - at) as usize];
+            // Copied twice, so that a file that was cut is an error.
+            let read = record.body(at..end).and_then(|slice| slice.copy_to(0, bytes));
+            let copied =
+                read.is_ok() && self.parts.writer.append(&mut pending, bytes).await.is_ok();
             if !copied {
                 self.parts.counters.add(Counter::StoreWriteErrors, 1);
                 self.parts.writer.abandon(pending).await;

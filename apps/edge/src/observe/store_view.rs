@@ -3,7 +3,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use longhold_store::{DeviceStats, Stats};
+use longhold_store::{DeviceStats, PagerStats, Stats};
 use longhold_telemetry::{Counter, Gauge, WorkerCounters};
 use serde_json::{Value, json};
 
@@ -37,10 +37,17 @@ pub(super) fn note(own: &WorkerCounters, stats: &Stats, devices: &[DeviceStats])
         (Gauge::StoreSegmentsRetiring, u64::from(stats.segments_retiring)),
         (Gauge::StoreSegmentsFailed, u64::from(stats.segments_failed)),
         (Gauge::StoreDevicesOnline, disks - u64::from(stats.devices_offline).min(disks)),
-        (Gauge::StoreDevicesOffline, u64::from(stats.devices_offline)),
+        (Gauge::StoreDevicesOffline, u64::from(stats.devices_offline - stats.devices_unreadable)),
+        (Gauge::StoreDevicesUnreadable, u64::from(stats.devices_unreadable)),
     ] {
         own.set(gauge, value);
     }
+}
+
+/// Brings the pager's totals up to date; what it was asked for is counted by those who asked.
+pub(super) fn note_pager(own: &WorkerCounters, stats: &PagerStats) {
+    own.set_total(Counter::PageInsCompleted, stats.completed);
+    own.set_total(Counter::PageInsFailed, stats.failed);
 }
 
 /// The status' part.
@@ -63,6 +70,7 @@ pub(super) fn json(stats: &Stats, devices: &[DeviceStats]) -> Value {
         "disk_written_bytes": stats.disk_bytes,
         "write_errors": stats.write_errors,
         "devices_offline": stats.devices_offline,
+        "devices_unreadable": stats.devices_unreadable,
         "devices": devices.iter().map(device).collect::<Vec<_>>(),
     })
 }
@@ -73,7 +81,11 @@ fn device(device: &DeviceStats) -> Value {
             Some(path) => path.to_string_lossy(),
             None => "memory".into(),
         },
-        "state": if device.offline { "offline" } else { "online" },
+        "state": match (device.unreadable, device.offline) {
+            (true, _) => "unreadable",
+            (false, true) => "offline",
+            (false, false) => "online",
+        },
         "used_bytes": device.used_bytes,
         "size_bytes": device.size_bytes,
         "clean": device.segments_clean,
@@ -97,6 +109,16 @@ impl Offline {
         for (device, told) in devices.iter().zip(told.iter_mut()) {
             if device.offline && !std::mem::replace(told, true) {
                 let path = device.path.as_deref().unwrap_or_else(|| "memory".as_ref());
+                if device.unreadable {
+                    tracing::error!(
+                        device = %path.display(),
+                        remedy = "see the kernel's log, and who else writes to that folder; repair \
+                                  or replace the disk, or take it out of [store], then restart",
+                        "store device offline: it does not give what was written; its objects are \
+                         fetched anew",
+                    );
+                    continue;
+                }
                 tracing::error!(
                     device = %path.display(),
                     write_errors = device.write_errors,

@@ -16,6 +16,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use crate::fill::FillPort;
 use crate::inbox::Inbox;
 use crate::outgoing::Outgoing;
+use crate::paging::Paging;
 use crate::shared::Shared;
 use crate::signals::Stop;
 use crate::worker::{Setup, Worker};
@@ -25,6 +26,7 @@ pub(super) struct Common {
     pub(super) store: Store,
     pub(super) shared: Arc<Shared>,
     pub(super) fills: FillPort,
+    pub(super) pager: Arc<dyn Paging>,
     pub(super) stop: Stop,
     /// Buffers of each worker.
     pub(super) buffers: u32,
@@ -95,6 +97,7 @@ fn make(
         store: common.store.reader(index),
         shared: Arc::clone(&common.shared),
         fills: common.fills.clone(),
+        pager: Arc::clone(&common.pager),
         inbox,
         counters: seat.counters,
         log: seat.log,

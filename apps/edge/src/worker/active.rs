@@ -1,5 +1,6 @@
 //! What a connection borrows while bytes move, and the slab that lends it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use longhold_conn::Downstream;
@@ -10,6 +11,7 @@ use longhold_store::{Extent, Record};
 use longhold_transport::{Buffer, Token};
 
 use super::exchange::Held;
+use super::pages::Resume;
 use crate::outgoing::Outgoing;
 
 /// One active connection.
@@ -30,6 +32,14 @@ pub(super) struct Active {
     pub(super) queued: Option<Outgoing>,
     pub(super) phase: Phase,
     pub(super) body: Body,
+    /// What comes after `AwaitsPages`.
+    pub(super) resume: Option<Resume>,
+    /// How often this exchange has asked the pager before it was answered.
+    pub(super) paged: u8,
+    /// The next window is not in memory, and the pager's word is awaited.
+    pub(super) paging: bool,
+    /// The pager was busy: when to ask again, ms.
+    pub(super) page_again_ms: Option<u64>,
     /// Set from the moment an exchange waits for the fill plane until it ends.
     pub(super) held: Option<Box<Held>>,
     pub(super) upload: Option<Arc<Upload>>,
@@ -58,6 +68,8 @@ pub(super) enum Phase {
     Reading,
     /// The fill plane has been asked.
     AwaitsFill,
+    /// The pager has been asked, before anything was answered.
+    AwaitsPages,
     /// The response is on its way.
     Responding,
     /// Our half is closed; the peer's rest is read and thrown away, so that it reads our answer.
@@ -70,9 +82,13 @@ pub(super) enum Body {
     Done,
     /// `at..end` of a stored response.
     Stored { record: Record, at: u64, end: u64 },
-    /// A growing body of the fill plane; framed in chunks when its length is not known.
-    Growing { reader: DownloadReader<Extent>, chunked: bool },
+    /// A growing body of the fill plane; framed in chunks when its length is not known. `cold`
+    /// comes before what its reader gives next.
+    Growing { reader: DownloadReader<Extent>, chunked: bool, cold: Option<ColdPart> },
 }
+
+/// A part of a growing body that its reader has given and that has left memory since.
+pub(super) type ColdPart = (Extent, Range<u64>);
 
 /// What the access log and the counters need of a request until its exchange ends.
 #[derive(Default)]
@@ -133,6 +149,10 @@ impl Actives {
             queued: None,
             phase: Phase::Reading,
             body: Body::Done,
+            resume: None,
+            paged: 0,
+            paging: false,
+            page_again_ms: None,
             held: None,
             upload: None,
             serial: 0,

@@ -22,8 +22,10 @@ enum Waiting {
     Body,
     Send,
     Linger,
-    /// The fill plane has its own deadlines.
+    /// The fill plane has its own deadlines, and so have devices.
     Origin,
+    /// The pager was busy.
+    Pages,
 }
 
 impl<T: Transport<Payload = Outgoing>> Worker<T> {
@@ -75,6 +77,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 self.wheel.schedule(&self.slots, slot, self.idle_deadline_ms(slot));
                 return self.io.cancel(token);
             }
+            Waiting::Pages => return index.into_iter().for_each(|index| self.page_in_again(index)),
             Waiting::Origin => {
                 let again_ms = self.now_ms() + self.shared.timeouts.idle_ms;
                 self.wheel.schedule(&self.slots, slot, again_ms);
@@ -112,6 +115,9 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         }
         if active.sending {
             return (Waiting::Send, active.tx_flow.deadline_ms(timeouts));
+        }
+        if let Some(again_ms) = active.page_again_ms {
+            return (Waiting::Pages, again_ms);
         }
         if let Some(since_ms) = active.rest_since_ms {
             return (Waiting::Rest, since_ms + REST_MS);

@@ -10,13 +10,14 @@ use longhold_http1::{self as http1, RequestHead};
 use longhold_origin::{DownloadReader, FetchError, Next};
 use longhold_policy::reuse;
 use longhold_policy::validate::{self, Precondition, Validators};
-use longhold_store::{Extent, Record};
+use longhold_store::{Extent, Record, Window};
 use longhold_telemetry::Counter;
 use longhold_transport::Transport;
 
 use super::Worker;
 use super::active::{Body, Phase};
-use super::exchange::{Asked, Found, Held, stored_head};
+use super::exchange::{Asked, Delivered, Found, Held, stored_head};
+use super::pages::Resume;
 use crate::fill::{FillHead, JobKind};
 use crate::inbox::{Event, ExchangeId};
 use crate::outgoing::{Outgoing, Piece};
@@ -38,20 +39,29 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         if active.serial != exchange.serial {
             return;
         }
-        let awaits = active.phase == Phase::AwaitsFill;
         match event {
             Event::BodyMoved => self.pump(index),
             Event::UploadMoved => self.on_upload_moved(index),
-            Event::Head { head, body, collapsed } if awaits => {
-                self.on_head(index, &head, body, collapsed);
+            Event::PagesIn => self.on_pages_in(index),
+            Event::Head { .. } | Event::UseStored { .. } | Event::AskAlone | Event::Failed(_) => {
+                // Else the exchange answered by itself in the meantime.
+                if active.phase == Phase::AwaitsFill {
+                    self.on_news(index, event);
+                }
             }
-            Event::UseStored { validated, collapsed } if awaits => {
+        }
+    }
+
+    /// The fill plane answers, or its answer is looked at again.
+    pub(super) fn on_news(&mut self, index: u32, news: Event) {
+        match news {
+            Event::Head { head, body, collapsed } => self.on_head(index, head, body, collapsed),
+            Event::UseStored { validated, collapsed } => {
                 self.on_use_stored(index, validated, collapsed);
             }
-            Event::AskAlone if awaits => self.ask_alone(index),
-            Event::Failed(error) if awaits => self.on_failed(index, error),
-            // The exchange answered by itself in the meantime.
-            Event::Head { .. } | Event::UseStored { .. } | Event::AskAlone | Event::Failed(_) => {}
+            Event::AskAlone => self.ask_alone(index),
+            Event::Failed(error) => self.on_failed(index, error),
+            Event::BodyMoved | Event::UploadMoved | Event::PagesIn => {}
         }
     }
 
@@ -68,14 +78,21 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     fn on_head(
         &mut self,
         index: u32,
-        head: &Arc<FillHead>,
+        head: Arc<FillHead>,
         body: DownloadReader<Extent>,
         collapsed: bool,
     ) {
         let Some(held) = self.take_held(index) else { return };
-        let can_be_spared = matches!(head.status, 500 | 502 | 503 | 504);
-        if can_be_spared && self.serve_stale(index, &held) {
-            return;
+        if matches!(head.status, 500 | 502 | 503 | 504) {
+            match self.serve_stale(index, &held) {
+                Delivered::Sent => return,
+                Delivered::Unusable => {}
+                Delivered::Cold(cold) if self.page_in(index, &cold) => {
+                    let news = Resume::News(Event::Head { head, body, collapsed });
+                    return self.hold_for_pages(index, held, news);
+                }
+                Delivered::Cold(_) => {}
+            }
         }
         let limits = self.shared.limits;
         let bytes = Arc::clone(&held.head);
@@ -88,7 +105,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             stored: head.stored && !collapsed,
             collapsed,
         };
-        self.relay(index, head, (&request, held), (body, outcome));
+        self.relay(index, &head, (&request, held), (body, outcome));
     }
 
     fn relay(
@@ -113,12 +130,20 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             // What is already there goes out with the head.
             first = body.next(self.shared.send_window_bytes as usize);
         }
+        let mut cold = None;
         let piece = match first {
             Next::Bytes(bytes) => Piece::Staged(bytes),
-            Next::Extent { extent, range } => match self.store.extent(&extent, range) {
-                Some(slice) => Piece::Stored(slice),
-                None => return self.fail(index, held, FetchError::Truncated),
-            },
+            Next::Extent { extent, range } => {
+                match self.store.extent_window(&extent, range.clone()) {
+                    Some(Window::Ready(slice)) => Piece::Stored(slice),
+                    // The head need not wait for it.
+                    Some(Window::Cold(_)) => {
+                        cold = Some((extent, range));
+                        Piece::None
+                    }
+                    None => return self.fail(index, held, FetchError::Truncated),
+                }
+            }
             Next::Failed(error) => return self.fail(index, held, error),
             Next::Pending | Next::End => Piece::None,
         };
@@ -143,7 +168,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         relay::write_head(&mut out, &relay);
         active.body = if plan.send_body && length != BodyLength::Known(0) {
             let chunked = plan.framing == http1::BodyFraming::Chunked;
-            Body::Growing { reader: body, chunked }
+            Body::Growing { reader: body, chunked, cold }
         } else {
             Body::Done
         };
@@ -160,19 +185,29 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             return self.answer(index, 500, "the request was lost inside the edge", None);
         };
         let mut key = held.key.clone();
-        if let Found::Response(record) = self.find(&mut key, &request.fields) {
-            let fresh = validated || self.is_fresh(&record, &held);
-            let cache = if held.asked > 0 && (validated || collapsed) {
-                CacheOutcome::Fwd(held.fwd)
-            } else {
-                CacheOutcome::Hit
-            };
-            let outcome = Outcome { status: 0, cache: Some(cache), stored: false, collapsed };
-            let asked =
-                Asked { method: request.method, fields: &request.fields, facts: &held.facts };
-            if fresh && self.deliver(index, record, &asked, outcome) {
-                return;
+        let cold = match self.find(&mut key, &request.fields) {
+            Found::Nothing(_) => None,
+            Found::Cold(cold) => Some(cold),
+            Found::Response(record) if !(validated || self.is_fresh(&record, &held)) => None,
+            Found::Response(record) => {
+                let cache = if held.asked > 0 && (validated || collapsed) {
+                    CacheOutcome::Fwd(held.fwd)
+                } else {
+                    CacheOutcome::Hit
+                };
+                let outcome = Outcome { status: 0, cache: Some(cache), stored: false, collapsed };
+                let asked =
+                    Asked { method: request.method, fields: &request.fields, facts: &held.facts };
+                match self.deliver(index, record, &asked, outcome) {
+                    Delivered::Sent => return,
+                    Delivered::Unusable => None,
+                    Delivered::Cold(cold) => Some(cold),
+                }
             }
+        };
+        if let Some(cold) = cold {
+            let news = Resume::News(Event::UseStored { validated, collapsed });
+            return self.await_pages(index, held, &cold, news);
         }
         // Gone again (reclaimed, displaced, purged) between the news and the look.
         self.ask_again(index, held);
@@ -213,8 +248,13 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     }
 
     fn fail(&mut self, index: u32, held: Box<Held>, error: FetchError) {
-        if self.serve_stale(index, &held) {
-            return;
+        match self.serve_stale(index, &held) {
+            Delivered::Sent => return,
+            Delivered::Unusable => {}
+            Delivered::Cold(cold) if self.page_in(index, &cold) => {
+                return self.hold_for_pages(index, held, Resume::News(Event::Failed(error)));
+            }
+            Delivered::Cold(_) => {}
         }
         let cause = error.to_string();
         let retry_after_s = (error.status() == 503).then_some(1);
@@ -225,20 +265,26 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     }
 
     /// Serves a stale stored response after a failure (RFC 5861 section 4, RFC 9111 section 4.2.4).
-    fn serve_stale(&mut self, index: u32, held: &Held) -> bool {
+    fn serve_stale(&mut self, index: u32, held: &Held) -> Delivered {
         if held.passes {
-            return false;
+            return Delivered::Unusable;
         }
         let limits = self.shared.limits;
-        let Ok(Some(request)) = http1::parse_request(&held.head, &limits) else { return false };
+        let Ok(Some(request)) = http1::parse_request(&held.head, &limits) else {
+            return Delivered::Unusable;
+        };
         let mut key = held.key.clone();
-        let Found::Response(record) = self.find(&mut key, &request.fields) else { return false };
+        let record = match self.find(&mut key, &request.fields) {
+            Found::Response(record) => record,
+            Found::Nothing(_) => return Delivered::Unusable,
+            Found::Cold(cold) => return Delivered::Cold(cold),
+        };
         let directives = &held.facts.directives;
         let now_ms = self.now.unix_ms;
         let may_serve = stored_head(&record)
             .is_some_and(|stored| reuse::may_serve_on_error(directives, &stored.meta, now_ms));
         if !may_serve {
-            return false;
+            return Delivered::Unusable;
         }
         let outcome = Outcome {
             status: 0,
@@ -247,14 +293,14 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             collapsed: false,
         };
         let asked = Asked { method: request.method, fields: &request.fields, facts: &held.facts };
-        let served = self.deliver(index, record, &asked, outcome);
-        if served {
+        let delivered = self.deliver(index, record, &asked, outcome);
+        if matches!(delivered, Delivered::Sent) {
             self.counters.add(Counter::RequestsStaleIfError, 1);
         }
-        served
+        delivered
     }
 
-    fn take_held(&mut self, index: u32) -> Option<Box<Held>> {
+    pub(super) fn take_held(&mut self, index: u32) -> Option<Box<Held>> {
         let active = self.actives.get_mut(index)?;
         let token = active.token;
         let held = active.held.take();

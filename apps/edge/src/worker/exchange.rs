@@ -10,14 +10,15 @@ use longhold_gateway::plan::{self, Facts, Plan};
 use longhold_gateway::reject::{self, Answer, Persistence};
 use longhold_gateway::stored::{self, RecordHead, StoredHead};
 use longhold_gateway::{Field, key};
-use longhold_http1::{BodyFraming, RequestHead, Version};
+use longhold_http1::{self as http1, BodyFraming, RequestHead, Version};
 use longhold_origin::Upload;
-use longhold_store::Record;
+use longhold_store::{self as store, PageIn, Record, Window};
 use longhold_telemetry::Counter;
 use longhold_transport::Transport;
 
 use super::Worker;
 use super::active::{Body, Phase};
+use super::pages::Resume;
 use crate::fill::{FillJob, JobKind, ReplyTo};
 use crate::inbox::{Event, ExchangeId};
 use crate::outgoing::{Outgoing, Piece};
@@ -37,6 +38,18 @@ pub(super) struct Held {
     pub(super) asked: u8,
 }
 
+impl Held {
+    /// What is kept of a request whose head is at the front of `raw`.
+    fn of(
+        (head, raw): (&RequestHead<'_>, &[u8]),
+        key: &[u8],
+        (facts, site, fwd): (Facts, usize, Fwd),
+    ) -> Box<Self> {
+        let head = Arc::from(raw.get(..head.head_bytes).unwrap_or(raw));
+        Box::new(Self { key: Vec::from(key), head, facts, fwd, site, passes: false, asked: 0 })
+    }
+}
+
 /// The parts of a request that the form of its answer depends on.
 pub(super) struct Asked<'a> {
     pub(super) method: &'a str,
@@ -50,6 +63,18 @@ pub(super) enum Found {
     Response(Record),
     /// Nothing, and RFC 9211's word for it.
     Nothing(Fwd),
+    /// Something that is not in memory.
+    Cold(PageIn),
+}
+
+/// What became of sending a stored response.
+pub(super) enum Delivered {
+    /// It is on its way.
+    Sent,
+    /// Nothing was sent: the record does not hold what it promises.
+    Unusable,
+    /// Nothing was sent: its body is not in memory.
+    Cold(PageIn),
 }
 
 impl<T: Transport<Payload = Outgoing>> Worker<T> {
@@ -82,6 +107,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             active.serial = slot.add_request();
         }
         active.outcome = Outcome::local(0);
+        active.paged = 0;
         active.draft.is_http10 = head.version == Version::Http10;
         let mut parts: [&[u8]; 5] = [&[]; 5];
         if logged {
@@ -123,31 +149,35 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let now_ms = self.now.unix_ms;
         let verdict = if key::write_primary(&mut key, self.shared.scheme, &head.target).is_ok() {
             let found = self.find(&mut key, &head.fields);
-            let stored = match &found {
-                Found::Response(record) => stored_head(record),
-                Found::Nothing(_) => None,
-            };
-            let missed = match &found {
-                Found::Response(_) => Fwd::Miss,
-                Found::Nothing(fwd) => *fwd,
+            let (stored, missed) = match &found {
+                Found::Response(record) => (stored_head(record), Fwd::Miss),
+                Found::Nothing(fwd) => (None, *fwd),
+                Found::Cold(_) => (None, Fwd::Miss),
             };
             match (lookup::judge(&facts, stored.as_ref(), missed, now_ms), found) {
+                (_, Found::Cold(cold)) => {
+                    let held = Held::of((head, raw), &key, (facts, site, Fwd::Miss));
+                    self.scratch.key = key;
+                    return self.await_pages(index, held, &cold, Resume::LookUp);
+                }
                 (Verdict::Serve(served), Found::Response(record)) => {
                     let asked = Asked { method: head.method, fields: &head.fields, facts: &facts };
-                    if self.deliver(index, record, &asked, hit()) {
-                        match served {
-                            Served::Fresh => {}
-                            Served::MaxStale => self.counters.add(Counter::RequestsMaxStale, 1),
-                            Served::WhileRevalidate => {
-                                self.counters.add(Counter::RequestsStaleWhileRevalidate, 1);
-                                self.revalidate(index, &key, (head, raw), site);
-                            }
+                    match self.deliver(index, record, &asked, hit()) {
+                        Delivered::Sent => {
+                            self.on_served(index, served, (&key, site), (head, raw));
+                            self.scratch.key = key;
+                            return;
                         }
-                        self.scratch.key = key;
-                        return;
+                        Delivered::Cold(cold) => {
+                            let held = Held::of((head, raw), &key, (facts, site, Fwd::Miss));
+                            self.scratch.key = key;
+                            return self.await_pages(index, held, &cold, Resume::LookUp);
+                        }
+                        // The record failed its checks: it is no answer.
+                        Delivered::Unusable => {
+                            Verdict::Fetch { fwd: Fwd::Miss, validate: false, share: true }
+                        }
                     }
-                    // The record failed its checks: it is no answer.
-                    Verdict::Fetch { fwd: Fwd::Miss, validate: false, share: true }
                 }
                 (verdict, _) => verdict,
             }
@@ -163,66 +193,91 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             Verdict::Fetch { fwd, validate, share } => {
                 // A part or a head alone cannot fill the cache: it passes through as asked.
                 let passes = facts.is_head || (facts.is_ranged && !validate) || key.is_empty();
-                let held = Held {
-                    key: key.clone(),
-                    head: Arc::from(raw.get(..head.head_bytes).unwrap_or(raw)),
-                    facts,
-                    fwd,
-                    site,
-                    passes,
-                    asked: 0,
-                };
+                let mut held = Held::of((head, raw), &key, (facts, site, fwd));
+                held.passes = passes;
                 let kind = if passes {
                     JobKind::Pass { upload: None, length: None }
                 } else {
                     JobKind::Fill { share }
                 };
-                self.ask(index, Box::new(held), kind);
+                self.ask(index, held, kind);
             }
             Verdict::Serve(_) => {}
         }
         self.scratch.key = key;
     }
 
+    /// Counts a stale answer, and has it renewed where the rules say so.
+    fn on_served(
+        &mut self,
+        index: u32,
+        served: Served,
+        (key, site): (&[u8], usize),
+        request: (&RequestHead<'_>, &[u8]),
+    ) {
+        match served {
+            Served::Fresh => {}
+            Served::MaxStale => self.counters.add(Counter::RequestsMaxStale, 1),
+            Served::WhileRevalidate => {
+                self.counters.add(Counter::RequestsStaleWhileRevalidate, 1);
+                self.revalidate(index, key, request, site);
+            }
+        }
+    }
+
+    /// Looks up once more what a request asked for whose pages are in now.
+    pub(super) fn look_up_again(&mut self, index: u32) {
+        let Some(held) = self.take_held(index) else { return };
+        let limits = self.shared.limits;
+        let Ok(Some(request)) = http1::parse_request(&held.head, &limits) else {
+            return self.answer(index, 500, "the request was lost inside the edge", None);
+        };
+        self.look_up(index, &request, (held.facts, held.site), &held.head);
+    }
+
     /// Looks `key` (the primary key) up, and the variant that the request selects. Leaves `key` as
     /// it was.
     pub(super) fn find(&mut self, key: &mut Vec<u8>, request: &[Field<'_>]) -> Found {
-        let Some(record) = self.store.lookup(key) else {
-            self.counters.add(Counter::StoreMisses, 1);
-            return Found::Nothing(Fwd::UriMiss);
+        let record = match self.store.find(key) {
+            store::Found::Record(record) => record,
+            store::Found::Cold(cold) => return Found::Cold(cold),
+            store::Found::Miss => {
+                self.counters.add(Counter::StoreMisses, 1);
+                return Found::Nothing(Fwd::UriMiss);
+            }
         };
         let primary_len = key.len();
         let found = match stored::decode(record.head()) {
             Some(RecordHead::Response(_)) => Found::Response(record),
             Some(RecordHead::Vary(base)) => {
                 key::append_variant(key, base.id, base.nominated, request);
-                match self.store.lookup(key) {
-                    Some(variant) => Found::Response(variant),
-                    None => Found::Nothing(Fwd::VaryMiss),
+                match self.store.find(key) {
+                    store::Found::Record(variant) => Found::Response(variant),
+                    store::Found::Cold(cold) => Found::Cold(cold),
+                    store::Found::Miss => Found::Nothing(Fwd::VaryMiss),
                 }
             }
             None => Found::Nothing(Fwd::UriMiss),
         };
         key.truncate(primary_len);
-        let counter = match &found {
-            Found::Response(_) => Counter::StoreHits,
-            Found::Nothing(_) => Counter::StoreMisses,
-        };
-        self.counters.add(counter, 1);
+        match &found {
+            Found::Response(_) => self.counters.add(Counter::StoreHits, 1),
+            Found::Nothing(_) => self.counters.add(Counter::StoreMisses, 1),
+            Found::Cold(_) => {}
+        }
         found
     }
 
-    /// Sends a stored response in the form that the request asks for. False, with nothing sent,
-    /// when the record does not hold what it promises.
+    /// Sends a stored response in the form that the request asks for.
     pub(super) fn deliver(
         &mut self,
         index: u32,
         record: Record,
         asked: &Asked<'_>,
         outcome: Outcome,
-    ) -> bool {
+    ) -> Delivered {
         let Some(RecordHead::Response(stored)) = stored::decode(record.head()) else {
-            return false;
+            return Delivered::Unusable;
         };
         let body_len = record.body_len();
         let facts = asked.facts;
@@ -233,20 +288,25 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         };
         let status = shape.status(stored.meta.status);
         let body = shape.body(body_len);
-        let window_end = body.end.min(body.start + self.shared.send_window_bytes);
         let sends_body = !facts.is_head && !body.is_empty();
+        let mut sent_end = body.start;
         let piece = if sends_body {
-            match record.body(body.start..window_end) {
-                Ok(slice) => Piece::Stored(slice),
+            let window_bytes = self.shared.send_window_bytes.min(body.end - body.start);
+            match record.window(body.start, window_bytes) {
+                Ok(Window::Ready(slice)) => {
+                    sent_end += slice.len() as u64;
+                    Piece::Stored(slice)
+                }
+                Ok(Window::Cold(cold)) => return Delivered::Cold(cold),
                 Err(_) => {
                     self.counters.add(Counter::StoreReadErrors, 1);
-                    return false;
+                    return Delivered::Unusable;
                 }
             }
         } else {
             Piece::None
         };
-        let Some(active) = self.actives.get_mut(index) else { return true };
+        let Some(active) = self.actives.get_mut(index) else { return Delivered::Sent };
         let length = if shape == Shape::NotModified {
             BodyLength::None
         } else {
@@ -265,14 +325,15 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             now_ms: self.now.unix_ms,
         };
         deliver::write_head(&mut head, &delivery);
-        active.body = if sends_body && window_end < body.end {
-            Body::Stored { record, at: window_end, end: body.end }
+        active.body = if sends_body && sent_end < body.end {
+            Body::Stored { record, at: sent_end, end: body.end }
         } else {
             Body::Done
         };
         self.send_head(index, &head, piece);
         self.scratch.head = head;
-        true
+        self.prefetch(index);
+        Delivered::Sent
     }
 
     /// Forwards a request as it is, body and all.
@@ -286,15 +347,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let mut primary = Vec::new();
         // Without a key nothing is invalidated, and nothing could have been stored.
         let _ = key::write_primary(&mut primary, self.shared.scheme, &head.target);
-        let held = Held {
-            key: primary,
-            head: Arc::from(raw.get(..head.head_bytes).unwrap_or(raw)),
-            facts,
-            fwd,
-            site,
-            passes: true,
-            asked: 0,
-        };
+        let mut held = Held::of((head, raw), &primary, (facts, site, fwd));
+        held.passes = true;
         let length = match head.framing {
             BodyFraming::None => Some(0),
             BodyFraming::Length(length) => Some(length),
@@ -312,7 +366,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         if let Some(active) = self.actives.get_mut(index) {
             active.upload = upload.clone();
         }
-        self.ask(index, Box::new(held), JobKind::Pass { upload, length });
+        self.ask(index, held, JobKind::Pass { upload, length });
         // RFC 9110 section 10.1.1: the body is wanted, so say so at once.
         let expects = self.actives.get_mut(index).is_some_and(|active| active.conn.interim());
         if expects {
@@ -402,7 +456,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         self.scratch.head = head;
     }
 
-    fn reply_to(&self, index: u32) -> Option<ReplyTo> {
+    pub(super) fn reply_to(&self, index: u32) -> Option<ReplyTo> {
         let active = self.actives.get(index)?;
         let exchange = ExchangeId { token: active.token, serial: active.serial };
         Some(ReplyTo { inbox: Arc::clone(&self.inbox), exchange })

@@ -4,6 +4,7 @@ use longhold_conn::deadline::Flow;
 use longhold_conn::{After, CloseReason};
 use longhold_gateway::outcome::{CacheOutcome, Fwd};
 use longhold_origin::Next;
+use longhold_store::{PageIn, PinnedSlice, ReadError, Window};
 use longhold_telemetry::access_log::Record as LogRecord;
 use longhold_telemetry::{Counter, Histogram};
 use longhold_transport::{Buffer, IoFault, Token, Transport};
@@ -15,6 +16,8 @@ use crate::outgoing::{Outgoing, Piece};
 /// The next thing to send, or why there is nothing.
 enum Pumped {
     Send(Outgoing),
+    /// This must be paged in first.
+    Page(PageIn),
     /// The body's producer will tell when there is more.
     Wait,
     /// All is sent.
@@ -29,6 +32,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let pooled = self.io.buffer();
         let Some(active) = self.actives.get_mut(index) else { return self.drop_buffer(pooled) };
         active.phase = Phase::Responding;
+        let token = active.token;
         let chunked = matches!(active.body, Body::Growing { chunked: true, .. });
         let mut buffer = pooled.unwrap_or_else(|| Buffer::with_capacity(head.len()));
         if !buffer.extend_from_slice(head) {
@@ -37,8 +41,16 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             buffer.extend_from_slice(head);
         }
         let outgoing = match piece {
-            Piece::Stored(slice) if !chunked && copied(&mut buffer, slice.as_ref()) => {
-                Outgoing::new(Some(buffer), Piece::None)
+            Piece::Stored(slice) if !chunked && slice.len() <= COPIED_BYTES_MAX => {
+                match copied(&mut buffer, &slice) {
+                    Ok(true) => Outgoing::new(Some(buffer), Piece::None),
+                    Ok(false) => Outgoing::new(Some(buffer), Piece::Stored(slice)),
+                    Err(_) => {
+                        self.io.recycle(buffer);
+                        self.counters.add(Counter::StoreReadErrors, 1);
+                        return self.close(token, CloseReason::StoreFault);
+                    }
+                }
             }
             Piece::None | Piece::Stored(_) | Piece::Staged(_) => Outgoing::new(Some(buffer), piece),
         };
@@ -87,6 +99,10 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 self.pump(index);
             }
             Err(fault) => {
+                if fault == IoFault::BadMemory {
+                    payload.report_fault();
+                    self.counters.add(Counter::StoreReadErrors, 1);
+                }
                 self.drop_buffer(payload.into_buffer());
                 self.close(token, fault_reason(fault));
             }
@@ -104,12 +120,18 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             return self.send(index, outgoing);
         }
         match active.phase {
-            Phase::Reading | Phase::AwaitsFill | Phase::Lingering => return,
+            Phase::Reading | Phase::AwaitsFill | Phase::AwaitsPages | Phase::Lingering => return,
+            Phase::Responding if active.paging => return,
             Phase::Responding => {}
         }
         match self.next_piece(index) {
             Pumped::Send(outgoing) => {
                 self.send(index, outgoing);
+                self.prefetch(index);
+                self.schedule(index);
+            }
+            Pumped::Page(cold) => {
+                self.page_in_next(index, &cold);
                 self.schedule(index);
             }
             Pumped::Wait => self.schedule(index),
@@ -124,25 +146,38 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         match &mut active.body {
             Body::Done => Pumped::Finished,
             Body::Stored { record, at, end } => {
-                let window_end = (*end).min(*at + window_bytes);
-                let Ok(slice) = record.body(*at..window_end) else {
-                    self.counters.add(Counter::StoreReadErrors, 1);
-                    return Pumped::Broken(CloseReason::StoreFault);
+                let slice = match record.window(*at, window_bytes.min(*end - *at)) {
+                    Ok(Window::Ready(slice)) => slice,
+                    Ok(Window::Cold(cold)) => return Pumped::Page(cold),
+                    Err(_) => {
+                        self.counters.add(Counter::StoreReadErrors, 1);
+                        return Pumped::Broken(CloseReason::StoreFault);
+                    }
                 };
-                *at = window_end;
+                *at += slice.len() as u64;
                 if *at == *end {
                     active.body = Body::Done;
                 }
                 Pumped::Send(Outgoing::new(None, Piece::Stored(slice)))
             }
-            Body::Growing { reader, chunked } => {
+            Body::Growing { reader, chunked, cold } => {
                 let chunked = *chunked;
-                let piece = match reader.next(window_bytes as usize) {
+                let next = match cold.take() {
+                    Some((extent, range)) => Next::Extent { extent, range },
+                    None => reader.next(window_bytes as usize),
+                };
+                let piece = match next {
                     Next::Bytes(bytes) => Piece::Staged(bytes),
-                    Next::Extent { extent, range } => match self.store.extent(&extent, range) {
-                        Some(slice) => Piece::Stored(slice),
-                        None => return Pumped::Broken(CloseReason::StoreFault),
-                    },
+                    Next::Extent { extent, range } => {
+                        match self.store.extent_window(&extent, range.clone()) {
+                            Some(Window::Ready(slice)) => Piece::Stored(slice),
+                            Some(Window::Cold(page_in)) => {
+                                *cold = Some((extent, range));
+                                return Pumped::Page(page_in);
+                            }
+                            None => return Pumped::Broken(CloseReason::StoreFault),
+                        }
+                    }
                     Next::Pending => return Pumped::Wait,
                     Next::Failed(_) => return Pumped::Broken(CloseReason::OriginFailed),
                     Next::End => {
@@ -237,9 +272,12 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     }
 }
 
-/// Copies a short body behind its head: one piece of memory costs the kernel less than two.
-fn copied(buffer: &mut Buffer, body: &[u8]) -> bool {
-    body.len() <= COPIED_BYTES_MAX && buffer.extend_from_slice(body)
+/// Copies a short body behind its head, if there is room: one piece of memory costs the kernel less
+/// than two.
+fn copied(buffer: &mut Buffer, body: &PinnedSlice) -> Result<bool, ReadError> {
+    let mut read = Ok(());
+    let fits = buffer.extend_with(body.len(), |spare| read = body.copy_to(0, spare));
+    read.map(|()| fits)
 }
 
 fn log_record(

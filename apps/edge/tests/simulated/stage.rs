@@ -1,12 +1,14 @@
-//! The stage: a network, a worker, a store in memory, and the other side of the fill queue.
+//! The stage: a network, a worker, a store, and the other side of the fill queue and of the pager.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use longhold_conn::{SlotTable, State};
 use longhold_edge::fill::{self, FillHead, FillJob, FillQueue, Message};
 use longhold_edge::inbox::{Event, Inbox};
 use longhold_edge::outgoing::Outgoing;
+use longhold_edge::paging::Paging;
 use longhold_edge::shared::Shared;
 use longhold_edge::signals::Stop;
 use longhold_edge::worker::{Setup, Worker};
@@ -15,10 +17,14 @@ use longhold_gateway::stored::encode_response;
 use longhold_http1::{Limits, parse_response};
 use longhold_origin::Download;
 use longhold_policy::StoredMeta;
-use longhold_store::{Draft, Extent, FileDevice, Store, Writer, block_on_ready};
+use longhold_store::{
+    Draft, Extent, FileDevice, PageIn, PageInDone, PageInError, PagerBusy, Store, Writer,
+    block_on_ready,
+};
 use longhold_telemetry::exporter::{BuildInfo, Registry};
 use longhold_transport::sim::{Client, Network, Profile, SimTransport};
 use longhold_transport::{Config, Transport, TransportError};
+use tempfile::TempDir;
 
 pub(crate) const EDGE: &str = "10.0.0.1:80";
 pub(crate) const SLOTS: u32 = 64;
@@ -26,25 +32,95 @@ pub(crate) const BUFFERS: u32 = 32;
 /// Longer than a connection rests before it parks.
 pub(crate) const REST_MS: u64 = 500;
 
+/// The pager, played by hand: what it is asked for waits until [`Pages::read`].
+pub(crate) struct Pages {
+    store: Store,
+    asked: Mutex<Vec<(PageIn, Option<PageInDone>)>>,
+    refuses: AtomicBool,
+}
+
+impl Pages {
+    /// Reads all that was asked for, and tells; says how much of it somebody waits for.
+    pub(crate) fn read(&self) -> usize {
+        let asked = std::mem::take(&mut *self.asked.lock().unwrap());
+        let told = asked.iter().filter(|(_, done)| done.is_some()).count();
+        for (cold, done) in asked {
+            let outcome = self.store.page_in(&cold).map_err(|_| PageInError::Device);
+            if let Some(done) = done {
+                done(outcome);
+            }
+        }
+        told
+    }
+
+    /// Page-ins that somebody waits for, and such as nobody does.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let asked = self.asked.lock().unwrap();
+        let told = asked.iter().filter(|(_, done)| done.is_some()).count();
+        (told, asked.len() - told)
+    }
+
+    /// From here on its queue is full, or is not any more.
+    pub(crate) fn refuse(&self, refuses: bool) {
+        self.refuses.store(refuses, Ordering::Relaxed);
+    }
+
+    fn take(&self, cold: &PageIn, done: Option<PageInDone>) -> Result<(), PagerBusy> {
+        if self.refuses.load(Ordering::Relaxed) {
+            return Err(PagerBusy);
+        }
+        self.asked.lock().unwrap().push((cold.clone(), done));
+        Ok(())
+    }
+}
+
+impl Paging for Pages {
+    fn page_in(&self, cold: &PageIn, done: PageInDone) -> Result<(), PagerBusy> {
+        self.take(cold, Some(done))
+    }
+
+    fn prefetch(&self, cold: &PageIn) -> Result<(), PagerBusy> {
+        self.take(cold, None)
+    }
+}
+
 pub(crate) struct Stage {
     pub(crate) net: Network,
     pub(crate) worker: Worker<SimTransport<Outgoing>>,
     pub(crate) jobs: FillQueue,
     pub(crate) slots: Arc<SlotTable>,
     pub(crate) stop: Stop,
+    pub(crate) pages: Arc<Pages>,
+    store: Store,
     writer: Writer<FileDevice>,
     next_client: u16,
+    folder: Option<TempDir>,
     _registry: Registry,
 }
 
 impl Stage {
+    /// A stage with a store in memory: nothing is ever cold.
     pub(crate) fn new(seed: u64, profile: Profile) -> Self {
+        Self::with_store((seed, profile), &longhold_store::Config::in_memory(64 << 20), None)
+    }
+
+    /// A stage with a store on a disk, pages of which can be dropped.
+    pub(crate) fn on_disk() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = longhold_store::Config::new(folder.path(), 64 << 20);
+        Self::with_store((1, Profile::default()), &config, Some(folder))
+    }
+
+    fn with_store(
+        (seed, profile): (u64, Profile),
+        config: &longhold_store::Config,
+        folder: Option<TempDir>,
+    ) -> Self {
         let net = Network::with_profile(seed, profile);
-        let config = Config { slots: SLOTS, buffers: BUFFERS, ..Config::default() };
-        let mut io: SimTransport<Outgoing> = net.transport(&config);
+        let slots_and_buffers = Config { slots: SLOTS, buffers: BUFFERS, ..Config::default() };
+        let mut io: SimTransport<Outgoing> = net.transport(&slots_and_buffers);
         io.listen(net.bind(address(EDGE))).expect("the network is empty");
-        let store = Store::open(&longhold_store::Config::in_memory(64 << 20));
-        let (store, _) = store.expect("memory for the store");
+        let (store, _) = Store::open(config).expect("room for the store");
         let device = FileDevice::new(&store).expect("a device");
         let writer = Writer::new(&store, device).expect("the only writer");
         let build = BuildInfo { version: "test", commit: "test" };
@@ -53,11 +129,17 @@ impl Stage {
         let slots = Arc::new(SlotTable::new(SLOTS));
         let inbox = Arc::new(Inbox::new(io.waker()));
         let stop = Stop::new();
+        let pages = Arc::new(Pages {
+            store: store.clone(),
+            asked: Mutex::default(),
+            refuses: AtomicBool::new(false),
+        });
         let setup = Setup {
             slots: Arc::clone(&slots),
             store: store.reader(0),
             shared: Arc::new(shared()),
             fills,
+            pager: Arc::clone(&pages) as Arc<dyn Paging>,
             inbox,
             counters: counters.pop().expect("one set of counters"),
             log: None,
@@ -65,7 +147,19 @@ impl Stage {
             resting_max: BUFFERS / 2,
         };
         let worker = Worker::new(io, setup);
-        Self { net, worker, jobs, slots, stop, writer, next_client: 1024, _registry: registry }
+        Self {
+            net,
+            worker,
+            jobs,
+            slots,
+            stop,
+            pages,
+            store,
+            writer,
+            next_client: 1024,
+            folder,
+            _registry: registry,
+        }
     }
 
     /// Stores a response under `http://a<path>` that is fresh for an hour.
@@ -83,6 +177,24 @@ impl Stage {
         let mut pending = self.writer.begin(draft).expect("room");
         block_on_ready(self.writer.append(&mut pending, body)).expect("memory takes bytes");
         block_on_ready(self.writer.commit(pending)).expect("memory takes records");
+    }
+
+    /// Drops a stored response from memory.
+    pub(crate) fn drop_pages(&self, path: &str) {
+        let key = format!("http://a{path}");
+        assert!(self.store.drop_pages(key.as_bytes()).expect("a sync"), "{path} is not on a disk");
+    }
+
+    /// Somebody else cuts the store's data file.
+    pub(crate) fn cut_store(&self) {
+        let folder = self.folder.as_ref().expect("a stage on a disk");
+        let data = std::fs::OpenOptions::new().write(true).open(folder.path().join("data"));
+        data.and_then(|data| data.set_len(0)).expect("the file can be cut");
+    }
+
+    /// The store's devices that cannot be read any more.
+    pub(crate) fn unreadable(&self) -> u32 {
+        self.store.stats().devices_unreadable
     }
 
     pub(crate) fn client(&mut self) -> Client {
