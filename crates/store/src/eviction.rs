@@ -27,13 +27,16 @@
 /// A key is remembered until as many bytes as the horizon have left after it, and forgotten for
 /// certain then. A bucket is one cache line of eight fingerprints; a full one forgets its oldest,
 /// which happens to about one in twenty when as many keys as the capacity are to be remembered, and
-/// more often with more. Memory: 64 bytes for each six of capacity, taken at once.
+/// more often with more. Memory: 64 bytes for each six of capacity, taken as keys leave.
 ///
 /// A key that was never inserted is found with a probability of at most 8 / 2³² (a fingerprint has
 /// 32 bits and a bucket eight of them). The cost of such an error is one object that goes to disk
 /// too early.
 pub struct Ghost {
-    buckets: Box<[Bucket]>,
+    /// Buckets of `BUCKET_WORDS`: first the fingerprints (0 is a free place), then for each the
+    /// clock at its insertion, in units. That wraps after thousands of horizons: an entry that is
+    /// as old as that and found again does what an unknown key with the same fingerprint does.
+    words: Vec<u32>,
     /// Bytes that have left so far.
     clock_bytes: u64,
     capacity: u32,
@@ -43,14 +46,9 @@ pub struct Ghost {
     unit_shift: u32,
 }
 
-#[derive(Clone)]
-#[repr(align(64))]
-struct Bucket {
-    /// 0 is a free place.
-    fingerprints: [u32; BUCKET_SLOTS],
-    /// The clock at the insertion, in units. Wraps after thousands of horizons: an entry that is
-    /// as old as that and found again does what an unknown key with the same fingerprint does.
-    stamps: [u32; BUCKET_SLOTS],
+struct Bucket<'a> {
+    fingerprints: &'a mut [u32],
+    stamps: &'a mut [u32],
 }
 
 impl Ghost {
@@ -59,11 +57,12 @@ impl Ghost {
     pub fn new(capacity: u32, horizon_bytes: u64) -> Self {
         let capacity = capacity.min(GHOST_CAPACITY_MAX);
         let capacity = if horizon_bytes == 0 { 0 } else { capacity };
-        let empty = Bucket { fingerprints: [0; BUCKET_SLOTS], stamps: [0; BUCKET_SLOTS] };
         let buckets = capacity.div_ceil(BUCKET_LOAD).max(1) as usize;
         let unit_shift = (u64::BITS - horizon_bytes.leading_zeros()).saturating_sub(HORIZON_BITS);
         let horizon = (horizon_bytes >> unit_shift) as u32;
-        Self { buckets: vec![empty; buckets].into(), clock_bytes: 0, capacity, horizon, unit_shift }
+        // Zeros that the kernel gives page by page, as they are first written to.
+        let words = vec![0; buckets * BUCKET_WORDS];
+        Self { words, clock_bytes: 0, capacity, horizon, unit_shift }
     }
 
     /// Remembers a key whose record of `bytes` has left; if it is there already, from now on.
@@ -90,22 +89,25 @@ impl Ghost {
 
     /// Memory taken, in bytes.
     pub fn memory_bytes(&self) -> u64 {
-        size_of_val(&*self.buckets) as u64
+        size_of_val(&*self.words) as u64
     }
 
     fn now(&self) -> u32 {
         (self.clock_bytes >> self.unit_shift) as u32
     }
 
-    fn locate(&mut self, hash: u128) -> (&mut Bucket, u32) {
+    fn locate(&mut self, hash: u128) -> (Bucket<'_>, u32) {
         let high = (hash >> 64) as u64;
         // Multiply and shift maps 64 bits evenly onto any count.
-        let number = (u128::from(high) * self.buckets.len() as u128) >> 64;
-        (&mut self.buckets[number as usize], (hash as u32).max(1))
+        let buckets = self.words.len() / BUCKET_WORDS;
+        let first = ((u128::from(high) * buckets as u128) >> 64) as usize * BUCKET_WORDS;
+        let bucket = &mut self.words[first..first + BUCKET_WORDS];
+        let (fingerprints, stamps) = bucket.split_at_mut(BUCKET_SLOTS);
+        (Bucket { fingerprints, stamps }, (hash as u32).max(1))
     }
 }
 
-impl Bucket {
+impl Bucket<'_> {
     fn find(&self, fingerprint: u32) -> Option<usize> {
         self.fingerprints.iter().position(|&other| other == fingerprint)
     }
@@ -304,6 +306,7 @@ pub const FREQUENCY_MAX: u8 = 3;
 /// Hits on probation that earn a place on disk.
 pub const PROMOTION_FREQUENCY: u8 = 1;
 const BUCKET_SLOTS: usize = 8;
+const BUCKET_WORDS: usize = 2 * BUCKET_SLOTS;
 /// Bytes that leave before a key is forgotten, in percent of the store.
 const GHOST_PERCENT: u64 = 50;
 /// Fingerprints per bucket at capacity: two places are left for uneven filling.
@@ -311,5 +314,3 @@ const BUCKET_LOAD: u32 = 6;
 /// A horizon has half as many units as this many bits can count, or more.
 const HORIZON_BITS: u32 = 20;
 const GHOST_CAPACITY_MAX: u32 = 1 << 28;
-
-const _: () = assert!(size_of::<Bucket>() == 64);

@@ -1,13 +1,14 @@
 //! An embeddable object store: memory-mapped, log-structured, checksummed.
 //!
-//! What it is: opaque keys, heads and bodies in one preallocated file of fixed segments. The file
-//! is written through file writes (or io_uring) and read through one read-only mapping. A hit is
-//! a probe of an index in memory and a slice of the mapping, without a copy, a lock or an
-//! allocation. What was committed survives `kill -9`; what was sealed survives power loss; what was
+//! What it is: opaque keys, heads and bodies in fixed segments of preallocated files, one on each
+//! device, behind a tier of memory in which new keys prove themselves. The files are written
+//! through file writes (or io_uring) and read through read-only mappings. A hit is a probe of an
+//! index in memory, a copy of the head and a slice of the mapping, without a lock or an allocation. What was committed survives `kill -9`; what was sealed survives power loss; what was
 //! purged, by key, prefix or tag, stays purged through both.
 //!
 //! What it is not: it knows no HTTP, no clock but the stamp in a record, and no policy. It does not
-//! keep everything: when the segments are full the oldest are reclaimed, whatever is in them.
+//! keep everything: when the segments are full the oldest are reclaimed, and of what is in them
+//! only what is asked for often is kept ([`eviction`]).
 //! One process has a store open at a time.
 //!
 //! # Invariants
@@ -29,7 +30,8 @@
 //!   purges in force.
 //! - **ST-10** A failing device ends in refusals: no wrong bytes, no panic, and readers go on.
 //!
-//! `DESIGN.md` beside this crate has the byte map, the crash table, and the proofs.
+//! `DESIGN.md` beside this crate has the byte map, the crash table, and the proofs;
+//! `examples/shelf.rs` is a whole embedder on one page.
 //!
 //! ```
 //! use longhold_store::{Config, Draft, FileDevice, Store, Writer, block_on_ready};
