@@ -3,8 +3,9 @@
 //! What it is: opaque keys, heads and bodies in fixed segments of preallocated files, one on each
 //! device, behind a tier of memory in which new keys prove themselves. The files are written
 //! through file writes (or io_uring) and read through read-only mappings. A hit is a probe of an
-//! index in memory, a copy of the head and a slice of the mapping, without a lock or an allocation. What was committed survives `kill -9`; what was sealed survives power loss; what was
-//! purged, by key, prefix or tag, stays purged through both.
+//! index in memory, a copy of the head and a slice of the mapping, without a lock or an allocation.
+//! What was committed survives `kill -9`; what was sealed survives power loss; what was purged, by
+//! key, prefix or tag, stays purged through both.
 //!
 //! What it is not: it knows no HTTP, no clock but the stamp in a record, and no policy. It does not
 //! keep everything: when the segments are full the oldest are reclaimed, and of what is in them
