@@ -4,6 +4,8 @@
 //! device, behind a tier of memory in which new keys prove themselves. The files are written
 //! through file writes (or io_uring) and read through read-only mappings. A hit is a probe of an
 //! index in memory, a copy of the head and a slice of the mapping, without a lock or an allocation.
+//! Threads that must not wait for a disk are told what is not in memory ([`Reader::find`],
+//! [`Record::window`]) and have it read by a [`Pager`].
 //! What was committed survives `kill -9`; what was sealed survives power loss; what was purged, by
 //! key, prefix or tag, stays purged through both.
 //!
@@ -13,9 +15,9 @@
 //! One process has a store open at a time.
 //!
 //! # Invariants
-//! - **ST-1** No byte leaves the store that was not verified since it was opened: header, key,
-//!   head and sums by a keyed MAC, the body by seeded checksums under it. What fails is a miss or
-//!   an error, never other bytes.
+//! - **ST-1** No byte leaves the store that was not verified since it was last read from its
+//!   device: header, key, head and sums by a keyed MAC, the body by seeded checksums under it. What
+//!   fails is a miss or an error, never other bytes.
 //! - **ST-2** An object is complete or absent: the index names only records whose every byte was
 //!   written before.
 //! - **ST-3** A lookup compares the whole key.
@@ -29,7 +31,8 @@
 //!   reclaimed.
 //! - **ST-9** Memory is bounded by the config: index, pins, verified bits, staging pool, drafts,
 //!   purges in force.
-//! - **ST-10** A failing device ends in refusals: no wrong bytes, no panic, and readers go on.
+//! - **ST-10** A failing device ends in refusals: no wrong bytes, no panic, no signal, and readers
+//!   go on.
 //!
 //! `DESIGN.md` beside this crate has the byte map, the crash table, and the proofs;
 //! `examples/shelf.rs` is a whole embedder on one page.

@@ -244,7 +244,7 @@ impl<D: Device> Inner<D> {
             segment.writes_in_flight = segment.writes_in_flight.saturating_sub(1);
             segment.writes_done += 1;
         }
-        let failed = result.is_err();
+        let failed = result.is_err() || self.shared.volumes[volume].is_cut();
         if failed {
             self.device_failed(volume, segment.as_slice());
         }

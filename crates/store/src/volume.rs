@@ -150,6 +150,17 @@ impl Volume {
         }
     }
 
+    /// Whether somebody has cut the file, which ends the volume. A write behind the cut makes it
+    /// grow again, with zeros in between that no fault tells of; so it is asked after each.
+    pub(crate) fn is_cut(&self) -> bool {
+        let bytes = self.file.metadata().map(|metadata| metadata.len());
+        let is_cut = bytes.is_ok_and(|bytes| bytes < self.geometry.data_bytes());
+        if is_cut {
+            self.fail_reads();
+        }
+        is_cut
+    }
+
     /// The serial of a range, wherever it is.
     pub(crate) fn serial(&self, range: &Range<u64>) -> Serial {
         self.residency.as_ref().map_or(Serial::FIRST, |residency| residency.serial(range))

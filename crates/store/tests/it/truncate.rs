@@ -97,6 +97,22 @@ fn what_cannot_be_paged_in_takes_its_device_offline_and_no_other() {
 }
 
 #[test]
+fn a_write_into_a_cut_file_ends_its_device() {
+    // The file grows again by the write, with zeros where records were, which no fault tells of.
+    let folder = disk_scratch();
+    let (store, writer) = open(folder.path());
+    let reader = store.reader(0);
+    let (old, new) = (1, 2);
+    let object = |key| Object { key, version: 1, body_bytes: 20_000 };
+    put_now(&writer, object(old)).unwrap();
+    assert_eq!(get(&reader, old), Some(object(old)));
+    cut(folder.path());
+    assert!(put_now(&writer, object(new)).is_err());
+    assert!(reader.lookup(&Object::key_bytes(old)).is_none());
+    assert_eq!((store.stats().devices_unreadable, store.stats().damaged), (1, 0));
+}
+
+#[test]
 fn the_log_goes_on_without_the_records_of_a_cut_file() {
     // Reclaiming reads footers and copies records: it must meet the fault, too.
     let folder = disk_scratch();
