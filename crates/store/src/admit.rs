@@ -22,17 +22,26 @@ use crate::volume::VolumeKind;
 use crate::writer::{Inner, Open, unix_ms};
 
 impl<D: Device> Inner<D> {
-    pub(crate) fn reserve(&self, draft: Draft<'_>) -> Result<Rc<OpenDraft>, Refused> {
-        let now_ms = unix_ms();
-        let expires_at_ms = draft.lifetime_ms.map_or(0, |life| now_ms.saturating_add(life).max(1));
-        let wanted = self.wanted(draft, expires_at_ms, false)?;
-        let stamps = Stamps { copy_of: None, stored_at_ms: now_ms, expires_at_ms };
+    pub(crate) fn reserve(
+        &self,
+        stamps: Stamps,
+        draft: Draft<'_>,
+    ) -> Result<Rc<OpenDraft>, Refused> {
+        let wanted = self.wanted(draft, stamps.expires_at_ms, false)?;
+        let home = || stamps.home.or_else(|| self.disk_for());
+        if stamps.kind == Kind::Slice {
+            return self.reserve_in(home(), (wanted, stamps), draft);
+        }
         let hash = self.shared.keys.key_hash(draft.key);
         let was_ghost = self.ghost.borrow_mut().remove(hash);
         self.shared.counters.ghost_hits.fetch_add(u64::from(was_ghost), Ordering::Relaxed);
         if let Some((volume, class)) = self.replaced(hash) {
             let class = if class == Class::Main { class } else { wanted.class };
             return self.reserve_in(Some(volume), (Wanted { class, ..wanted }, stamps), draft);
+        }
+        if stamps.kind == Kind::Root {
+            // With its slices, which are too large for the memory tier.
+            return self.reserve_in(home(), (wanted, stamps), draft);
         }
         let memory = self.memory();
         let newcomer = Newcomer {
@@ -75,24 +84,32 @@ impl<D: Device> Inner<D> {
     ) -> Result<Rc<OpenDraft>, Refused> {
         let wanted = self.wanted(draft, source.expires_at_ms, true)?;
         let stamps = Stamps {
+            kind: source.kind,
             copy_of: Some((source.place, source.frequency)),
+            home: None,
             stored_at_ms: source.stored_at_ms,
             expires_at_ms: source.expires_at_ms,
         };
-        let volume = match source.tier {
-            Tier::Disk => self.disk_for(),
-            Tier::Memory => self.memory(),
+        let number = self.logs.borrow().volume_of(source.place.segment());
+        let here = &self.shared.volumes[number];
+        let is_disk = here.kind == VolumeKind::Disk && !here.is_offline();
+        let volume = match (source.tier, source.kind) {
+            // Slices stay with the others of their object.
+            (Tier::Disk, Kind::Slice | Kind::Root) if is_disk => Some(number),
+            (Tier::Disk, _) => self.disk_for(),
+            (Tier::Memory, _) => self.memory(),
         };
         self.reserve_in(volume, (wanted, stamps), draft)
     }
 
-    fn wanted(
+    /// What a record of the draft takes.
+    pub(crate) fn wanted(
         &self,
         draft: Draft<'_>,
         expires_at_ms: u64,
         last_clean: bool,
     ) -> Result<Wanted, Refused> {
-        if self.drafts.borrow().len() >= DRAFTS_MAX {
+        if self.drafts.borrow().len() + self.slicing.borrow().len() >= DRAFTS_MAX {
             return Err(Refused::TooManyDrafts);
         }
         let within = |bytes: &[u8], max: u32| {
@@ -104,7 +121,7 @@ impl<D: Device> Inner<D> {
                 key_bytes: within(draft.key, KEY_BYTES_MAX)?,
                 tag_count: tag_count.ok_or(Refused::TooLarge)? as u8,
                 head_bytes: within(draft.head, HEAD_BYTES_MAX)?,
-                body_bytes: draft.body_len,
+                body_bytes: draft.body_len.unwrap_or_default(),
             },
             class: class_of(expires_at_ms, unix_ms(), self.shared.short_lifetime_ms),
             expires_at_ms,
@@ -141,6 +158,23 @@ impl<D: Device> Inner<D> {
     /// The disk for a record: of those that work, the one that has taken the smallest part of its
     /// size; memory, when the store has no disk at all.
     pub(crate) fn disk_for(&self) -> Option<usize> {
+        self.disk_of(0)
+    }
+
+    /// The volume for all slices of an object, so that one that fails or is taken out costs no
+    /// object on the others. It must hold twice as much.
+    pub(crate) fn home_for(&self, hash: u128, body_bytes: u64) -> Option<usize> {
+        let fits = |number: &usize| self.half_of(*number) >= body_bytes;
+        let replaced = self.replaced(hash).map(|(number, _)| number).filter(fits);
+        replaced.or_else(|| self.disk_of(body_bytes))
+    }
+
+    /// Half of what a volume holds, in bytes.
+    pub(crate) fn half_of(&self, volume: usize) -> u64 {
+        self.shared.volumes[volume].geometry.record_bytes() / 2
+    }
+
+    fn disk_of(&self, half_bytes: u64) -> Option<usize> {
         let logs = self.logs.borrow();
         let taken = |number: &usize| logs.log(*number).share_taken();
         let disks = self
@@ -149,7 +183,8 @@ impl<D: Device> Inner<D> {
             .iter()
             .enumerate()
             .filter(|(_, volume)| volume.kind == VolumeKind::Disk && !volume.is_offline());
-        let disks = disks.map(|(number, _)| number);
+        let disks =
+            disks.map(|(number, _)| number).filter(|number| self.half_of(*number) >= half_bytes);
         let disk = disks.min_by(|a, b| taken(a).total_cmp(&taken(b)));
         disk.or_else(|| self.memory().filter(|_| !self.shared.has_disks()))
     }
@@ -184,18 +219,19 @@ impl<D: Device> Inner<D> {
     ) -> OpenDraft {
         let layout = reserved.layout;
         let tags: Vec<u8> = draft.tags.iter().flat_map(|tag| tag.to_le_bytes()).collect();
+        let keys = &self.shared.keys;
         let header = RecordHeader {
-            kind: Kind::Object,
+            kind: stamps.kind,
             generation: reserved.generation,
             sequence: reserved.sequence,
-            key_hash: self.shared.keys.key_hash(draft.key),
+            key_hash: keys.hash_of(stamps.kind, draft.key),
             lengths,
             stored_at_ms: stamps.stored_at_ms,
             expires_at_ms: stamps.expires_at_ms,
         };
-        let bytes = header.encode(&layout, &self.shared.keys);
-        let seed = self.shared.keys.chunk_seed(reserved.generation, reserved.sequence);
-        let mut mac = self.shared.keys.record_mac();
+        let bytes = header.encode(&layout, keys);
+        let seed = keys.chunk_seed(reserved.generation, reserved.sequence);
+        let mut mac = keys.record_mac();
         let mut prefix = Vec::with_capacity((layout.body_at - layout.at) as usize);
         prefix.extend_from_slice(&bytes);
         prefix.extend_from_slice(draft.key);
@@ -205,6 +241,7 @@ impl<D: Device> Inner<D> {
         prefix.resize((layout.body_at - layout.at) as usize, 0);
         let work = Work { prefix, mac, sums: ChunkSums::new(seed, layout.chunk_count()) };
         OpenDraft {
+            kind: stamps.kind,
             copy_of: stamps.copy_of,
             segment: reserved.segment,
             generation: reserved.generation,
@@ -232,6 +269,7 @@ impl<D: Device> Inner<D> {
 /// What a copy takes over from its original.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Source {
+    pub(crate) kind: Kind,
     pub(crate) place: Place,
     /// That of the copy.
     pub(crate) frequency: u8,
@@ -243,10 +281,37 @@ pub(crate) struct Source {
 
 /// What a reservation is for.
 #[derive(Debug, Clone, Copy)]
-struct Stamps {
+pub(crate) struct Stamps {
+    pub(crate) kind: Kind,
     copy_of: Option<(Place, u8)>,
+    /// The volume of an object's slices, and of its root.
+    home: Option<usize>,
     stored_at_ms: u64,
     expires_at_ms: u64,
+}
+
+impl Stamps {
+    /// For a draft that begins now.
+    pub(crate) fn now(kind: Kind, lifetime_ms: Option<u64>) -> Self {
+        let stored_at_ms = unix_ms();
+        let expires = |life| stored_at_ms.saturating_add(life).max(1);
+        let expires_at_ms = lifetime_ms.map_or(0, expires);
+        Self { kind, copy_of: None, home: None, stored_at_ms, expires_at_ms }
+    }
+
+    /// The same in a volume that was chosen.
+    pub(crate) fn at_home(self, home: usize) -> Self {
+        Self { home: Some(home), ..self }
+    }
+
+    /// For a part of the same object.
+    pub(crate) fn of_kind(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+
+    pub(crate) fn expires_at_ms(self) -> u64 {
+        self.expires_at_ms
+    }
 }
 
 /// The class of a record with what is left of its life.

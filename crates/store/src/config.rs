@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::error::ConfigError;
 use crate::eviction::Survival;
-use crate::format::{FOOTER_TRAILER_BYTES, SEGMENT_HEADER_BYTES};
+use crate::format::{CHUNK_BYTES, FOOTER_TRAILER_BYTES, SEGMENT_HEADER_BYTES};
 use crate::purge::PurgeLimits;
 use crate::purge_log::Area;
 use crate::residency::Residency;
@@ -33,9 +33,19 @@ pub struct Config {
     pub survival: Survival,
     /// How many readers may exist at one time (workers and fill threads), 1 to 1,024.
     pub pin_rows: usize,
-    /// Largest body that [`Writer::begin`](crate::Writer::begin) takes, in bytes; what does not
-    /// fit into a segment is refused whatever stands here.
+    /// Largest body that [`Writer::begin`](crate::Writer::begin) takes, in bytes. More than half of
+    /// what the largest disk holds (without disks, the memory) is refused whatever stands here: it
+    /// would push out most of that, itself among it.
     pub object_bytes_max: u64,
+    /// Bodies above it are stored in slices of so many bytes, each a record of its own, so that an
+    /// object may be larger than a segment and is evicted in parts. A multiple of 4,096, at most
+    /// half of a segment of the disks (without disks, of the memory); 0 for an eighth of one, but
+    /// not more than 4 MiB and, where half of one allows it, not less than 64 KiB. May differ from
+    /// one start to the next.
+    pub slice_bytes: u64,
+    /// Heap for drafts of unknown length, which gather a slice before its place is reserved: as
+    /// many may be open as have room in it, at the least of `slice_bytes` and 256 KiB each.
+    pub gathering_bytes_max: u64,
     /// Slots of the index, 16 bytes each, rounded up to whole lines of four. Half full, hardly an
     /// object is displaced by another; three quarters full, one in 150.
     pub index_slots: u64,
@@ -98,6 +108,8 @@ impl Config {
             survival: Survival::default(),
             pin_rows: 64,
             object_bytes_max: 1 << 30,
+            slice_bytes: 0,
+            gathering_bytes_max: 16 << 20,
             index_slots: (size_bytes / 8192).max(1024),
             write_errors_max: 8,
             purge_tags_max: 65_536,
@@ -111,9 +123,9 @@ impl Config {
     /// # Errors
     /// As [`Store::open`](crate::Store::open) would refuse the same config.
     pub fn memory_bytes(&self) -> Result<u64, ConfigError> {
-        let MemoryUse { index, ghost, pins, verified, residency, tier, purges } =
+        let MemoryUse { index, ghost, pins, verified, residency, tier, purges, gathering } =
             self.memory_use()?;
-        Ok(index + ghost + pins + verified + residency + tier + purges)
+        Ok(index + ghost + pins + verified + residency + tier + purges + gathering)
     }
 
     /// User memory that the store takes, part by part.
@@ -136,6 +148,7 @@ impl Config {
             purges: u64::from(self.purge_tags_max) * 64
                 + u64::from(self.purge_prefixes_max) * 2 * (PREFIX_BYTES + 48)
                 + shapes.disks.iter().map(|shape| shape.purge_bytes).max().unwrap_or(0),
+            gathering: self.gathering_bytes_max,
         })
     }
 
@@ -202,8 +215,50 @@ impl Config {
             disk.snapshot_bytes = snapshot_bytes(self.index_slots, segments);
             disk.purge_bytes = purge_bytes(device.size_bytes);
         }
-        Ok(Shapes { disks, memory })
+        let slicing = self.slicing(&disks, memory)?;
+        Ok(Shapes { disks, memory, slicing })
     }
+
+    /// Slices go to the disks if there are any.
+    fn slicing(
+        &self,
+        disks: &[Geometry],
+        memory: Option<Geometry>,
+    ) -> Result<Slicing, ConfigError> {
+        let homes = || disks.iter().chain(memory.as_ref().filter(|_| disks.is_empty()));
+        let segment_bytes = homes().map(|shape| shape.segment_bytes).min().unwrap_or_default();
+        let slice_bytes = match self.slice_bytes {
+            0 => Some(slice_for(segment_bytes)),
+            chosen => u32::try_from(chosen).ok(),
+        };
+        let fits =
+            |slice: &u32| (1..=segment_bytes / 2).contains(slice) && slice.is_multiple_of(4096);
+        let Some(slice_bytes) = slice_bytes.filter(fits) else {
+            let (slice_bytes, segment_bytes) = (self.slice_bytes, u64::from(segment_bytes));
+            return Err(ConfigError::SliceBytes { slice_bytes, segment_bytes });
+        };
+        let gathered_bytes = slice_bytes.min(GATHERED_BYTES_MAX);
+        let home_bytes = homes().map(|shape| shape.record_bytes()).max().unwrap_or_default();
+        Ok(Slicing {
+            slice_bytes,
+            gathered_bytes,
+            gathering_max: self.gathering_bytes_max / u64::from(gathered_bytes),
+            body_bytes_max: self.object_bytes_max.min(home_bytes / 2),
+        })
+    }
+}
+
+/// How large bodies are cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slicing {
+    /// Of a body of known length.
+    pub(crate) slice_bytes: u32,
+    /// Of a body of unknown length.
+    pub(crate) gathered_bytes: u32,
+    /// Drafts of unknown length at one time.
+    pub(crate) gathering_max: u64,
+    /// Largest body in slices.
+    pub(crate) body_bytes_max: u64,
 }
 
 /// Memory of an open store, in bytes.
@@ -223,6 +278,8 @@ pub struct MemoryUse {
     pub tier: u64,
     /// Purges in force and on record, all that they can grow to.
     pub purges: u64,
+    /// Bodies of unknown length on their way in, all that they can grow to.
+    pub gathering: u64,
 }
 
 /// The data file of one device.
@@ -255,6 +312,7 @@ pub(crate) struct Shapes {
     /// One for each device, in its order.
     pub(crate) disks: Vec<Geometry>,
     pub(crate) memory: Option<Geometry>,
+    pub(crate) slicing: Slicing,
 }
 
 /// The shape of a data file; all arithmetic on places goes through it. Segment numbers here are
@@ -286,6 +344,11 @@ impl Geometry {
     /// Where an area of the purge log begins in the data file.
     pub(crate) fn purge_base(self, area: Area) -> u64 {
         2 * self.snapshot_bytes + area as u64 * self.purge_bytes
+    }
+
+    /// Bytes of all segments together.
+    pub(crate) fn record_bytes(self) -> u64 {
+        u64::from(self.segment_bytes) * u64::from(self.segment_count)
     }
 
     /// Where a segment begins in the data file.
@@ -327,6 +390,13 @@ fn segment_for(size_bytes: u64, parts: u64) -> u64 {
     (1 << part.ilog2()).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX)
 }
 
+/// An eighth of a segment, 4 MiB at most, in whole checksummed chunks; in small segments one, or
+/// half of what there is.
+fn slice_for(segment_bytes: u32) -> u32 {
+    let eighth = (segment_bytes / 8).min(4 << 20) / CHUNK_BYTES * CHUNK_BYTES;
+    eighth.max(CHUNK_BYTES).min(segment_bytes / 2 / 4096 * 4096)
+}
+
 /// Room for one image of the index: slots, their checksums, a line for each segment, and what
 /// says whose image it is.
 fn snapshot_bytes(index_slots: u64, segments: u64) -> u64 {
@@ -363,6 +433,8 @@ const PREFIX_BYTES: u64 = 256;
 pub(crate) const DEVICES_MAX: usize = 64;
 /// An image of the largest index takes a quarter of it.
 const AREA_BYTES_MAX: u64 = 1 << 40;
+/// Largest slice of a body of unknown length: it lies in memory until it is full.
+const GATHERED_BYTES_MAX: u32 = 256 << 10;
 /// A large page of the processor.
 const HUGE_BYTES: u64 = 2 << 20;
 

@@ -1,4 +1,4 @@
-//! A record on its way in: reserved, filled in order, then committed or abandoned.
+//! An object on its way in: reserved, filled in order, then committed or abandoned.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::WriteError;
-use crate::format::{Layout, RECORD_HEADER_BYTES};
+use crate::format::{Kind, Layout, RECORD_HEADER_BYTES};
 use crate::index::Place;
 use crate::keys::{ChunkSums, MacHasher};
 use crate::reader::Extent;
+use crate::root::BodyPlace;
+use crate::slicing::Sliced;
 
 /// What is to be stored.
 #[derive(Debug, Clone, Copy)]
@@ -20,8 +22,9 @@ pub struct Draft<'a> {
     pub tags: &'a [u64],
     /// Opaque; up to 64 KiB. Read back as [`Record::head`](crate::Record::head).
     pub head: &'a [u8],
-    /// Exact length of the body in bytes.
-    pub body_len: u64,
+    /// Exact length of the body in bytes; `None` when only its end will show it. Bodies above
+    /// [`Config::slice_bytes`](crate::Config::slice_bytes) are stored in slices.
+    pub body_len: Option<u64>,
     /// After how many milliseconds the record is of no use any more; `None` for never. Records that
     /// do not live long share segments, which are dropped whole; nothing is hidden from readers
     /// before.
@@ -31,56 +34,82 @@ pub struct Draft<'a> {
 impl<'a> Draft<'a> {
     /// A record of `body_len` bytes behind `head`, without tags, of use until it is evicted.
     pub const fn new(key: &'a [u8], head: &'a [u8], body_len: u64) -> Self {
-        Self { key, tags: &[], head, body_len, lifetime_ms: None }
+        Self { key, tags: &[], head, body_len: Some(body_len), lifetime_ms: None }
+    }
+
+    /// As [`Draft::new`], of a length that is not known yet.
+    pub const fn growing(key: &'a [u8], head: &'a [u8]) -> Self {
+        Self { key, tags: &[], head, body_len: None, lifetime_ms: None }
     }
 }
 
-/// An open draft. Dropped, it is abandoned: its extent stays unused until its segment is
+/// An open draft. Dropped, it is abandoned: its extents stay unused until their segments are
 /// reclaimed.
 pub struct Pending {
-    pub(crate) draft: Rc<OpenDraft>,
+    pub(crate) filling: Filling,
     pub(crate) owner: Rc<dyn DraftOwner>,
+}
+
+/// What is being filled.
+pub(crate) enum Filling {
+    /// One record.
+    Record(Rc<OpenDraft>),
+    /// One slice after the other, or what may come to that.
+    Slices(Box<Sliced>),
 }
 
 /// The writer, as a draft sees it.
 pub(crate) trait DraftOwner {
     /// The draft takes no more bytes; its place among the open ones is free.
     fn end(&self, draft: &OpenDraft);
+    /// The same for what is filled in slices.
+    fn end_slices(&self, sliced: &Sliced);
     fn store(&self) -> u128;
 }
 
 impl Pending {
     /// Body bytes, counted from the front, that readers can see through the mapping.
     pub fn written(&self) -> u64 {
-        self.draft.written.load(Ordering::Acquire)
+        match &self.filling {
+            Filling::Record(draft) => draft.written_bytes(),
+            Filling::Slices(sliced) => sliced.show_written(),
+        }
     }
 
     /// A name by which readers on any thread find the written bytes.
     pub fn extent(&self) -> Extent {
-        Extent {
-            store: self.owner.store(),
-            segment: self.draft.segment,
-            generation: self.draft.generation,
-            body_at: self.draft.layout.body_at,
-            body_bytes: self.draft.layout.body_bytes,
-            written: Arc::clone(&self.draft.written),
+        let store = self.owner.store();
+        match &self.filling {
+            Filling::Record(draft) => {
+                let written = Arc::clone(&draft.written);
+                Extent::of_record(store, draft.body_place(), draft.layout.body_bytes, written)
+            }
+            Filling::Slices(sliced) => Extent::of_slices(store, Arc::clone(&sliced.growth)),
         }
     }
 
-    /// Body bytes that `append` still expects.
+    /// Body bytes that `append` still expects; of a body of unknown length, as many as it would
+    /// take.
     pub fn remaining(&self) -> u64 {
-        u64::from(self.draft.layout.body_bytes) - self.draft.received.get()
+        match &self.filling {
+            Filling::Record(draft) => u64::from(draft.layout.body_bytes) - draft.received.get(),
+            Filling::Slices(sliced) => sliced.remaining(),
+        }
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        self.owner.end(&self.draft);
+        match &self.filling {
+            Filling::Record(draft) => self.owner.end(draft),
+            Filling::Slices(sliced) => self.owner.end_slices(sliced),
+        }
     }
 }
 
 /// The state of a draft, shared by its [`Pending`] and the writes in flight for it.
 pub(crate) struct OpenDraft {
+    pub(crate) kind: Kind,
     /// The record that this is a copy of, and the frequency with which the copy starts.
     pub(crate) copy_of: Option<(Place, u8)>,
     pub(crate) segment: u32,
@@ -135,6 +164,17 @@ impl OpenDraft {
         let (at, extent_bytes) = (self.layout.at, self.layout.extent_bytes);
         let place = Place::new(self.segment, at, self.generation, extent_bytes);
         if self.softened.get() { place.softened() } else { place }
+    }
+
+    /// Body bytes that readers can see.
+    pub(crate) fn written_bytes(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
+    }
+
+    /// Where its body will lie.
+    pub(crate) fn body_place(&self) -> BodyPlace {
+        let (segment, generation) = (self.segment, self.generation);
+        BodyPlace { segment, generation, body_at: self.layout.body_at }
     }
 
     /// The block up to `to` has been written.

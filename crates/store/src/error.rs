@@ -52,6 +52,17 @@ pub enum ConfigError {
         /// Prefixes that were asked for.
         prefixes: u32,
     },
+    /// Slices are too small, too large for a segment, or not of whole pages.
+    #[error(
+        "store slice of {slice_bytes} bytes: \
+         choose a multiple of 4096 up to half of a segment of {segment_bytes}"
+    )]
+    SliceBytes {
+        /// What was asked for.
+        slice_bytes: u64,
+        /// Bytes of a segment.
+        segment_bytes: u64,
+    },
     /// The index is too small or too large.
     #[error("store index of {index_slots} slots: choose 4 to 17179869184")]
     IndexSlots {
@@ -154,14 +165,14 @@ pub enum OpenError {
 /// being stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// Key, tags, head or body exceed a limit, or the record does not fit into a segment.
+    /// Key, tags, head or body exceed a limit, or what cannot be cut does not fit into a segment.
     #[error("object too large for the store")]
     TooLarge,
     /// Every segment is in use or pinned; [`Writer::make_room`](crate::Writer::make_room) tries
     /// to change that.
     #[error("no clean segment")]
     NoCleanSegment,
-    /// Too many drafts are open.
+    /// Too many drafts are open, or too many of unknown length.
     #[error("too many open drafts")]
     TooManyDrafts,
     /// The device has failed too often.
@@ -178,10 +189,10 @@ pub enum WriteError {
     /// The device has failed too often; readers go on.
     #[error("store device is offline")]
     Offline,
-    /// The draft was so slow that the log has come round to its segment.
+    /// The draft was so slow that the log has come round to its segment, or to one of its slices.
     #[error("segment reclaimed under a draft")]
     Reclaimed,
-    /// More bytes than the draft has announced.
+    /// More bytes than the draft has announced; without an announcement, than the store takes.
     #[error("body longer than announced")]
     TooLong,
     /// `commit` before all announced bytes were appended.
@@ -194,6 +205,9 @@ pub enum WriteError {
     /// The draft belongs to another writer.
     #[error("draft of another writer")]
     Foreign,
+    /// No room for the next slice: every segment is in use or pinned.
+    #[error("no clean segment")]
+    NoCleanSegment,
     /// The key or prefix is longer than any key, so it cannot be there.
     #[error("key too long")]
     KeyTooLong,
@@ -223,6 +237,12 @@ pub enum ReadError {
     /// The device does not give the bytes; it has been taken offline.
     #[error("store device failed to read")]
     Device,
+    /// The slice with these bytes was evicted, or is damaged; others of the object may be there.
+    #[error("slice is not stored any more")]
+    Missing,
+    /// The bytes lie in several slices, and no more than one can be had at once.
+    #[error("range goes beyond a slice")]
+    SeveralSlices,
 }
 
 /// A second writer was asked for; the first one must be dropped before.

@@ -19,6 +19,24 @@ use crate::keys::{Keys, Mac};
 pub(crate) enum Kind {
     /// Key, tags, head and body.
     Object,
+    /// A part of a large object's body; its key is the object's number and its own (see `root`).
+    Slice,
+    /// Key, tags and head of a large object, and where its slices are (see `root`).
+    Root,
+}
+
+impl Kind {
+    fn code(self) -> u8 {
+        match self {
+            Self::Object => 1,
+            Self::Slice => 2,
+            Self::Root => 3,
+        }
+    }
+
+    fn from_code(code: u8) -> Option<Self> {
+        [Self::Object, Self::Slice, Self::Root].into_iter().find(|kind| kind.code() == code)
+    }
 }
 
 /// The first 96 bytes of a record.
@@ -48,9 +66,7 @@ impl RecordHeader {
     pub(crate) fn encode(&self, layout: &Layout, keys: &Keys) -> [u8; RECORD_HEADER_BYTES] {
         let mut bytes = [0; RECORD_HEADER_BYTES];
         put(&mut bytes, 0, &RECORD_MAGIC);
-        bytes[4] = match self.kind {
-            Kind::Object => KIND_OBJECT,
-        };
+        bytes[4] = self.kind.code();
         bytes[5] = CHUNK_SHIFT;
         bytes[6] = self.lengths.tag_count;
         put(&mut bytes, 8, &self.generation.to_le_bytes());
@@ -74,10 +90,7 @@ impl RecordHeader {
         if bytes.len() < RECORD_HEADER_BYTES || bytes[..4] != RECORD_MAGIC {
             return None;
         }
-        let kind = match bytes[4] {
-            KIND_OBJECT => Kind::Object,
-            _ => return None,
-        };
+        let kind = Kind::from_code(bytes[4])?;
         if bytes[5] != CHUNK_SHIFT || bytes[7] != 0 {
             return None;
         }
@@ -414,4 +427,3 @@ const HEADER_BYTES: u64 = RECORD_HEADER_BYTES as u64;
 const RECORD_MAGIC: [u8; 4] = *b"LHr1";
 const TRAILER_MAGIC: [u8; 4] = *b"LHf1";
 const SEGMENT_MAGIC: [u8; 4] = *b"LHs1";
-const KIND_OBJECT: u8 = 1;

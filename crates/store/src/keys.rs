@@ -5,6 +5,8 @@
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed, xxh3_128_with_secret};
 
+use crate::format::Kind;
+
 /// A truncated keyed BLAKE3 hash.
 pub(crate) type Mac = [u8; 16];
 
@@ -20,6 +22,7 @@ pub(crate) struct Keys {
     purge_header: [u8; 32],
     purge_entry: [u8; 32],
     hash: [u8; 192],
+    slice: u128,
 }
 
 impl Keys {
@@ -27,6 +30,7 @@ impl Keys {
         let mut hash = [0; 192];
         let mut hasher = blake3::Hasher::new_derive_key("longhold store 2 key hash");
         hasher.update(secret).finalize_xof().fill(&mut hash);
+        let slice = blake3::derive_key("longhold store 2 slice hash", secret);
         Self {
             front: blake3::derive_key("longhold store 2 record header", secret),
             record: blake3::derive_key("longhold store 2 record", secret),
@@ -38,15 +42,26 @@ impl Keys {
             purge_header: blake3::derive_key("longhold store 2 purge log", secret),
             purge_entry: blake3::derive_key("longhold store 2 purge entry", secret),
             hash,
+            slice: crate::format::u128_at(&slice, 0),
         }
     }
 
     /// The hash by which the index and the footers know a key.
     pub(crate) fn key_hash(&self, key: &[u8]) -> u128 {
-        let hash = xxh3_128_with_secret(key, &self.hash);
-        #[cfg(test)]
-        let hash = crate::tests::collision::narrowed(hash);
-        hash
+        narrowed(xxh3_128_with_secret(key, &self.hash))
+    }
+
+    /// The same for the key of a slice, which no key of a caller comes to but by chance.
+    pub(crate) fn slice_hash(&self, key: &[u8]) -> u128 {
+        narrowed(xxh3_128_with_secret(key, &self.hash) ^ self.slice)
+    }
+
+    /// The hash by which a record of a kind is known.
+    pub(crate) fn hash_of(&self, kind: Kind, key: &[u8]) -> u128 {
+        match kind {
+            Kind::Slice => self.slice_hash(key),
+            Kind::Object | Kind::Root => self.key_hash(key),
+        }
     }
 
     /// MAC of a record header's first 80 bytes.
@@ -102,6 +117,13 @@ impl Keys {
         input[8..].copy_from_slice(&sequence.to_le_bytes());
         crate::format::u64_at(blake3::keyed_hash(&self.chunk, &input).as_bytes(), 0)
     }
+}
+
+/// All of a hash, unless a test says otherwise.
+fn narrowed(hash: u128) -> u128 {
+    #[cfg(test)]
+    let hash = crate::tests::collision::narrowed(hash);
+    hash
 }
 
 /// A MAC that is fed in pieces.

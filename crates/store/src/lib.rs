@@ -8,6 +8,8 @@
 //! [`Record::window`]) and have it read by a [`Pager`].
 //! What was committed survives `kill -9`; what was sealed survives power loss; what was purged, by
 //! key, prefix or tag, stays purged through both.
+//! Objects may be larger than a segment and of unknown length: they are stored in slices, and
+//! readable while they grow.
 //!
 //! What it is not: it knows no HTTP, no clock but the stamp in a record, and no policy. It does not
 //! keep everything: when the segments are full the oldest are reclaimed, and of what is in them
@@ -19,7 +21,8 @@
 //!   device: header, key, head and sums by a keyed MAC, the body by seeded checksums under it. What
 //!   fails is a miss or an error, never other bytes.
 //! - **ST-2** An object is complete or absent: the index names only records whose every byte was
-//!   written before.
+//!   written before, and the root of an object in slices when they were. Later a slice may be
+//!   evicted on its own: then it is missing, and said to be.
 //! - **ST-3** A lookup compares the whole key.
 //! - **ST-4** Sequences and generations are never given out twice, through any crash.
 //! - **ST-5** A segment is not written anew while a pin of it exists.
@@ -93,9 +96,11 @@ mod record;
 mod recover;
 mod residency;
 mod restore;
+mod root;
 mod salvage;
 mod segment;
 mod slice;
+mod slicing;
 mod snapshot;
 mod staging;
 mod store;

@@ -63,7 +63,8 @@ impl Logs {
         Self { logs: Vec::new(), ids: Ids::new(0), purges: PurgeLogs::default() }
     }
 
-    /// A sequence for a purge; `None` when all of this open have been given out.
+    /// A sequence for a purge, or for an object that has no record yet; `None` when all of this
+    /// open have been given out.
     pub(crate) fn take_sequence(&mut self) -> Option<u64> {
         self.ids.sequence()
     }

@@ -27,6 +27,7 @@ use crate::pin::SegmentPin;
 use crate::pool::HeadPool;
 use crate::record::{Absent, Ground, Patience, Record, Window};
 use crate::residency::PageIn;
+use crate::root::{BodyPlace, Growth, Root, Sought, slice_key};
 use crate::slice::PinnedSlice;
 use crate::store::Shared;
 
@@ -140,24 +141,14 @@ impl Reader {
         patience: Patience,
         found: &mut Option<Record>,
     ) -> Result<(), PageIn> {
-        let shared = &self.inner.shared;
-        let outcome = shared.index.find(probe.0, |slot, place| {
-            let outcome = self.inner.open((slot, place), Some(key), patience, found);
-            if found.is_some() {
-                shared.index.bump(slot, place);
-                return Some(Ok(()));
-            }
-            outcome.err().map(Err)
-        });
-        if let Some(Err(cold)) = outcome {
-            return Err(cold);
-        }
-        shared.row(self.inner.row).count_lookup(found.is_some());
+        self.inner.seek(probe.0, Sought::Key(key), patience, found)?;
+        self.inner.shared.row(self.inner.row).count_lookup(found.is_some());
         Ok(())
     }
 
     /// Bytes `range` of a body that is still being filled; `None` when they are not all written
-    /// yet, or the extent's segment was reclaimed or has failed.
+    /// yet, or their segment was reclaimed or has failed. No range may cross the extent's
+    /// [grain](Extent::grain).
     ///
     /// These bytes were written by this process and carry no verified checksum yet. They are
     /// nearly always in memory still; for threads that must not wait there is
@@ -167,20 +158,21 @@ impl Reader {
         if !readable || extent.store != self.inner.shared.uuid {
             return None;
         }
-        let pin = SegmentPin::new(&self.inner, extent.segment)?;
-        if pin.generation() != extent.generation || pin.volume().is_unreadable() {
+        let (place, within) = extent.find(range)?;
+        let pin = SegmentPin::new(&self.inner, place.segment)?;
+        if pin.generation() != place.generation || pin.volume().is_unreadable() {
             return None;
         }
-        // Both fit: `written` never exceeds the body, which lies in a segment.
-        let start = extent.body_at + u32::try_from(range.start).ok()?;
-        let end = extent.body_at + u32::try_from(range.end).ok()?;
+        // Both fit: `written` never exceeds the body, which lies in segments.
+        let start = place.body_at + u32::try_from(within.start).ok()?;
+        let end = place.body_at + u32::try_from(within.end).ok()?;
         Some(PinnedSlice::new(pin, start..end))
     }
 
     /// As [`Reader::extent`]; says what to page in when the bytes have left memory meanwhile.
     pub fn extent_window(&self, extent: &Extent, range: Range<u64>) -> Option<Window> {
         let slice = self.extent(extent, range)?;
-        let ground = Ground::new(&self.inner.shared, extent.segment, Patience::Never);
+        let ground = Ground::new(&self.inner.shared, slice.segment(), Patience::Never);
         match ground.in_memory(slice.range()) {
             Ok(_) => Some(Window::Ready(slice)),
             Err(Absent::Cold(page_in)) => Some(Window::Cold(page_in)),
@@ -190,13 +182,47 @@ impl Reader {
 }
 
 impl ReaderInner {
-    /// Puts the record that a slot names into `found`, unless it has another key than `key`, is
-    /// damaged, or cold: then it says what to page in.
+    /// Puts what the index names under a hash, and is what is sought, into `found`, and counts it
+    /// as asked for.
+    #[inline]
+    fn seek(
+        self: &Rc<Self>,
+        hash: u128,
+        sought: Sought<'_>,
+        patience: Patience,
+        found: &mut Option<Record>,
+    ) -> Result<(), PageIn> {
+        let index = &self.shared.index;
+        let outcome = index.find(hash, |slot, place| {
+            let outcome = self.open((slot, place), sought, patience, found);
+            if found.is_some() {
+                index.bump(slot, place);
+                return Some(Ok(()));
+            }
+            outcome.err().map(Err)
+        });
+        outcome.unwrap_or(Ok(()))
+    }
+
+    /// The same for a slice of an object.
+    pub(crate) fn seek_slice(
+        self: &Rc<Self>,
+        root: Root,
+        number: u64,
+        patience: Patience,
+        found: &mut Option<Record>,
+    ) -> Result<(), PageIn> {
+        let key = slice_key(root.object, number);
+        self.seek(self.shared.keys.slice_hash(&key), Sought::Slice(&key), patience, found)
+    }
+
+    /// Puts the record that a slot names into `found`, unless it is not what is sought, damaged,
+    /// or cold: then it says what to page in.
     #[inline]
     pub(crate) fn open(
         self: &Rc<Self>,
         (slot, place): (SlotNumber, Place),
-        key: Option<&[u8]>,
+        sought: Sought<'_>,
         patience: Patience,
         found: &mut Option<Record>,
     ) -> Result<(), PageIn> {
@@ -208,7 +234,7 @@ impl ReaderInner {
             return Ok(());
         }
         // From here on the place is known to be a published record of the pinned generation.
-        match Record::read((pin, ground), (slot, place), key, found) {
+        match Record::read((pin, ground), (slot, place), sought, found) {
             Ok(()) if found.as_mut().is_some_and(Record::is_purged) => {
                 shared.index.discard(slot, place);
             }
@@ -231,22 +257,62 @@ impl ReaderInner {
 /// Name of a body that is being filled; any thread's [`Reader::extent`] reads what is written.
 #[derive(Debug, Clone)]
 pub struct Extent {
-    pub(crate) store: u128,
-    pub(crate) segment: u32,
-    pub(crate) generation: u64,
-    pub(crate) body_at: u32,
-    pub(crate) body_bytes: u32,
-    pub(crate) written: Arc<AtomicU64>,
+    store: u128,
+    body: Growing,
+}
+
+#[derive(Debug, Clone)]
+enum Growing {
+    Record { place: BodyPlace, body_bytes: u32, written: Arc<AtomicU64> },
+    Slices(Arc<Growth>),
 }
 
 impl Extent {
-    /// Body bytes, counted from the front, that can be read; only grows.
-    pub fn written(&self) -> u64 {
-        self.written.load(Ordering::Acquire)
+    /// The body of one record.
+    pub(crate) fn of_record(
+        store: u128,
+        place: BodyPlace,
+        body_bytes: u32,
+        written: Arc<AtomicU64>,
+    ) -> Self {
+        Self { store, body: Growing::Record { place, body_bytes, written } }
     }
 
-    /// Length of the whole body in bytes.
-    pub fn body_len(&self) -> u64 {
-        u64::from(self.body_bytes)
+    /// A body in slices.
+    pub(crate) fn of_slices(store: u128, growth: Arc<Growth>) -> Self {
+        Self { store, body: Growing::Slices(growth) }
+    }
+
+    /// Body bytes, counted from the front, that can be read; only grows.
+    pub fn written(&self) -> u64 {
+        match &self.body {
+            Growing::Record { written, .. } => written.load(Ordering::Acquire),
+            Growing::Slices(growth) => growth.written(),
+        }
+    }
+
+    /// Length of the whole body in bytes; `None` while nobody knows it.
+    pub fn body_len(&self) -> Option<u64> {
+        match &self.body {
+            Growing::Record { body_bytes, .. } => Some(u64::from(*body_bytes)),
+            Growing::Slices(growth) => growth.body_bytes,
+        }
+    }
+
+    /// At each multiple of so many bytes a slice ends, and a range must, too. Of a body in one
+    /// record, more than it has.
+    pub fn grain(&self) -> u64 {
+        match &self.body {
+            Growing::Record { .. } => u64::MAX,
+            Growing::Slices(growth) => u64::from(growth.slice_bytes),
+        }
+    }
+
+    /// The record in which a range lies, and the bytes of it in there.
+    fn find(&self, range: Range<u64>) -> Option<(BodyPlace, Range<u64>)> {
+        match &self.body {
+            Growing::Record { place, .. } => Some((*place, range)),
+            Growing::Slices(growth) => growth.find(range),
+        }
     }
 }

@@ -19,12 +19,14 @@ use crate::pool::HeadBuffer;
 use crate::purge::{Standing, Tags};
 use crate::reader::ReaderInner;
 use crate::residency::{PageIn, Serial, Tick};
+use crate::root::{ROOT_BYTES, Root, SLICE_KEY_BYTES, Sought, slice_key};
 use crate::slice::PinnedSlice;
 use crate::store::Shared;
 use crate::volume::{Volume, VolumeKind};
 
-/// A stored object, pinned.
+/// A stored object, pinned; of one in slices, its root is.
 pub struct Record {
+    kind: Kind,
     soft_purged: bool,
     sequence: u64,
     stored_at_ms: u64,
@@ -43,7 +45,7 @@ impl Record {
     pub(crate) fn at(reader: &Rc<ReaderInner>, slot: SlotNumber, place: Place) -> Option<Self> {
         let mut found = None;
         // A thread that waits is never told to.
-        let _ = reader.open((slot, place), None, Patience::Waits, &mut found);
+        let _ = reader.open((slot, place), Sought::Any, Patience::Waits, &mut found);
         found
     }
 
@@ -57,13 +59,51 @@ impl Record {
         self.expires_at_ms
     }
 
-    /// Puts the record at a published place into `found`, verified, unless it has another key.
+    pub(crate) fn segment(&self) -> u32 {
+        self.place.segment()
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The hash by which the index knows it.
+    pub(crate) fn key_hash(&self) -> u128 {
+        self.pin.reader().shared.keys.hash_of(self.kind, self.key())
+    }
+
+    /// What the record has for a head: of a root, with what leads to its slices.
+    pub(crate) fn own_head(&self) -> &[u8] {
+        self.part(self.layout.head())
+    }
+
+    /// Length of the body of this record alone: of a root, none.
+    pub(crate) fn own_body_len(&self) -> u64 {
+        u64::from(self.layout.body_bytes)
+    }
+
+    /// Where the body is, if it is in slices.
+    fn root(&self) -> Option<Root> {
+        match self.kind {
+            Kind::Root => Root::parse(self.own_head()),
+            Kind::Object | Kind::Slice => None,
+        }
+    }
+
+    /// Key and range of the slice with the body's byte at `offset`, if there is such a one.
+    pub(crate) fn slice_at(&self, offset: u64) -> Option<([u8; SLICE_KEY_BYTES], Range<u64>)> {
+        let root = self.root().filter(|root| offset < root.body_bytes)?;
+        let number = root.slice_of(offset);
+        Some((slice_key(root.object, number), root.slice_range(number)))
+    }
+
+    /// Puts the record at a published place into `found`, verified, if it is what is sought.
     /// After an error nothing in `found` counts.
     #[inline]
     pub(crate) fn read(
         (pin, ground): (SegmentPin, Ground<'_>),
         (slot, place): (SlotNumber, Place),
-        key: Option<&[u8]>,
+        sought: Sought<'_>,
         found: &mut Option<Self>,
     ) -> Result<(), Absent> {
         let (at, end) = (place.at(), ground.volume.geometry.segment_bytes);
@@ -89,7 +129,7 @@ impl Record {
             _ => RecordHeader::read(header, at, u64::from(end)),
         };
         let (header, layout) = parsed.ok_or(Absent::Damaged)?;
-        if header.generation != pin.generation() || header.kind != Kind::Object {
+        if header.generation != pin.generation() {
             return Err(Absent::Damaged);
         }
         let serial = ground.in_memory(core_of(&layout))?;
@@ -97,6 +137,7 @@ impl Record {
             front.copy(&ground, (at, first.end - at), layout.head().end - at)?;
         }
         let record = found.insert(Self {
+            kind: header.kind,
             soft_purged: place.is_soft(),
             sequence: header.sequence,
             stored_at_ms: header.stored_at_ms,
@@ -109,7 +150,7 @@ impl Record {
             pin,
         });
         // Before it is verified the key may be anything, but then it will not be served either.
-        if key.is_some_and(|key| record.key() != key) {
+        if !sought.is(header.kind, record.key()) {
             *found = None;
             return Ok(());
         }
@@ -119,11 +160,18 @@ impl Record {
                 ground.shared.index.set_verified(slot, place, verified);
             }
         }
+        if header.kind == Kind::Root && record.root().is_none() {
+            return Err(Absent::Damaged);
+        }
         Ok(())
     }
 
     /// Compares it with the purges in force, and says whether one has ended it (ST-7).
     pub(crate) fn is_purged(&mut self) -> bool {
+        if self.kind == Kind::Slice {
+            // Its root stands, or nobody asks for it.
+            return false;
+        }
         let purges = &self.pin.reader().shared.purges;
         let tags = Tags::new(self.part(self.layout.tags()));
         let standing = purges.standing(self.key(), tags, self.sequence);
@@ -148,12 +196,35 @@ impl Record {
 
     /// The head, as it was given to `begin`.
     pub fn head(&self) -> &[u8] {
-        self.part(self.layout.head())
+        let in_front = if self.kind == Kind::Root { ROOT_BYTES } else { 0 };
+        &self.own_head()[in_front..]
     }
 
     /// Length of the body in bytes.
     pub fn body_len(&self) -> u64 {
-        u64::from(self.layout.body_bytes)
+        self.root().map_or(self.own_body_len(), |root| root.body_bytes)
+    }
+
+    /// The first part of a range of the body that is not stored any more: whole slices, unless the
+    /// range begins or ends in them. `None` when all is there, as it always is of an object in one
+    /// record. Asks the index once for each slice, and may be untrue a moment later.
+    pub fn missing(&self, range: Range<u64>) -> Option<Range<u64>> {
+        let root = self.root()?;
+        let shared = &self.pin.reader().shared;
+        let is_there = |number: &u64| {
+            let hash = shared.keys.slice_hash(&slice_key(root.object, *number));
+            shared.index.find(hash, |_, _| Some(())).is_some()
+        };
+        let first = root.slices_of(&range).find(|number| !is_there(number))?;
+        let behind = root.slices_of(&range).find(|number| *number > first && is_there(number));
+        let start = root.slice_range(first).start.max(range.start);
+        let end = behind.map_or(range.end, |number| root.slice_range(number).start);
+        Some(start..end.min(range.end))
+    }
+
+    /// Whether all bytes of a range are there, see [`Record::missing`].
+    pub fn holds(&self, range: Range<u64>) -> bool {
+        self.missing(range).is_none()
     }
 
     /// Order of all records of a store, across restarts: of two of one key, the higher is newer.
@@ -172,18 +243,34 @@ impl Record {
     ///
     /// # Errors
     /// [`ReadError::OutOfRange`]; [`ReadError::Damaged`] when a sum is wrong: the record is
-    /// dropped from the index, and a response under way must be aborted; [`ReadError::Device`].
+    /// dropped from the index, and a response under way must be aborted; [`ReadError::Device`]; of
+    /// an object in slices [`ReadError::Missing`] when the slice is gone, and
+    /// [`ReadError::SeveralSlices`], see [`Record::piece`].
     pub fn body(&self, range: Range<u64>) -> Result<PinnedSlice, ReadError> {
-        match self.range(range, Patience::Waits)? {
-            Window::Ready(slice) => Ok(slice),
-            // A thread that waits is never told to.
-            Window::Cold(_) => Err(ReadError::Device),
+        let in_body = range.end <= self.body_len();
+        if in_body && self.root().is_some_and(|root| root.slices_of(&range).count() > 1) {
+            return Err(ReadError::SeveralSlices);
         }
+        self.range(range, Patience::Waits)?.ready()
     }
 
-    /// At most `bytes_max` bytes of the body from `offset` on, if they are in memory; else what to
-    /// page in. For threads that must not wait. Ask for the next window, and page it in, while
-    /// this one is being sent.
+    /// At most `bytes_max` bytes of the body from `offset` on, fewer where its slice ends before:
+    /// for large bodies, piece by piece. Waits for the device.
+    ///
+    /// # Errors
+    /// As [`Record::body`].
+    pub fn piece(&self, offset: u64, bytes_max: u64) -> Result<PinnedSlice, ReadError> {
+        let end = offset.saturating_add(bytes_max).min(self.body_len());
+        self.range(offset..end, Patience::Waits)?.ready()
+    }
+
+    /// Bytes of the body of this record alone. Waits for the device.
+    pub(crate) fn own_body(&self, range: Range<u64>) -> Result<PinnedSlice, ReadError> {
+        self.own_range(range, Patience::Waits)?.ready()
+    }
+
+    /// As [`Record::piece`], if the bytes are in memory; else what to page in. For threads that
+    /// must not wait. Ask for the next window, and page it in, while this one is being sent.
     ///
     /// # Errors
     /// As [`Record::body`].
@@ -212,6 +299,25 @@ impl Record {
 
     fn range(&self, range: Range<u64>, patience: Patience) -> Result<Window, ReadError> {
         if range.start > range.end || range.end > self.body_len() {
+            return Err(ReadError::OutOfRange);
+        }
+        let Some(root) = self.root() else { return self.own_range(range, patience) };
+        if range.is_empty() {
+            return self.own_range(0..0, patience);
+        }
+        let number = root.slice_of(range.start);
+        let mut found = None;
+        if let Err(cold) = self.pin.reader().seek_slice(root, number, patience, &mut found) {
+            return Ok(Window::Cold(cold));
+        }
+        let slice = found.ok_or(ReadError::Missing)?;
+        let in_body = root.slice_range(number);
+        let within = range.start - in_body.start..range.end.min(in_body.end) - in_body.start;
+        slice.own_range(within, patience)
+    }
+
+    fn own_range(&self, range: Range<u64>, patience: Patience) -> Result<Window, ReadError> {
+        if range.end > self.own_body_len() {
             return Err(ReadError::OutOfRange);
         }
         let ground = Ground::new(&self.pin.reader().shared, self.pin.segment(), patience);
@@ -369,6 +475,17 @@ pub enum Window {
     Ready(PinnedSlice),
     /// Page this in, and ask again.
     Cold(PageIn),
+}
+
+impl Window {
+    /// What a thread that waits is given.
+    fn ready(self) -> Result<PinnedSlice, ReadError> {
+        match self {
+            Self::Ready(slice) => Ok(slice),
+            // It is never told to.
+            Self::Cold(_) => Err(ReadError::Device),
+        }
+    }
 }
 
 /// Whether the calling thread may wait for a device.

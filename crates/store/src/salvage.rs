@@ -93,7 +93,7 @@ impl<D: Device> Inner<D> {
         self.shared.index.visit_segment(segment, |slot, place| {
             match Record::at(&self.reader, slot, place) {
                 Some(record) => lines.push(FooterLine {
-                    key_hash: self.shared.keys.key_hash(record.key()),
+                    key_hash: record.key_hash(),
                     sequence: record.sequence(),
                     at: place.at(),
                     extent_bytes: record.extent_bytes(),
@@ -159,9 +159,10 @@ impl<D: Device> Inner<D> {
         let promoted = self.is_probation(segment);
         let frequency = if promoted { 0 } else { frequency_of_copy(frequency) };
         let tags: Vec<u64> = record.tags().collect();
-        let draft = Draft::new(record.key(), record.head(), record.body_len());
+        let draft = Draft::new(record.key(), record.own_head(), record.own_body_len());
         let draft = Draft { tags: &tags, ..draft };
         let source = Source {
+            kind: record.kind(),
             place: from,
             frequency,
             stored_at_ms: record.stored_at_ms(),
@@ -192,12 +193,13 @@ impl<D: Device> Inner<D> {
 
     async fn fill_copy(&self, open: &Rc<OpenDraft>, record: &Record) -> Result<bool, WriteError> {
         let mut at = 0;
-        let mut copy = vec![0; WINDOW_BYTES.min(record.body_len()) as usize];
-        while at < record.body_len() {
-            let end = (at + WINDOW_BYTES).min(record.body_len());
+        let body_bytes = record.own_body_len();
+        let mut copy = vec![0; WINDOW_BYTES.min(body_bytes) as usize];
+        while at < body_bytes {
+            let end = (at + WINDOW_BYTES).min(body_bytes);
             let bytes = &mut copy[..(end - at) as usize];
             // Damage was counted and has taken the original out of the index.
-            let Ok(window) = record.body(at..end) else { return Ok(false) };
+            let Ok(window) = record.own_body(at..end) else { return Ok(false) };
             let Ok(()) = window.copy_to(0, bytes) else { return Ok(false) };
             self.append(open, bytes).await?;
             at = end;

@@ -215,10 +215,7 @@ impl Log {
         if let Some((segment, layout)) = self.fit_current(wanted) {
             return self.take(ids, (segment, wanted), layout);
         }
-        let layout = self.layout(SEGMENT_HEADER_BYTES, wanted);
-        let end_max = self.geometry.records_end(1);
-        let layout = layout.filter(|layout| u64::from(layout.end()) <= end_max);
-        let layout = layout.ok_or(Refused::TooLarge)?;
+        let layout = self.fit_empty(wanted).ok_or(Refused::TooLarge)?;
         let kept = usize::from(self.open_segments().next().is_some() && !wanted.last_clean);
         if self.clean.len() <= kept {
             self.collect_clean(shared);
@@ -408,6 +405,12 @@ impl Log {
 
     fn layout(&self, at: u32, wanted: Wanted) -> Option<Layout> {
         Layout::new(at, wanted.lengths)
+    }
+
+    /// The layout of a record at the front of a segment, if it fits one.
+    pub(crate) fn fit_empty(&self, wanted: Wanted) -> Option<Layout> {
+        let layout = self.layout(SEGMENT_HEADER_BYTES, wanted)?;
+        (u64::from(layout.end()) <= self.geometry.records_end(1)).then_some(layout)
     }
 
     fn fit_current(&self, wanted: Wanted) -> Option<(u32, Layout)> {

@@ -25,6 +25,11 @@ impl PinnedSlice {
         Self { pin, range }
     }
 
+    /// The segment in which they lie.
+    pub(crate) fn segment(&self) -> u32 {
+        self.pin.segment()
+    }
+
     /// Within the segment.
     pub(crate) fn range(&self) -> Range<u32> {
         self.range.clone()

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::config::{Config, Geometry};
+use crate::config::{Config, Geometry, Shapes, Slicing};
 use crate::directory::{self, DirectoryLock, Opened};
 use crate::error::{OpenError, ReadError};
 use crate::eviction::Survival;
@@ -46,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) purges: PurgeTable,
     pub(crate) counters: Counters,
     pub(crate) object_bytes_max: u64,
+    pub(crate) slicing: Slicing,
     pub(crate) write_errors_max: u32,
     pub(crate) short_lifetime_ms: u64,
     pub(crate) survival: Survival,
@@ -92,7 +93,7 @@ struct SegmentGauge {
 /// The store's figures at one moment; each is exact, their sum need not be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stats {
-    /// Records that the index names.
+    /// Records that the index names; each slice of a large object, and its root, is one.
     pub objects: u64,
     /// Bytes of log in segments that readers may use, dead records among them.
     pub bytes: u64,
@@ -170,11 +171,11 @@ impl Store {
     ) -> Result<(Self, RecoveryReport), OpenError> {
         let shapes = config.shapes()?;
         let paths = config.devices.iter().map(|device| device.path.clone());
-        let devices: Vec<_> = paths.zip(shapes.disks).collect();
+        let devices: Vec<_> = paths.zip(shapes.disks.iter().copied()).collect();
         let opened = directory::open(&devices, allocate)?;
         let path = opened.first().map_or_else(|| "memory".into(), |device| device.path.clone());
         let fault = |source| OpenError::Io { action: "map or prepare", path, source };
-        Self::assemble(config, opened, shapes.memory).map_err(fault)
+        Self::assemble(config, opened, &shapes).map_err(fault)
     }
 
     /// The reader of one row. Call it on the thread that will use it.
@@ -285,7 +286,7 @@ impl Store {
     fn assemble(
         config: &Config,
         opened: Vec<Opened>,
-        memory: Option<Geometry>,
+        shapes: &Shapes,
     ) -> io::Result<(Self, RecoveryReport)> {
         let (identity, epoch) = match opened.first() {
             Some(device) => (device.super_block.identity, device.super_block.epoch),
@@ -297,7 +298,7 @@ impl Store {
         let created = opened.iter().all(|device| device.created);
         let devices_voided = opened.iter().filter(|device| device.voided).count() as u32;
         let keys = Keys::new(&identity.secret);
-        let (mut volumes, locks) = map_volumes(opened, memory)?;
+        let (mut volumes, locks) = map_volumes(opened, shapes.memory)?;
         let segments = volumes.iter().map(|volume| volume.segments().end).max().unwrap_or(0);
         let index = Index::new(config.index_slots)?;
         let ids = epoch << EPOCH_SHIFT;
@@ -327,6 +328,7 @@ impl Store {
             purges,
             counters: Counters::default(),
             object_bytes_max: config.object_bytes_max,
+            slicing: shapes.slicing,
             write_errors_max: config.write_errors_max,
             short_lifetime_ms: config.short_lifetime_ms,
             survival: config.survival,

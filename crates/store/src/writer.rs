@@ -11,15 +11,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::admit::Stamps;
 use crate::device::Device;
-use crate::draft::{Draft, DraftOwner, OpenDraft, Pending};
+use crate::draft::{Draft, DraftOwner, Filling, OpenDraft, Pending};
 use crate::dump::Dumps;
 use crate::error::{Refused, WriteError, WriterTaken};
 use crate::eviction::{Ghost, ghost_horizon_bytes};
-use crate::format::FooterLine;
+use crate::format::{FooterLine, Kind};
 use crate::logs::Logs;
 use crate::purge::{Standing, Tags};
 use crate::reader::ReaderInner;
+use crate::record::Record;
+use crate::slicing::Sliced;
 use crate::staging::{Changed, Operation, Staged};
 use crate::store::{Shared, Store};
 
@@ -34,7 +37,9 @@ pub struct Committed {
     /// The record's sequence.
     pub sequence: u64,
     /// Whether lookups find it. `false` when it was purged, or a newer draft of the key was
-    /// committed, after this one had begun.
+    /// committed, after this one had begun; for an object in slices and one of unknown length,
+    /// which take their place in the order of records when they are committed, also when a newer
+    /// draft is open, or when it was purged softly.
     pub published: bool,
 }
 
@@ -47,6 +52,10 @@ pub(crate) struct Inner<D: Device> {
     pub(crate) drafts: RefCell<BTreeMap<u64, Open<D::Block>>>,
     /// Their keys' hashes and sequences.
     pub(crate) draft_keys: RefCell<BTreeSet<(u128, u64)>>,
+    /// What is being filled in slices, by the sequence with which it began.
+    pub(crate) slicing: RefCell<BTreeMap<u64, Rc<Cell<bool>>>>,
+    /// How many of them gather a body of unknown length.
+    pub(crate) gathering: Cell<u64>,
     /// Extents whose header is not on the device yet, abandoned ones among them.
     pub(crate) fronts: RefCell<BTreeMap<u64, Rc<OpenDraft>>>,
     /// Blocks kept back from the pool for headers and footers.
@@ -95,6 +104,8 @@ impl<D: Device> Writer<D> {
             logs: RefCell::new(logs),
             drafts: RefCell::default(),
             draft_keys: RefCell::default(),
+            slicing: RefCell::default(),
+            gathering: Cell::default(),
             fronts: RefCell::default(),
             control: RefCell::new(control),
             orphans: RefCell::default(),
@@ -110,15 +121,40 @@ impl<D: Device> Writer<D> {
     /// Reserves room for an object. Several drafts may be open at once, also of one key: the last
     /// to begin wins, whichever is committed first.
     ///
+    /// A body of unknown length ([`Draft::growing`]), and one above
+    /// [`Config::slice_bytes`](crate::Config::slice_bytes), is stored slice by slice; room for the
+    /// next one is found by `append`, and what lookups find is written by `commit`.
+    ///
     /// # Errors
     /// [`Refused`]. After [`Refused::NoCleanSegment`], [`Writer::make_room`] may help, unless
     /// [`Writer::maintain`] is at it anyway.
     pub fn begin(&self, draft: Draft<'_>) -> Result<Pending, Refused> {
-        if draft.body_len > self.inner.shared.object_bytes_max {
-            return Err(Refused::TooLarge);
-        }
-        let draft = self.inner.reserve(draft)?;
-        Ok(Pending { draft, owner: Rc::clone(&self.inner) as Rc<dyn DraftOwner> })
+        let filling = match draft.body_len {
+            Some(len) if len <= u64::from(self.inner.shared.slicing.slice_bytes) => {
+                if len > self.inner.shared.object_bytes_max {
+                    return Err(Refused::TooLarge);
+                }
+                let stamps = Stamps::now(Kind::Object, draft.lifetime_ms);
+                Filling::Record(self.inner.reserve(stamps, draft)?)
+            }
+            Some(_) | None => Filling::Slices(Box::new(self.inner.begin_slices(draft)?)),
+        };
+        Ok(self.pending(filling))
+    }
+
+    /// Reserves room for a slice of a stored object that is not there any more, see
+    /// [`Record::missing`](crate::Record::missing): the one with the body's byte at `offset`. The
+    /// draft takes the bytes of the whole slice; they must be of the very body that the record is
+    /// of.
+    ///
+    /// # Errors
+    /// [`Refused`]; [`Refused::TooLarge`] when the record is not in slices or has no such byte.
+    pub fn refill(&self, record: &Record, offset: u64) -> Result<Pending, Refused> {
+        let (key, range) = record.slice_at(offset).ok_or(Refused::TooLarge)?;
+        let draft = Draft::new(&key, &[], range.end - range.start);
+        let home = self.inner.logs.borrow().volume_of(record.segment());
+        let stamps = Stamps::now(Kind::Slice, None).at_home(home);
+        Ok(self.pending(Filling::Record(self.inner.reserve(stamps, draft)?)))
     }
 
     /// As [`Writer::begin`], but reclaims first where that would be refused for want of a clean
@@ -143,24 +179,32 @@ impl<D: Device> Writer<D> {
     /// [`WriteError`]; the draft is lost then, but for [`WriteError::TooLong`], which takes
     /// nothing.
     pub async fn append(&self, pending: &mut Pending, bytes: &[u8]) -> Result<(), WriteError> {
-        let draft = self.own(pending)?;
-        draft.enter()?;
-        let appended = self.inner.append(draft, bytes).await;
-        draft.leave();
-        appended
+        match self.own(pending)? {
+            Filling::Record(draft) => {
+                draft.enter()?;
+                let appended = self.inner.append(draft, bytes).await;
+                draft.leave();
+                appended
+            }
+            Filling::Slices(sliced) => self.inner.append_slices(sliced, bytes).await,
+        }
     }
 
-    /// Writes what is staged, so that [`Pending::written`] covers all that was appended. Not a
-    /// sync.
+    /// Writes what is staged, so that [`Pending::written`] covers all that was appended; of a body
+    /// of unknown length, all whole slices. Not a sync.
     ///
     /// # Errors
     /// [`WriteError`]; the draft is lost then.
     pub async fn flush(&self, pending: &mut Pending) -> Result<(), WriteError> {
-        let draft = self.own(pending)?;
-        draft.enter()?;
-        let flushed = self.inner.write_staged(draft).await;
-        draft.leave();
-        flushed
+        match self.own(pending)? {
+            Filling::Record(draft) => {
+                draft.enter()?;
+                let flushed = self.inner.write_staged(draft).await;
+                draft.leave();
+                flushed
+            }
+            Filling::Slices(sliced) => self.inner.flush_slices(sliced).await,
+        }
     }
 
     /// Completes the record and publishes it: from now on lookups find it, and it survives the
@@ -168,11 +212,13 @@ impl<D: Device> Writer<D> {
     ///
     /// # Errors
     /// [`WriteError`]; nothing is published then.
-    pub async fn commit(&self, pending: Pending) -> Result<Committed, WriteError> {
-        let committed = {
-            let draft = self.own(&pending)?;
-            draft.enter()?;
-            self.inner.complete(draft).await
+    pub async fn commit(&self, mut pending: Pending) -> Result<Committed, WriteError> {
+        let committed = match self.own(&mut pending)? {
+            Filling::Record(draft) => {
+                draft.enter()?;
+                self.inner.complete(draft).await
+            }
+            Filling::Slices(sliced) => self.inner.complete_slices(sliced).await,
         };
         drop(pending);
         self.inner.tend().await;
@@ -185,10 +231,15 @@ impl<D: Device> Writer<D> {
     /// Gives the draft up. Dropping it does the same, but leaves it to later calls to write the
     /// header that lets recovery pass over the extent.
     pub async fn abandon(&self, pending: Pending) {
-        let draft = Rc::clone(&pending.draft);
+        let draft = match &pending.filling {
+            Filling::Record(draft) => Some(Rc::clone(draft)),
+            Filling::Slices(sliced) => sliced.current(),
+        };
         drop(pending);
-        // A failure here is one of the device, which has been counted.
-        let _ = self.inner.write_fronts(&draft).await;
+        if let Some(draft) = draft {
+            // A failure here is one of the device, which has been counted.
+            let _ = self.inner.write_fronts(&draft).await;
+        }
         self.inner.tend().await;
     }
 
@@ -229,10 +280,14 @@ impl<D: Device> Writer<D> {
         }
     }
 
+    fn pending(&self, filling: Filling) -> Pending {
+        Pending { filling, owner: Rc::clone(&self.inner) as Rc<dyn DraftOwner> }
+    }
+
     /// The state of a draft of this writer.
-    fn own<'p>(&self, pending: &'p Pending) -> Result<&'p Rc<OpenDraft>, WriteError> {
+    fn own<'p>(&self, pending: &'p mut Pending) -> Result<&'p mut Filling, WriteError> {
         let ours = std::ptr::addr_eq(Rc::as_ptr(&pending.owner), Rc::as_ptr(&self.inner));
-        if ours { Ok(&pending.draft) } else { Err(WriteError::Foreign) }
+        if ours { Ok(&mut pending.filling) } else { Err(WriteError::Foreign) }
     }
 }
 
@@ -314,6 +369,10 @@ impl<D: Device> Inner<D> {
 
     /// Whether a purge of a prefix, a tag or everything has come since the draft began.
     fn is_purged(&self, draft: &OpenDraft) -> bool {
+        if draft.kind == Kind::Slice {
+            // A purge meets its root.
+            return false;
+        }
         let tags = Tags::new(&draft.tags);
         self.shared.purges.standing(&draft.key, tags, draft.sequence) == Standing::Purged
     }
@@ -326,10 +385,14 @@ impl<D: Device> Inner<D> {
 
     /// Purges a key softly, in the index and in the hands of open drafts.
     pub(crate) fn soften(&self, hash: u128) -> bool {
-        let drafts = self.drafts.borrow();
+        let (drafts, slicing) = (self.drafts.borrow(), self.slicing.borrow());
         for (_, sequence) in self.draft_keys.borrow().range((hash, 0)..=(hash, u64::MAX)) {
             if let Some(open) = drafts.get(sequence) {
                 open.draft.softened.set(true);
+            }
+            if let Some(outranked) = slicing.get(sequence) {
+                // Its root would have a later sequence than the purge.
+                outranked.set(true);
             }
         }
         self.shared.index.set_soft(hash)
@@ -337,10 +400,13 @@ impl<D: Device> Inner<D> {
 
     /// Drafts of a key below a sequence may complete, but will not be published.
     fn outrank_drafts(&self, hash: u128, below: u64) {
-        let drafts = self.drafts.borrow();
+        let (drafts, slicing) = (self.drafts.borrow(), self.slicing.borrow());
         for (_, sequence) in self.draft_keys.borrow().range((hash, 0)..(hash, below)) {
             if let Some(open) = drafts.get(sequence) {
                 open.draft.outranked.set(true);
+            }
+            if let Some(outranked) = slicing.get(sequence) {
+                outranked.set(true);
             }
         }
     }
@@ -380,6 +446,10 @@ impl<D: Device> DraftOwner for Inner<D> {
         draft.work.borrow_mut().take();
         drop(ended);
         self.changed.notify();
+    }
+
+    fn end_slices(&self, sliced: &Sliced) {
+        self.forget_slices(sliced);
     }
 
     fn store(&self) -> u128 {

@@ -29,7 +29,8 @@ fn run(case: &str) -> ExitStatus {
 fn child() {
     let Ok(case) = std::env::var("LONGHOLD_SIGBUS_CASE") else { return };
     let path = std::env::var("LONGHOLD_SIGBUS_PATH").unwrap();
-    let (store, _) = Store::open(&Config::new(&path, 1 << 20)).unwrap();
+    let config = Config { slice_bytes: 32 << 10, ..Config::new(&path, 1 << 20) };
+    let (store, _) = Store::open(&config).unwrap();
     let reader = filled(&store);
     let slice = reader.lookup(b"key").unwrap().body(0..BODY.len() as u64).unwrap();
     let cut = |path: &Path| {

@@ -98,6 +98,7 @@ impl MemoryPlan {
             part("pages known in memory", taken.residency, 1, When::Start),
             part("memory tier", taken.tier / tier_each, tier_each, When::Start),
             part("purges on record", taken.purges, 1, When::Load),
+            part("bodies of unknown length", taken.gathering, 1, When::Load),
             part("response windows", staging_count, STAGING_BYTES, When::Load),
             part("response windows, unstored", fetches, WINDOW_SMALL_BYTES, When::Load),
             part("request windows", fetches + waiting, limits.upload_window.0, When::Load),

@@ -71,18 +71,21 @@ impl Plane {
         let mut at = 0;
         let mut copy = vec![0; COPY_WINDOW_BYTES.min(body_len) as usize];
         while at < body_len {
-            let end = body_len.min(at + COPY_WINDOW_BYTES);
-            let bytes = &mut copy[..(end - at) as usize];
             // Copied twice, so that a file that was cut is an error.
-            let read = record.body(at..end).and_then(|slice| slice.copy_to(0, bytes));
-            let copied =
-                read.is_ok() && self.parts.writer.append(&mut pending, bytes).await.is_ok();
-            if !copied {
+            let mut copied = 0;
+            if let Ok(piece) = record.piece(at, COPY_WINDOW_BYTES)
+                && let bytes = &mut copy[..piece.len()]
+                && piece.copy_to(0, bytes).is_ok()
+                && self.parts.writer.append(&mut pending, bytes).await.is_ok()
+            {
+                copied = bytes.len() as u64;
+            }
+            if copied == 0 {
                 self.parts.counters.add(Counter::StoreWriteErrors, 1);
                 self.parts.writer.abandon(pending).await;
                 return false;
             }
-            at = end;
+            at += copied;
         }
         self.parts.writer.commit(pending).await.is_ok()
     }

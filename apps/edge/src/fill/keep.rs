@@ -165,7 +165,9 @@ impl Plane {
         let keeping = match length {
             Some(body_len) => match self.begin(plan.draft(body_len)).await {
                 Some(pending) => {
-                    body.set_extent(pending.extent());
+                    let extent = pending.extent();
+                    let grain_bytes = extent.grain();
+                    body.set_extent(extent, grain_bytes);
                     Keeping::Extent(pending)
                 }
                 None => Keeping::No,

@@ -155,18 +155,21 @@ impl Plane {
         }
     }
 
-    /// Looks the job's request up as a worker does.
+    /// Looks the job's request up as a worker does. Of a response some slices of which are gone,
+    /// all is fetched anew.
     pub(super) fn look_up(&self, job: &FillJob, request: &RequestHead<'_>) -> Lookup {
         let mut fetch_key = job.key.clone();
         let Some(record) = self.parts.reader.lookup(&fetch_key) else {
             return Lookup { selected: Selected::Nothing(Fwd::UriMiss), fetch_key };
         };
         let selected = match stored::decode(record.head()) {
-            Some(RecordHead::Response(_)) => Selected::Response(record),
+            Some(RecordHead::Response(_)) if is_whole(&record) => Selected::Response(record),
+            Some(RecordHead::Response(_)) => Selected::Nothing(Fwd::Miss),
             Some(RecordHead::Vary(base)) => {
                 key::append_variant(&mut fetch_key, base.id, base.nominated, &request.fields);
                 match self.parts.reader.lookup(&fetch_key) {
-                    Some(variant) => Selected::Response(variant),
+                    Some(variant) if is_whole(&variant) => Selected::Response(variant),
+                    Some(_) => Selected::Nothing(Fwd::Miss),
                     None => Selected::Nothing(Fwd::VaryMiss),
                 }
             }
@@ -207,6 +210,10 @@ impl Plane {
     pub(super) fn count_error(&self, error: FetchError) {
         self.parts.counters.add(origin_error(error), 1);
     }
+}
+
+fn is_whole(record: &Record) -> bool {
+    record.holds(0..record.body_len())
 }
 
 /// Attaches a waiting exchange to a body that grows; asks it to go alone when it came too late.

@@ -289,6 +289,9 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let status = shape.status(stored.meta.status);
         let body = shape.body(body_len);
         let sends_body = !facts.is_head && !body.is_empty();
+        if sends_body && !record.holds(body.clone()) {
+            return Delivered::Unusable;
+        }
         let mut sent_end = body.start;
         let piece = if sends_body {
             let window_bytes = self.shared.send_window_bytes.min(body.end - body.start);

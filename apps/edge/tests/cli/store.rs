@@ -11,7 +11,8 @@ use super::{GOOD, check, edge, file, text};
 
 /// A store of 16 MiB that holds these, in the order given.
 fn store(path: &Path, objects: &[(String, usize)]) {
-    let (store, _) = Store::open(&Config::new(path, 16 << 20)).unwrap();
+    let config = Config { slice_bytes: 512 << 10, ..Config::new(path, 16 << 20) };
+    let (store, _) = Store::open(&config).unwrap();
     let writer = Writer::new(&store, FileDevice::new(&store).unwrap()).unwrap();
     for (key, bytes) in objects {
         let stored = block_on_ready(async {

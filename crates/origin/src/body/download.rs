@@ -117,6 +117,8 @@ struct State<E> {
     pieces: Pieces,
     promised_bytes: Option<u64>,
     extent: Option<E>,
+    /// No range of the extent goes beyond a multiple of it.
+    grain_bytes: u64,
     storing: bool,
     written: u64,
     ending: Ending,
@@ -173,11 +175,13 @@ impl<E: Clone + Send + 'static> Download<E> {
         lock(&self.state).promised_bytes = Some(length);
     }
 
-    /// Says that the store writes this body to `extent`, from its first byte on.
-    pub fn set_extent(&self, extent: E) {
+    /// Says that the store writes this body to `extent`, from its first byte on. What lies on both
+    /// sides of a multiple of `grain_bytes` (at least 1) is not handed out in one range.
+    pub fn set_extent(&self, extent: E, grain_bytes: u64) {
         {
             let mut state = lock(&self.state);
             state.extent = Some(extent);
+            state.grain_bytes = grain_bytes.max(1);
             state.storing = true;
         }
         self.producer.notify_waiters();
@@ -440,6 +444,7 @@ impl<E> State<E> {
             pieces: Pieces::default(),
             promised_bytes: None,
             extent: None,
+            grain_bytes: u64::MAX,
             storing: false,
             written: 0,
             ending: Ending::Open,
@@ -540,7 +545,9 @@ impl<E: Clone> State<E> {
         let start = self.pieces.start();
         if position < start {
             // OR-8: what left memory below a reader is in the extent.
+            let grain_end = (position / self.grain_bytes + 1).saturating_mul(self.grain_bytes);
             let end = start.min(self.written).min(position.saturating_add(max_bytes as u64));
+            let end = end.min(grain_end);
             return match &self.extent {
                 Some(extent) if position < end => {
                     Next::Extent { extent: extent.clone(), range: position..end }

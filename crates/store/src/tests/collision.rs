@@ -26,7 +26,7 @@ mod model {
     use proptest::prelude::*;
 
     use super::BITS;
-    use crate::{Config, Draft, FileDevice, Reader, Store, Writer, block_on_ready};
+    use crate::{Config, Draft, FileDevice, ReadError, Reader, Store, Writer, block_on_ready};
 
     #[derive(Debug, Clone)]
     enum Step {
@@ -140,11 +140,17 @@ mod model {
                         writer.append(&mut pending, &object.body()).await.ok()?;
                         Some(writer.commit(pending).await.ok()?.published)
                     });
+                    // Slices take each other's places, too, and that of their root.
+                    let is_sliced = body_bytes > 8192;
+                    if is_sliced && stored != Some(true) {
+                        return;
+                    }
                     assert_eq!(stored, Some(true));
                     let (newest, all) = self.objects.entry(key).or_insert((object, HashSet::new()));
                     *newest = object;
                     all.insert(object);
-                    assert_eq!(self.find(key), Some(object), "what was just stored");
+                    let found = self.find(key);
+                    assert!(found == Some(object) || is_sliced && found.is_none(), "just stored");
                 }
                 Step::Get { key } => self.check(key),
                 Step::Remove { key } => {
@@ -183,8 +189,17 @@ mod model {
             let field = |at: usize| u16::from_le_bytes([record.head()[at], record.head()[at + 1]]);
             let object = Object { key: field(0) as u8, version: field(2), body_bytes: field(4) };
             assert_eq!((object.key, record.head()), (key, &object.head()[..]));
-            let body = record.body(0..record.body_len()).expect("nothing is damaged");
-            assert!(*body == *object.body(), "ST-1: {object:?}");
+            let mut body = Vec::new();
+            while (body.len() as u64) < record.body_len() {
+                match record.piece(body.len() as u64, u64::MAX) {
+                    Ok(piece) => body.extend_from_slice(&piece),
+                    Err(error) => {
+                        assert_eq!(error, ReadError::Missing, "nothing is damaged");
+                        return None;
+                    }
+                }
+            }
+            assert!(body == object.body(), "ST-1: {object:?}");
             Some(object)
         }
 

@@ -67,7 +67,8 @@ fn whole_store_is_clean_and_stays_as_it_was() {
         assert_eq!(report.damage, []);
         assert!(report.is_clean());
         let device = &report.devices[0];
-        assert_eq!((device.records, device.unfinished), (12, 0), "{seal}");
+        // One of the twelve is in two slices.
+        assert_eq!((device.records, device.unfinished), (14, 0), "{seal}");
         assert!(device.record_bytes > 140_000 && device.unreachable_bytes == 0);
         let mut steps = 0;
         let inspection = Inspection::open(&[folder.path().to_path_buf()]).unwrap();
@@ -75,13 +76,13 @@ fn whole_store_is_clean_and_stays_as_it_was() {
             steps += 1;
             assert_eq!(progress.done_bytes, steps << 16);
         });
-        assert_eq!((steps, stat.objects, stat.dead_bytes), (16, 12, 0));
+        assert_eq!((steps, stat.objects, stat.dead_bytes), (16, 14, 0));
         assert_eq!(
             (device.snapshots, stat.devices[0].snapshots),
             (u32::from(seal), device.snapshots)
         );
         assert_eq!(stat.live_bytes, device.record_bytes);
-        assert_eq!(stat.sizes.objects, [5, 1, 2, 4, 0, 0, 0, 0, 0]);
+        assert_eq!(stat.sizes.objects, [6, 1, 3, 4, 0, 0, 0, 0, 0]);
         assert_eq!(stat.ages.bytes.iter().sum::<u64>(), stat.live_bytes);
         assert_eq!(stat.fill.iter().sum::<u32>(), stat.devices[0].segments_used);
         assert!(before == bytes_of(folder.path()), "the store was changed");

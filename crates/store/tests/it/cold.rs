@@ -96,7 +96,9 @@ fn a_record_that_was_read_often_is_verified_at_each_lookup() {
 
 /// A store with one object of five chunks.
 fn large(path: &Path) -> (Store, Object) {
-    let config = Config { segment_bytes: 1 << 20, ..Config::new(path, 8 << 20) };
+    let sizes = (1 << 20, 512 << 10);
+    let config =
+        Config { segment_bytes: sizes.0, slice_bytes: sizes.1, ..Config::new(path, 8 << 20) };
     let (store, _) = Store::open(&config).unwrap();
     let object = Object { key: 1, version: 1, body_bytes: 300_000 };
     let device = FileDevice::new(&store).unwrap();

@@ -143,8 +143,8 @@ fn work(
         course.known.push(course.known.last().unwrap().clone());
         let key = random.below(u64::from(KEYS)) as u32;
         match random.below(26) {
-            0..=8 => course.put(&writer, key, body_bytes(random)),
-            9..=11 => course.begin(&writer, key, body_bytes(random)),
+            0..=8 => course.put(&writer, (key, body_bytes(random)), random.chance(40)),
+            9..=11 => course.begin(&writer, (key, body_bytes(random)), random.chance(40)),
             12..=13 => course.finish(&writer),
             14 => drop(course.open.pop()),
             15..=17 => course.purge(&writer, random),
@@ -159,7 +159,7 @@ fn work(
                 // A third of the tier: what was asked for leaves it for a disk.
                 for _ in 0..12 {
                     let filler = FILLERS.start + random.below(FILLERS.len() as u64) as u32;
-                    course.put(&writer, filler, 15_000);
+                    course.put(&writer, (filler, 15_000), false);
                 }
             }
             _ => {
@@ -193,16 +193,17 @@ struct Course {
 static VERSION: AtomicU64 = AtomicU64::new(1);
 
 impl Course {
-    fn put(&mut self, writer: &Recording, key: u32, body_bytes: usize) {
-        self.begin(writer, key, body_bytes);
+    fn put(&mut self, writer: &Recording, what: (u32, usize), growing: bool) {
+        self.begin(writer, what, growing);
         self.finish(writer);
     }
 
-    fn begin(&mut self, writer: &Recording, key: u32, body_bytes: usize) {
+    fn begin(&mut self, writer: &Recording, (key, body_bytes): (u32, usize), growing: bool) {
         let version = VERSION.fetch_add(1, Ordering::Relaxed);
         let object = Object { key, version, body_bytes };
         let parts = object.parts();
-        if let Ok(mut pending) = writer.begin(parts.draft()) {
+        let draft = if growing { parts.growing() } else { parts.draft() };
+        if let Ok(mut pending) = writer.begin(draft) {
             let half = &parts.body[..body_bytes / 2];
             if block_on_ready(writer.append(&mut pending, half)).is_ok() {
                 self.open.push((object, pending));
@@ -221,7 +222,7 @@ impl Course {
             Ok(committed) if committed.published => {
                 self.known.last_mut().unwrap().committed.insert(object.key, object);
             }
-            Ok(_) | Err(WriteError::Reclaimed) => {}
+            Ok(_) | Err(WriteError::Reclaimed | WriteError::NoCleanSegment) => {}
             Err(error) => panic!("no fault was injected: {error}"),
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use longhold_store::{Config, FileDevice, Mode, Store, Writer, block_on_ready};
 
-use crate::support::{Aim, Object, PurgedTo, Random, look, put, scratch};
+use crate::support::{Aim, Object, PurgedTo, Random, grow, look, put, scratch};
 
 const KEYS: u32 = 40;
 
@@ -39,9 +39,13 @@ fn child() {
             writeln!(out, "{how} {what} {number} {version}").unwrap();
         } else {
             let key = random.below(u64::from(KEYS)) as u32;
-            let body_bytes = random.below(60_000) as usize;
+            let body_bytes = random.below(120_000) as usize;
             let object = Object { key, version, body_bytes };
-            block_on_ready(put(&writer, object, 7000)).unwrap();
+            let stored = match random.chance(40) {
+                true => block_on_ready(grow(&writer, object, 7000)),
+                false => block_on_ready(put(&writer, object, 7000)),
+            };
+            assert!(stored.unwrap().published);
             writeln!(out, "stored key {key} {version}").unwrap();
         }
         out.flush().unwrap();

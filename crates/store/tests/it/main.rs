@@ -18,6 +18,7 @@ mod pager;
 mod pins;
 mod poison;
 mod reread;
+mod slices;
 mod snapshot;
 mod support;
 mod tier;

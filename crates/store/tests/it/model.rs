@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 
-use longhold_store::{Pending, Reader, Store, Writer, block_on_ready};
+use longhold_store::{
+    Config, FileDevice, Pending, Reader, Store, WriteError, Writer, block_on_ready,
+};
 use proptest::prelude::*;
 
-use crate::support::{Failed, Object, get, open, put, remove_now, scratch};
+use crate::support::{Failed, Object, get, put, remove_now, scratch, tiny};
 
 #[derive(Debug, Clone)]
 enum Step {
     Put { key: u32, body_bytes: usize, piece_bytes: usize },
-    Begin { key: u32, body_bytes: usize },
+    Begin { key: u32, body_bytes: usize, growing: bool },
     Commit { which: usize },
     Abandon { which: usize },
     Get { key: u32 },
@@ -26,7 +28,8 @@ fn steps(count: usize, body_bytes: usize) -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         8 => (key.clone(), bytes.clone(), 1..9000usize)
             .prop_map(|(key, body_bytes, piece_bytes)| Step::Put { key, body_bytes, piece_bytes }),
-        3 => (key.clone(), bytes).prop_map(|(key, body_bytes)| Step::Begin { key, body_bytes }),
+        3 => (key.clone(), bytes, any::<bool>())
+            .prop_map(|(key, body_bytes, growing)| Step::Begin { key, body_bytes, growing }),
         3 => (0..4usize).prop_map(|which| Step::Commit { which }),
         1 => (0..4usize).prop_map(|which| Step::Abandon { which }),
         6 => key.clone().prop_map(|key| Step::Get { key }),
@@ -43,18 +46,24 @@ proptest! {
 
     #[test]
     fn store_agrees_with_a_map(steps in steps(60, 4000)) {
-        run(steps);
+        run(steps, 4096);
     }
 
     #[test]
     fn store_agrees_with_a_map_while_it_reclaims(steps in steps(200, 50_000)) {
-        run(steps);
+        run(steps, 32 << 10);
+    }
+
+    #[test]
+    fn store_agrees_with_a_map_in_slices(steps in steps(120, 50_000)) {
+        run(steps, 4096);
     }
 }
 
 struct World {
     folder: tempfile::TempDir,
-    open: Option<(Store, Writer<longhold_store::FileDevice>, Reader)>,
+    slice_bytes: u64,
+    open: Option<(Store, Writer<FileDevice>, Reader)>,
     map: HashMap<u32, Object>,
     pending: Vec<(Object, Pending)>,
     /// The newest version of a key that a removal covers.
@@ -64,10 +73,11 @@ struct World {
     version: u64,
 }
 
-fn run(steps: Vec<Step>) {
+fn run(steps: Vec<Step>, slice_bytes: u64) {
     let folder = scratch();
     let mut world = World {
         open: None,
+        slice_bytes,
         folder,
         map: HashMap::new(),
         pending: Vec::new(),
@@ -92,7 +102,7 @@ impl World {
     fn step(&mut self, step: Step) {
         match step {
             Step::Put { key, body_bytes, piece_bytes } => self.put(key, body_bytes, piece_bytes),
-            Step::Begin { key, body_bytes } => self.begin(key, body_bytes),
+            Step::Begin { key, body_bytes, growing } => self.begin(key, body_bytes, growing),
             Step::Commit { which } => self.commit(which),
             Step::Abandon { which } => {
                 if let Some((_, pending)) = self.take(which) {
@@ -127,15 +137,20 @@ impl World {
                 self.map.insert(key, object);
             }
             Err(Failed::Refused(_)) => self.lossy = true,
+            // All segments are clean or in drafts; or those of its first slices are not any more.
+            Err(Failed::Write(WriteError::NoCleanSegment | WriteError::Reclaimed)) => {
+                self.lossy = true;
+            }
             Err(Failed::Write(error)) => panic!("no fault was injected: {error}"),
         }
     }
 
-    fn begin(&mut self, key: u32, body_bytes: usize) {
+    fn begin(&mut self, key: u32, body_bytes: usize, growing: bool) {
         self.version += 1;
         let object = Object { key, version: self.version, body_bytes };
         let parts = object.parts();
-        if let Ok(mut pending) = self.writer().begin(parts.draft()) {
+        let draft = if growing { parts.growing() } else { parts.draft() };
+        if let Ok(mut pending) = self.writer().begin(draft) {
             let half = &parts.body[..body_bytes / 2];
             if block_on_ready(self.writer().append(&mut pending, half)).is_ok() {
                 self.pending.push((object, pending));
@@ -160,7 +175,11 @@ impl World {
         if committed.published {
             self.map.insert(object.key, object);
         } else {
-            assert!(newer || removed || self.lossy);
+            let newer_is_open = self
+                .pending
+                .iter()
+                .any(|(open, _)| open.key == object.key && open.version > object.version);
+            assert!(newer || removed || newer_is_open || self.lossy);
         }
     }
 
@@ -181,12 +200,15 @@ impl World {
     fn reopen(&mut self) {
         self.pending.clear();
         self.open = None;
-        let (store, writer) = open(self.folder.path());
+        let config = Config { slice_bytes: self.slice_bytes, ..tiny(self.folder.path()) };
+        let (store, _) = Store::open(&config).unwrap();
+        let device = FileDevice::with_pool(&store, 6, 8192).unwrap();
+        let writer = Writer::new(&store, device).unwrap();
         let reader = store.reader(0);
         self.open = Some((store, writer, reader));
     }
 
-    fn writer(&self) -> &Writer<longhold_store::FileDevice> {
+    fn writer(&self) -> &Writer<FileDevice> {
         &self.open.as_ref().unwrap().1
     }
 }

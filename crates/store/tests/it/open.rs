@@ -183,10 +183,13 @@ fn what_is_too_large_is_refused() {
     let (_store, writer) = open(folder.path());
     let long = vec![1; 70_000];
     let cases = [
-        Draft::new(b"k", b"", 65_536),
+        // Half of the store is the most.
+        Draft::new(b"k", b"", 524_289),
         Draft::new(b"k", b"", u64::MAX),
         Draft::new(&long, b"", 0),
         Draft::new(b"k", &long, 0),
+        Draft::new(&long, b"", 100_000),
+        Draft::growing(b"k", &long),
     ];
     for draft in cases {
         assert_eq!(writer.begin(draft).err(), Some(Refused::TooLarge));

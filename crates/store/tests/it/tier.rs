@@ -33,7 +33,8 @@ impl Rig {
 
 /// Half a mebibyte of memory in eight segments before a mebibyte of disk in sixteen.
 fn both(path: &std::path::Path) -> Config {
-    Config::new(path, 1 << 20).with_memory(512 << 10)
+    let config = Config { slice_bytes: 32 << 10, ..Config::new(path, 1 << 20) };
+    config.with_memory(512 << 10)
 }
 
 #[test]

@@ -38,7 +38,12 @@ fn lookups_of_a_cut_file_are_misses() {
 #[test]
 fn a_response_under_way_ends_with_an_error() {
     let folder = disk_scratch();
-    let config = Config { segment_bytes: 1 << 20, ..Config::new(folder.path(), 8 << 20) };
+    let sizes = (1 << 20, 512 << 10);
+    let config = Config {
+        segment_bytes: sizes.0,
+        slice_bytes: sizes.1,
+        ..Config::new(folder.path(), 8 << 20)
+    };
     let (store, _) = Store::open(&config).unwrap();
     let writer = Writer::new(&store, FileDevice::new(&store).unwrap()).unwrap();
     let reader = store.reader(0);

@@ -121,6 +121,7 @@ fn plan_of_the_store_is_the_stores_own() {
             "pages known in memory",
             "memory tier",
             "purges on record",
+            "bodies of unknown length",
         ];
         let plan = memory::MemoryPlan::of(&config);
         let parts = plan.parts.iter().filter(|part| ours.contains(&part.name));

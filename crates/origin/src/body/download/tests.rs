@@ -110,9 +110,22 @@ fn before_the_first_reader_the_window_fills_and_waits() {
 }
 
 #[test]
+fn no_range_of_an_extent_crosses_its_grain() {
+    let download = download();
+    download.set_extent("x", 1000);
+    let (mut reader, _) = attach(&download);
+    push(&download, Bytes::from(vec![7; PIECE])).is_ready();
+    download.set_written(PIECE as u64);
+    assert_eq!(reader.next(300), extent(0..300));
+    assert_eq!(reader.next(usize::MAX), extent(300..1000));
+    assert_eq!(reader.next(usize::MAX), extent(1000..2000));
+    assert_eq!(reader.next(1000), extent(2000..3000));
+}
+
+#[test]
 fn stored_pieces_leave_memory_and_are_read_from_the_extent() {
     let download = download();
-    download.set_extent("x");
+    download.set_extent("x", u64::MAX);
     let (mut early, _) = attach(&download);
     for n in 1..=5 {
         assert_eq!(push(&download, piece(n)), TAKEN, "stored: no reader holds the producer back");
@@ -141,7 +154,7 @@ fn stored_pieces_leave_memory_and_are_read_from_the_extent() {
 #[test]
 fn written_may_run_ahead_of_push() {
     let download = download();
-    download.set_extent("x");
+    download.set_extent("x", u64::MAX);
     let (mut reader, _) = attach(&download);
     download.set_written(PIECE as u64 + 5);
     assert_eq!(reader.next(1), Next::Pending);
@@ -155,7 +168,7 @@ fn written_may_run_ahead_of_push() {
 #[test]
 fn when_the_store_gives_up_the_slowest_reader_counts_again() {
     let download = download();
-    download.set_extent("x");
+    download.set_extent("x", u64::MAX);
     let (mut behind, _) = attach(&download);
     let (mut ahead, _) = attach(&download);
     for n in 1..=3 {
@@ -181,7 +194,7 @@ fn when_the_store_gives_up_the_slowest_reader_counts_again() {
 #[test]
 fn a_store_that_gives_up_without_readers_abandons() {
     let download = download();
-    download.set_extent("x");
+    download.set_extent("x", u64::MAX);
     drop(attach(&download));
     assert!(!download.is_abandoned(), "stored: it goes on without readers");
     assert!(now(download.abandoned()).is_pending());
@@ -340,7 +353,7 @@ fn many_readers(stored: bool) {
     let body: Bytes = (0..BODY).map(|n| (n * 7 % 251) as u8).collect::<Vec<_>>().into();
     let download = Arc::new(Download::<Extent>::new(64 * 1024));
     if stored {
-        download.set_extent("x");
+        download.set_extent("x", u64::MAX);
     }
     let readers: Vec<_> = (1..=6).map(|n| spawn_reader(&download, &body, n * 1500)).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
