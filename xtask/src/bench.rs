@@ -5,6 +5,7 @@ mod idle;
 mod lookup;
 mod reopen;
 mod stats;
+mod trace;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -20,6 +21,8 @@ pub(crate) enum Bench {
     Lookup(lookup::Arguments),
     /// Time from the start of an open after a kill to the full hit ratio.
     Reopen(reopen::Arguments),
+    /// Misses and writes of the store's eviction on traces, beside LRU, FIFO and S3-FIFO.
+    Trace(trace::Arguments),
 }
 
 /// Runs a bench and prints what it found.
@@ -29,5 +32,6 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Idle(arguments) => idle::run(arguments),
         Bench::Lookup(arguments) => lookup::run(arguments),
         Bench::Reopen(arguments) => reopen::run(arguments),
+        Bench::Trace(arguments) => trace::run(arguments),
     }
 }

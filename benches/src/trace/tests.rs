@@ -1,0 +1,5 @@
+//! Generators against their tables, policies against sequences worked by hand.
+
+mod files;
+mod generators;
+mod policies;
