@@ -18,7 +18,7 @@ use crate::error::OpenError;
 use crate::keys::Keys;
 use crate::purge_log::Area;
 use crate::purge_plan;
-use crate::superblock::{EPOCH_MAX, FILE_NAMES, Identity, Parsed, SuperBlock, file_name};
+use crate::superblock::{EPOCH_MAX, FILE_NAMES, Identity, Parsed, SuperBlock, file_names};
 
 /// What the directory of an open device yields.
 pub(crate) struct Opened {
@@ -281,16 +281,19 @@ pub(crate) fn load(path: &Path) -> Result<SuperBlock, OpenError> {
     }
 }
 
-/// Overwrites the older of the two; the newer stays whole until this one is durable.
+/// Overwrites one, and the other one when that is durable.
 fn write_super(path: &Path, super_block: &SuperBlock) -> Result<(), OpenError> {
-    let file_path = path.join(file_name(super_block.epoch));
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false).mode(OWNER_ONLY);
-    let written = options.open(&file_path).and_then(|file| {
-        file.write_all_at(&super_block.encode(), 0)?;
-        file.sync_all()
-    });
-    written.map_err(|e| fault("write", &file_path, e))?;
+    let bytes = super_block.encode();
+    for name in file_names(super_block.epoch) {
+        let file_path = path.join(name);
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(OWNER_ONLY);
+        let written = options.open(&file_path).and_then(|file| {
+            file.write_all_at(&bytes, 0)?;
+            file.sync_all()
+        });
+        written.map_err(|e| fault("write", &file_path, e))?;
+    }
     sync_directory(path)
 }
 

@@ -6,9 +6,10 @@
 //!  96 device 16 │ 112 floor epoch 8 │ 120 member count 4 │ 124 zero 4
 //! 128 members, 16 each, up to 64 │ zero … │ 4080 MAC 16                        (4,096 bytes)
 //! ```
-//! The copy with the higher epoch wins; an open writes the next epoch into the other file, so one
-//! whole copy is there at any time. The epoch is the high part of every sequence and generation
-//! that the open gives out: none is ever given out twice, whatever a crash has forgotten (ST-4).
+//! The copy with the higher epoch wins; an open writes the next epoch into one file and, when that
+//! is durable, into the other: one whole copy is there at any time, and while the store is at work
+//! either may be lost. The epoch is the high part of every sequence and generation that the open
+//! gives out: none is ever given out twice, whatever a crash has forgotten (ST-4).
 //!
 //! All devices of a store have its name, its secret and its epoch. An open names its members in
 //! all of them before anything else is written. So a device whose epoch is behind was either cut
@@ -118,9 +119,10 @@ impl SuperBlock {
     }
 }
 
-/// Which of the two files an epoch is written to.
-pub(crate) fn file_name(epoch: u64) -> &'static str {
-    if epoch.is_multiple_of(2) { FILE_NAMES[0] } else { FILE_NAMES[1] }
+/// The two files in the order in which an epoch is written to them.
+pub(crate) fn file_names(epoch: u64) -> [&'static str; 2] {
+    let [even, odd] = FILE_NAMES;
+    if epoch.is_multiple_of(2) { [even, odd] } else { [odd, even] }
 }
 
 fn mac_key(secret: &[u8; 32]) -> [u8; 32] {
