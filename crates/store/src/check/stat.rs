@@ -25,8 +25,8 @@ pub struct StoreStat {
     pub devices_missing: usize,
     /// Opens of the store so far.
     pub epoch: u64,
-    /// Objects, and slices and roots of large ones, that an open would find, but for those that were
-    /// purged by tag, prefix or all together.
+    /// Objects, and slices and roots of large ones, that an open would find, but for those that
+    /// were purged by tag, prefix or all together.
     pub objects: u64,
     /// Their bytes.
     pub live_bytes: u64,
