@@ -289,6 +289,14 @@ impl Record {
             return None;
         }
         let reader = self.pin.reader();
+        if let Some(root) = self.root() {
+            let (number, mut found) = (root.slice_of(start), None);
+            if let Err(cold) = reader.seek_slice(root, number, Patience::Never, &mut found) {
+                return Some(cold);
+            }
+            let in_body = root.slice_range(number);
+            return found?.cold(start - in_body.start, end.min(in_body.end) - start);
+        }
         let ground = Ground::new(&reader.shared, self.pin.segment(), Patience::Never);
         let body_at = self.layout.body_at;
         match ground.in_memory(body_at + start as u32..body_at + end as u32) {

@@ -9,7 +9,7 @@ use crate::config::{Config, Geometry, Shapes, Slicing};
 use crate::directory::{self, DirectoryLock, Opened};
 use crate::error::{OpenError, ReadError};
 use crate::eviction::Survival;
-use crate::format::{RECORD_HEADER_BYTES, RecordHeader};
+use crate::format::{Kind, RECORD_HEADER_BYTES, RecordHeader};
 use crate::index::Index;
 use crate::keys::Keys;
 use crate::logs::Logs;
@@ -19,6 +19,7 @@ use crate::purge_plan::PurgeLogs;
 use crate::reader::Reader;
 use crate::recover::{self, RecoveryReport};
 use crate::residency::PageIn;
+use crate::root::{ROOT_BYTES, Root, slice_key};
 use crate::segment::SegmentState;
 use crate::superblock::{EPOCH_SHIFT, Identity};
 use crate::volume::{Volume, VolumeKind};
@@ -210,20 +211,35 @@ impl Store {
     /// Of the sync, which takes the device offline, and of the advice.
     pub fn drop_pages(&self, key: &[u8]) -> io::Result<bool> {
         let shared = &self.shared;
-        let hash = shared.keys.key_hash(key);
-        let Some(place) = shared.index.find(hash, |_, place| Some(place)) else { return Ok(false) };
+        let Some(root) = self.drop_record(shared.keys.key_hash(key))? else { return Ok(false) };
+        for number in 0..root.map_or(0, |root| root.slice_count()) {
+            let object = root.map_or(0, |root| root.object);
+            self.drop_record(shared.keys.slice_hash(&slice_key(object, number)))?;
+        }
+        Ok(true)
+    }
+
+    /// The same for one record; `None` when there is none on a disk. Says which slices it has.
+    fn drop_record(&self, hash: u128) -> io::Result<Option<Option<Root>>> {
+        let shared = &self.shared;
+        let Some(place) = shared.index.find(hash, |_, place| Some(place)) else { return Ok(None) };
         let volume = shared.volume_of(place.segment());
         if volume.kind == VolumeKind::Memory {
-            return Ok(false);
+            return Ok(None);
         }
         let start = volume.base(place.segment());
         let (at, end) = (u64::from(place.at()), u64::from(volume.geometry.segment_bytes));
         let mut header = [0; RECORD_HEADER_BYTES];
         volume.copy(start + at, &mut header).map_err(|_| io::ErrorKind::Other)?;
         let parsed = RecordHeader::read(&header, place.at(), end);
-        let (_, layout) = parsed.ok_or(io::ErrorKind::InvalidData)?;
+        let (header, layout) = parsed.ok_or(io::ErrorKind::InvalidData)?;
+        let mut root = [0; ROOT_BYTES];
+        if header.kind == Kind::Root {
+            let head = start + u64::from(layout.head().start);
+            volume.copy(head, &mut root).map_err(|_| io::ErrorKind::Other)?;
+        }
         volume.drop_pages(&(start + at..start + u64::from(layout.end())))?;
-        Ok(true)
+        Ok(Some(if header.kind == Kind::Root { Root::parse(&root) } else { None }))
     }
 
     /// The figures of this moment. Reads every segment's gauge and every row.
