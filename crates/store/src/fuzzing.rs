@@ -16,6 +16,7 @@ use crate::format::{
     Trailer,
 };
 use crate::keys::Keys;
+use crate::purge_log::{self, Area, Cursor, Ledger};
 use crate::superblock::{Parsed, SuperBlock};
 use crate::{keys, snapshot};
 
@@ -24,12 +25,13 @@ pub fn parse(input: &[u8]) {
     let Some((&which, bytes)) = input.split_first() else { return };
     static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys::new(&[7; 32]));
     let keys = &*KEYS;
-    match which % 5 {
+    match which % 6 {
         0 => record_header(bytes, keys),
         1 => footer(bytes, keys),
         2 => segment_header(bytes, keys),
         3 => super_block(bytes),
-        _ => snapshot_head(bytes, keys),
+        4 => snapshot_head(bytes, keys),
+        _ => purges(bytes, keys),
     }
 }
 
@@ -171,6 +173,59 @@ fn snapshot_head(bytes: &[u8], keys: &Keys) {
     }
 }
 
+/// The two areas of a purge log, and a log of sealed entries with these bytes in them.
+fn purges(bytes: &[u8], keys: &Keys) {
+    let raw = fit(bytes, 2 * PURGE_BYTES as usize);
+    let (a, b) = raw.split_at(PURGE_BYTES as usize);
+    check_purges([a, b], keys);
+    let (cursor, header) = Cursor::first(PURGE_VOLUME, PURGE_BYTES, 5, keys);
+    let mut area = vec![0; PURGE_BYTES as usize];
+    area[..header.len()].copy_from_slice(&header);
+    let (mut at, mut rest) = (cursor.end, bytes);
+    while let Some((&data_bytes, after)) = rest.split_first() {
+        let entry_bytes = purge_log::entry_bytes(data_bytes.into()) as usize;
+        let (entry, after) = after.split_at(entry_bytes.min(after.len()));
+        let mut entry = fit(entry, entry_bytes);
+        format::put(&mut entry, 0, b"LHpe");
+        format::put(&mut entry, 24, &u32::from(data_bytes).to_le_bytes());
+        let mac = purge_log::entry_mac(&entry, at, &cursor, keys);
+        format::put(&mut entry, 32, &mac);
+        let Some(place) = area[at as usize..].get_mut(..entry.len()) else { break };
+        place.copy_from_slice(&entry);
+        (at, rest) = (at + entry.len() as u32, after);
+    }
+    check_purges([&area, b], keys);
+}
+
+fn check_purges(areas: [&[u8]; 2], keys: &Keys) {
+    let replayed = purge_log::replay(areas, PURGE_VOLUME, keys);
+    let Some(cursor) = replayed.cursor else {
+        return assert!(replayed.damaged && replayed.entries.is_empty());
+    };
+    let sequences = replayed.entries.iter().map(|entry| entry.sequence);
+    assert!(sequences.is_sorted_by(|a, b| a < b), "sequences rise");
+    let bytes: u32 = replayed.entries.iter().map(purge_log::LogEntry::bytes).sum();
+    assert_eq!(cursor.end, purge_log::ENTRIES_AT + bytes);
+    // What was read is written again as it was.
+    let compacted = cursor.compact(&replayed.entries, 6, keys).expect("it fitted before");
+    let mut area = vec![0; PURGE_BYTES as usize];
+    area[..compacted.header.len()].copy_from_slice(&compacted.header);
+    format::put(&mut area, purge_log::ENTRIES_AT as usize, &compacted.entries);
+    let areas = match cursor.area {
+        Area::A => [areas[0], &area],
+        Area::B => [&area, areas[1]],
+    };
+    if cursor.generation < 6 {
+        let again = purge_log::replay(areas, PURGE_VOLUME, keys);
+        assert_eq!(again.entries, replayed.entries);
+        assert!(!again.damaged);
+    }
+    let mut ledger = Ledger::union(std::iter::once(replayed.entries));
+    let (before, lowest) = (ledger.bytes(), ledger.entries().first().map_or(0, |e| e.sequence));
+    ledger.compact(lowest.saturating_add(1));
+    assert!(ledger.bytes() <= before);
+}
+
 /// Exactly so many bytes, with zeros for what is missing.
 fn fit(bytes: &[u8], len: usize) -> Vec<u8> {
     let mut fitted = bytes[..bytes.len().min(len)].to_vec();
@@ -178,5 +233,7 @@ fn fit(bytes: &[u8], len: usize) -> Vec<u8> {
     fitted
 }
 
+const PURGE_BYTES: u32 = 8192;
+const PURGE_VOLUME: u128 = 9;
 /// A small segment.
 const SEGMENT_BYTES: u64 = 64 << 10;

@@ -271,7 +271,7 @@ fn header_mac(header: &[u8], area: Area, volume: u128, keys: &Keys) -> crate::ke
     mac.finish()
 }
 
-fn entry_mac(entry: &[u8], at: u32, cursor: &Cursor, keys: &Keys) -> crate::keys::Mac {
+pub(crate) fn entry_mac(entry: &[u8], at: u32, cursor: &Cursor, keys: &Keys) -> crate::keys::Mac {
     let mut mac = keys.purge_entry_mac();
     mac.update(&cursor.volume.to_le_bytes());
     mac.update(&cursor.generation.to_le_bytes());

@@ -125,13 +125,18 @@ pub(crate) fn in_parallel(count: usize, work: impl Fn(usize) + Sync) {
             work(number);
         }
     };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    // A fuzzer runs a million small stores, and wants the same course each time.
+    let threads = if cfg!(fuzzing) { 1 } else { available_threads() };
     std::thread::scope(|scope| {
         for _ in 1..threads.min(THREADS_MAX).min(count) {
             scope.spawn(worker);
         }
         worker();
     });
+}
+
+fn available_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn shape(volumes: &[Volume]) -> Vec<VolumeLine> {

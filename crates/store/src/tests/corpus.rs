@@ -10,8 +10,10 @@ fn replay(folder: &str, target: impl Fn(&[u8])) -> usize {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(folder);
     let mut count = 0;
     for entry in fs::read_dir(&folder).unwrap() {
-        let input = fs::read(entry.unwrap().path()).unwrap();
-        target(&input);
+        let path = entry.unwrap().path();
+        // Shown when the test fails.
+        println!("{}", path.display());
+        target(&fs::read(path).unwrap());
         count += 1;
     }
     count

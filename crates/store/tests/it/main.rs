@@ -8,6 +8,7 @@ mod crash;
 mod devices;
 mod fault;
 mod flip;
+mod forged;
 mod full;
 mod interleave;
 mod kill;

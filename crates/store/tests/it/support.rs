@@ -239,6 +239,27 @@ impl Aim {
         }
     }
 
+    /// One word, for another process.
+    pub(crate) fn code(self) -> String {
+        match self {
+            Self::Key(key) => format!("key-{key}"),
+            Self::Prefix(key) => format!("prefix-{key}"),
+            Self::Tag(tag) => format!("tag-{tag}"),
+            Self::All => "all-0".to_owned(),
+        }
+    }
+
+    pub(crate) fn from_code(code: &str) -> Option<Self> {
+        let (kind, number) = code.split_once('-')?;
+        match kind {
+            "key" => Some(Self::Key(number.parse().ok()?)),
+            "prefix" => Some(Self::Prefix(number.parse().ok()?)),
+            "tag" => Some(Self::Tag(number.parse().ok()?)),
+            "all" => Some(Self::All),
+            _ => None,
+        }
+    }
+
     /// Whether it concerns a key.
     pub(crate) fn hits(self, key: u32) -> bool {
         match self {
