@@ -23,7 +23,7 @@ use crate::index::{Index, Place};
 use crate::keys::Keys;
 use crate::logs::Logs;
 use crate::rebuild::Rebuild;
-use crate::restore::{self, Candidate, Kept};
+use crate::restore::{self, Candidate, Kept, Places};
 use crate::segment::Adopted;
 use crate::snapshot::SegmentLine;
 use crate::volume::{Volume, VolumeKind};
@@ -167,12 +167,20 @@ enum Origin {
 }
 
 impl Segment {
-    /// What of an image counts here: in a segment that was read, only what the walk has reached,
-    /// for the space behind will be written over.
+    /// What of an image counts here: in a segment that was read, only the records that were found.
+    /// The space behind will be written over, and what was damaged since is in no footer to come.
     fn kept(&self, snapshot: &Candidate) -> Kept {
-        let settled = snapshot.settled(self.number, self.generation).map(|line| line.tail);
-        let end = settled.or(self.found.as_ref().map(|found| found.tail)).unwrap_or(0);
-        Kept { generation: self.generation, end }
+        let settled = snapshot.settled(self.number, self.generation);
+        let places = match (settled, &self.found) {
+            (Some(line), _) => Places::Below(line.tail),
+            (None, Some(found)) => {
+                let mut places: Vec<u32> = found.lines.iter().map(|line| line.at).collect();
+                places.sort_unstable();
+                Places::These(places)
+            }
+            (None, None) => Places::These(Vec::new()),
+        };
+        Kept { generation: self.generation, places }
     }
 }
 

@@ -34,13 +34,30 @@ pub(crate) struct Refused {
     pub(crate) foreign: u32,
 }
 
-/// Which places of a segment count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What of a segment counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Kept {
     /// 0 for none.
     pub(crate) generation: u64,
-    /// What begins here or behind may be written over.
-    pub(crate) end: u32,
+    pub(crate) places: Places,
+}
+
+/// Offsets in a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Places {
+    /// All that begin in front of this.
+    Below(u32),
+    /// These, which rise.
+    These(Vec<u32>),
+}
+
+impl Places {
+    fn contains(&self, at: u32) -> bool {
+        match self {
+            Self::Below(end) => at < *end,
+            Self::These(places) => places.binary_search(&at).is_ok(),
+        }
+    }
 }
 
 /// The snapshots in all areas, the newest last.
@@ -80,16 +97,16 @@ impl Candidate {
     pub(crate) fn load(&self, file: &File, keys: &Keys, kept: &[Kept], index: &Index) -> bool {
         let lines = self.head.segments.iter().zip(kept);
         // Whole generations are compared here, once; a slot has only eight bits of one.
-        let kept: Vec<Option<Kept>> = lines
+        let kept: Vec<Option<&Kept>> = lines
             .map(|(line, kept)| {
                 let same = line.generation == kept.generation && kept.generation > 0;
-                same.then_some(*kept)
+                same.then_some(kept)
             })
             .collect();
         let keep = |place: Place| {
             let kept = kept.get(place.segment() as usize).copied().flatten();
             kept.is_some_and(|kept| {
-                place.is_of_generation(kept.generation) && place.at() < kept.end
+                place.is_of_generation(kept.generation) && kept.places.contains(place.at())
             })
         };
         let layout = self.head.layout();

@@ -70,7 +70,9 @@ impl<D: Device> Inner<D> {
         lines.unwrap_or_else(|| self.lines_by_index(segment))
     }
 
-    /// The same from the footer of a sealed segment.
+    /// The same from the footer of a sealed segment, if it is the last one that was written: of a
+    /// settled segment recovery looks at the snapshot only, and an older footer that has come back
+    /// since does not list all that the snapshot knows.
     fn lines_by_footer(&self, pin: &SegmentPin) -> Option<Vec<FooterLine>> {
         let volume = pin.volume();
         let end = volume.geometry.segment_bytes;
@@ -84,10 +86,15 @@ impl<D: Device> Inner<D> {
         volume.copy(pin.base() + at, &mut footer).ok()?;
         let names = (volume.local(pin.segment()), pin.generation());
         let parsed = Trailer::parse_tail((&footer, at as usize), names, &self.shared.keys);
-        parsed.map(|(_, lines)| lines)
+        let (trailer, lines) = parsed?;
+        let logs = self.logs.borrow();
+        let segment = logs.segment(pin.segment());
+        let is_last = trailer.is_final
+            && (trailer.end, trailer.end_sequence) == (segment.tail, segment.last_sequence);
+        is_last.then_some(lines)
     }
 
-    /// The same for a segment that a crash has left without a footer: a scan of the whole index.
+    /// The same for a segment that has none, by a crash or damage: a scan of the whole index.
     fn lines_by_index(&self, segment: u32) -> Vec<FooterLine> {
         let mut lines = Vec::new();
         self.shared.index.visit_segment(segment, |slot, place| {

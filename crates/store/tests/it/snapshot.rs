@@ -226,3 +226,68 @@ fn what_is_committed_after_a_snapshot_had_begun_before_it() {
     assert!(store.reader(0).lookup(b"early").is_some(), "{report:?}");
     assert_eq!(held(&store).len(), 2);
 }
+
+/// The snapshot still names it; the walk passes it over, and no footer will list it.
+#[test]
+fn a_record_that_is_damaged_after_the_snapshot_leaves_the_index_with_its_segment() {
+    let folder = scratch();
+    let object = |key| Object { key, version: 1, body_bytes: 3000 };
+    {
+        let (_store, writer) = open(folder.path());
+        for key in 0..3 {
+            put_now(&writer, object(key)).unwrap();
+        }
+        block_on_ready(writer.seal()).unwrap();
+    }
+    assert!(!snapshots(folder.path()).is_empty());
+    let data = std::fs::read(data_file(folder.path())).unwrap();
+    let key = Object::key_bytes(1);
+    let at = data.windows(key.len()).position(|window| window == key).unwrap();
+    // A line in the footer would speak for it.
+    let footer = data.chunks(64).position(|line| line.starts_with(b"LHf1")).unwrap() * 64;
+    flip(folder.path(), footer);
+    flip(folder.path(), at);
+    let (store, writer) = open(folder.path());
+    assert_eq!(store.stats().objects, 2, "nothing has asked for it yet");
+    let reader = store.reader(0);
+    for key in 10..800 {
+        put_now(&writer, object(key)).unwrap();
+    }
+    assert!(store.stats().reclaimed > 16);
+    assert!((0..3).all(|key| get(&reader, key).is_none()));
+    assert_eq!(store.stats().damaged, 0, "no slot spoke of what had gone");
+}
+
+/// Recovery does not read the footer of a settled segment; reclaim does.
+#[test]
+fn an_older_footer_in_a_settled_segment_does_not_hide_what_the_snapshot_names() {
+    let folder = scratch();
+    let object = |key| Object { key, version: 1, body_bytes: 3000 };
+    let older = {
+        let (_store, writer) = open(folder.path());
+        for key in 0..3 {
+            put_now(&writer, object(key)).unwrap();
+        }
+        block_on_ready(writer.seal()).unwrap();
+        let older = std::fs::read(data_file(folder.path())).unwrap();
+        for key in 3..40 {
+            put_now(&writer, object(key)).unwrap();
+        }
+        block_on_ready(writer.seal()).unwrap();
+        older
+    };
+    let mut data = std::fs::read(data_file(folder.path())).unwrap();
+    let trailer = older.chunks(64).position(|line| line.starts_with(b"LHf1")).unwrap() * 64;
+    assert_ne!(data[trailer..trailer + 64], older[trailer..trailer + 64]);
+    data[trailer..trailer + 64].copy_from_slice(&older[trailer..trailer + 64]);
+    std::fs::write(data_file(folder.path()), data).unwrap();
+    let (store, report) = Store::open(&tiny(folder.path())).unwrap();
+    assert!(report.segments_settled > 0, "{report:?}");
+    assert_eq!(report.objects, 40);
+    let writer = Writer::new(&store, FileDevice::new(&store).unwrap()).unwrap();
+    for key in 100..900 {
+        put_now(&writer, object(key)).unwrap();
+    }
+    assert!(store.stats().reclaimed > 16);
+    assert_eq!(store.stats().damaged, 0, "no slot spoke of what had gone");
+}
