@@ -69,6 +69,18 @@ fn s3_fifo_does_what_was_published() {
     assert_eq!(cache.written_bytes(), 29);
 }
 
+#[test]
+fn s3_fifo_keeps_who_was_hit_twice_for_a_round_more() {
+    let mut cache = S3Fifo::new(20);
+    ask(&mut cache, 1, 0..20);
+    play(&mut cache, 1, "2+ 2+ 3+");
+    // New ones leave ghosts, which come back three requests later: main goes round.
+    for object in (0..30).flat_map(|at| [100 + at, 97 + at]) {
+        cache.request(object, 1);
+    }
+    play(&mut cache, 1, "3- 2+");
+}
+
 /// Sixteen segments of ten objects of ten bytes on disk, and as many in memory as said.
 fn settings(memory_segments: u32, survival: Survival) -> Settings {
     let tier = |segments| Geometry { segments, segment_bytes: 100 };
@@ -155,6 +167,35 @@ fn what_is_cut_is_there_when_all_its_slices_are() {
     play(&mut cache, 250, "0- 0+");
     assert_eq!(cache.written_bytes(), 10 * u64::from(HELD) + 260);
     play(&mut cache, 301, "5000- 5000-");
+}
+
+#[test]
+fn a_slice_that_was_written_twice_into_a_segment_is_copied_once() {
+    let cut = Settings { slice_bytes: 10, ..settings(0, copying(50)) };
+    let mut cache = Segments::new(cut);
+    play(&mut cache, 30, "0-");
+    ask(&mut cache, 10, 1..HELD - 2);
+    play(&mut cache, 30, "0+");
+    play(&mut cache, 10, "1+ 2+ 3+");
+    // Three small objects are copied before two of the slices, then all of the slices again.
+    play(&mut cache, 10, "1000-");
+    play(&mut cache, 30, "0- 0+");
+    assert_eq!(cache.written_bytes(), 10 * (u64::from(HELD) + 1 + 5 + 3));
+    ask(&mut cache, 10, 2000..2000 + HELD);
+    let written = cache.written_bytes() - 10 * (2 * u64::from(HELD) + 9);
+    assert_eq!(written, 30);
+}
+
+#[test]
+fn what_goes_from_disk_begins_in_memory_again() {
+    let remembering = Settings { ghost_horizon_bytes: 100_000, ..settings(16, copying(20)) };
+    let mut cache = Segments::new(remembering);
+    for object in 0..405 {
+        assert!(!cache.request(object, 10) && cache.request(object, 10));
+    }
+    let written = cache.written_bytes();
+    play(&mut cache, 10, "0-");
+    assert_eq!(cache.written_bytes(), written);
 }
 
 #[test]
