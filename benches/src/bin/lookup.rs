@@ -13,7 +13,9 @@ use std::ops::Range;
 
 use anyhow::ensure;
 use clap::{Parser, ValueEnum};
-use longhold_store::{Config, Draft, FileDevice, Reader, Record, Store, Writer, block_on_ready};
+use longhold_store::{
+    Config, Draft, FileDevice, Mode, Purge, Reader, Record, Store, Writer, block_on_ready,
+};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 
@@ -40,6 +42,15 @@ struct Arguments {
     /// together.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
+    /// Tags that each object carries.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=64))]
+    tags: u64,
+    /// Purges of tags in force that came after all objects and concern none of them.
+    #[arg(long, default_value_t = 0)]
+    purged_tags: u64,
+    /// The same for prefixes.
+    #[arg(long, default_value_t = 0)]
+    purged_prefixes: u64,
     /// Objects per index slot, in per cent.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=90))]
     fill: u64,
@@ -84,6 +95,9 @@ fn main() -> anyhow::Result<()> {
             "present": present,
             "lookups": arguments.lookups,
             "batch": arguments.batch,
+            "tags": arguments.tags,
+            "purged_tags": arguments.purged_tags,
+            "purged_prefixes": arguments.purged_prefixes,
             "skew": format!("{:?}", arguments.skew).to_lowercase(),
             "lookups_per_s": per_second,
             "ns_per_lookup": nanoseconds,
@@ -191,10 +205,19 @@ fn filled(arguments: &Arguments) -> anyhow::Result<Store> {
     block_on_ready(async {
         for number in 0..arguments.objects {
             write_key(&mut key, number);
+            let tags: Vec<u64> = (0..arguments.tags).map(|tag| number * 64 + tag).collect();
             let draft = Draft::new(key.as_bytes(), &HEAD, body.len() as u64);
+            let draft = Draft { tags: &tags, ..draft };
             let mut pending = writer.begin_or_reclaim(draft).await?;
             writer.append(&mut pending, &body).await?;
             writer.commit(pending).await?;
+        }
+        for tag in 0..arguments.purged_tags {
+            writer.purge(&[Purge::Tag(u64::MAX - tag)], Mode::Hard).await?;
+        }
+        for number in 0..arguments.purged_prefixes {
+            write_key(&mut key, arguments.objects + number);
+            writer.purge(&[Purge::Prefix(key.as_bytes())], Mode::Hard).await?;
         }
         anyhow::Ok(())
     })?;

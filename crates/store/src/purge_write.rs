@@ -241,10 +241,12 @@ impl<D: Device> Inner<D> {
         lowest
     }
 
-    /// Lets the table forget what no record is concerned by any more.
+    /// Lets the table forget what no record is concerned by any more, nor an object that is filled
+    /// in slices: its sequence is of its beginning, when no segment may know of it yet.
     pub(crate) fn forget_purges(&self) {
         let lowest = self.logs.borrow().lowest_sequence(|_| true);
-        self.shared.purges.forget_older(lowest);
+        let oldest = self.slicing.borrow().first_key_value().map(|(object, _)| *object);
+        self.shared.purges.forget_older(oldest.map_or(lowest, |oldest| oldest.min(lowest)));
     }
 
     /// Bytes of purges for which every log has room.

@@ -248,14 +248,19 @@ impl Course {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lost {
+pub(crate) enum Lost {
     /// The process died: the page cache has every completed write.
     Nothing,
     /// Power failed: of what was not synced, each sector of this size is there or not.
     Sectors(usize),
 }
 
-fn images(base: &[Vec<u8>], log: &[Recorded], lost: Lost, random: &mut Random) -> Vec<Vec<u8>> {
+pub(crate) fn images(
+    base: &[Vec<u8>],
+    log: &[Recorded],
+    lost: Lost,
+    random: &mut Random,
+) -> Vec<Vec<u8>> {
     let disks = base.iter().enumerate();
     disks.map(|(disk, base)| image(base, log, (disk, lost), random)).collect()
 }
@@ -300,7 +305,7 @@ fn marks_before(log: &[Recorded], point: usize) -> usize {
     marks.count()
 }
 
-fn restore(folder: &Path, to: &Path, images: &[Vec<u8>]) {
+pub(crate) fn restore(folder: &Path, to: &Path, images: &[Vec<u8>]) {
     for (disk, image) in images.iter().enumerate() {
         let (from, to) = (folder.join(disk.to_string()), to.join(disk.to_string()));
         std::fs::create_dir_all(&to).unwrap();
@@ -314,7 +319,8 @@ fn restore(folder: &Path, to: &Path, images: &[Vec<u8>]) {
 }
 
 fn check(path: &Path, shape: Shape, known: &Known, (lost, context): (Lost, &str)) {
-    let (store, _) = Store::open(&shape.config(path)).unwrap();
+    let (store, report) = Store::open(&shape.config(path)).unwrap();
+    assert!(!report.purges_damaged, "no crash does that: {context}");
     let reader = store.reader(0);
     for key in FILLERS {
         let _ = get(&reader, key);
@@ -341,6 +347,6 @@ fn check(path: &Path, shape: Shape, known: &Known, (lost, context): (Lost, &str)
     }
 }
 
-fn from_env(name: &str, default: u64) -> u64 {
+pub(crate) fn from_env(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }

@@ -1,12 +1,16 @@
-//! ST-10: whichever write or sync fails, nothing wrong is served, no removal is forgotten, nothing
+//! ST-10: whichever write or sync fails, nothing wrong is served, no purge is forgotten, nothing
 //! panics, and after enough failures the device is offline while readers go on.
 
 use longhold_store::device::FaultPlan;
 use longhold_store::{
-    Config, FaultyDevice, FileDevice, Refused, Stats, Store, WriteError, Writer, block_on_ready,
+    Config, FaultyDevice, FileDevice, Mode, Refused, Stats, Store, WriteError, Writer,
+    block_on_ready,
 };
 
-use crate::support::{Failed, Object, Random, Shape, get, put, put_now, remove_now, scratch, tiny};
+use crate::support::{
+    Aim, Failed, Object, PurgedTo, Random, Shape, get, look, put, put_now, remove_now, scratch,
+    tiny,
+};
 
 #[test]
 fn any_single_fault_is_survived() {
@@ -34,7 +38,7 @@ fn any_single_fault_is_survived_by_promotions_and_copies() {
             copied = (copied.0 + stats.promoted, copied.1 + stats.reinserted);
         }
     }
-    assert!(copied.0 > 100 && copied.1 > 100, "{copied:?}");
+    assert!(copied.0 > 100 && copied.1 > 50, "{copied:?}");
 }
 
 /// One of two, from any moment on.
@@ -98,7 +102,7 @@ fn run(plan: FaultPlan, seed: u64, shape: Shape) -> Ended {
     let folder = scratch();
     let config = Config { write_errors_max: 5, ..shape.config(folder.path()) };
     let mut ended = Ended::default();
-    let mut removed = [0; 10];
+    let (mut purged, mut in_force) = (PurgedTo::default(), PurgedTo::default());
     let mut newest = [0; 10];
     let mut random = Random(seed);
     {
@@ -117,9 +121,16 @@ fn run(plan: FaultPlan, seed: u64, shape: Shape) -> Ended {
                     ended.stored += u32::from(version > 45);
                 }
             } else {
-                newest[key as usize] = 0;
-                if remove_now(&writer, key).is_ok() {
-                    removed[key as usize] = version;
+                let aim = Aim::random(&mut random, 10);
+                let mode = if random.chance(70) { Mode::Hard } else { Mode::Soft };
+                // In force in this process, whatever becomes of the device.
+                let done = aim.purge(&writer, mode);
+                in_force.purge(aim, mode, 10, version);
+                for key in (0..10).filter(|key| mode == Mode::Hard && aim.hits(*key)) {
+                    newest[key as usize] = 0;
+                }
+                if done.is_ok() {
+                    purged.purge(aim, mode, 10, version);
                 }
             }
             if shape.memory && random.chance(25) {
@@ -130,9 +141,9 @@ fn run(plan: FaultPlan, seed: u64, shape: Shape) -> Ended {
                 }
             }
             for key in 0..10 {
-                let found = get(&reader, key).map_or(0, |object| object.version);
-                let allowed = found == 0 || found == newest[key as usize];
-                assert!(allowed, "key {key} shows {found}, newest {newest:?}");
+                let Some((found, is_soft)) = look(&reader, key) else { continue };
+                assert_eq!(found.version, newest[key as usize], "{found:?}");
+                assert!(is_soft || !in_force.is_soft(found), "{found:?} shows as fresh");
             }
         }
         let _ = block_on_ready(writer.seal());
@@ -142,8 +153,9 @@ fn run(plan: FaultPlan, seed: u64, shape: Shape) -> Ended {
     let (store, _) = Store::open(&config).unwrap();
     let reader = store.reader(0);
     for key in 0..10 {
-        if let Some(object) = get(&reader, key) {
-            assert!(object.version > removed[key as usize], "ST-7: {object:?} is back");
+        if let Some((object, is_soft)) = look(&reader, key) {
+            assert!(!purged.is_hard(object), "ST-7: {object:?} is back");
+            assert!(is_soft || !purged.is_soft(object), "ST-7: {object:?} is fresh again");
         }
     }
     ended

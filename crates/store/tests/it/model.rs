@@ -1,13 +1,13 @@
-//! ST-1, ST-2, ST-3: the store against a map, through reopens and reclaims.
+//! ST-1, ST-2, ST-3, ST-7: the store against a map, through purges, reopens and reclaims.
 
 use std::collections::HashMap;
 
 use longhold_store::{
-    Config, FileDevice, Pending, Reader, Store, WriteError, Writer, block_on_ready,
+    Config, FileDevice, Mode, Pending, Reader, Store, WriteError, Writer, block_on_ready,
 };
 use proptest::prelude::*;
 
-use crate::support::{Failed, Object, get, put, remove_now, scratch, tiny};
+use crate::support::{Aim, Failed, Object, PurgedTo, look, put, scratch, tiny};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -16,14 +16,25 @@ enum Step {
     Commit { which: usize },
     Abandon { which: usize },
     Get { key: u32 },
-    Remove { key: u32 },
+    Purge { aim: Aim, mode: Mode },
     Seal,
     MakeRoom,
     Reopen,
 }
 
+fn purge() -> impl Strategy<Value = Step> {
+    let aim = prop_oneof![
+        4 => (0..KEYS).prop_map(Aim::Key),
+        2 => (0..KEYS).prop_map(Aim::Prefix),
+        2 => prop_oneof![Just(40), Just(41), Just(u64::MAX)].prop_map(Aim::Tag),
+        1 => Just(Aim::All),
+    ];
+    let mode = prop_oneof![Just(Mode::Hard), Just(Mode::Soft)];
+    (aim, mode).prop_map(|(aim, mode)| Step::Purge { aim, mode })
+}
+
 fn steps(count: usize, body_bytes: usize) -> impl Strategy<Value = Vec<Step>> {
-    let key = 0..12u32;
+    let key = 0..KEYS;
     let bytes = prop_oneof![Just(0), 1..300usize, 1..body_bytes, Just(32768), Just(32769)];
     let step = prop_oneof![
         8 => (key.clone(), bytes.clone(), 1..9000usize)
@@ -33,7 +44,7 @@ fn steps(count: usize, body_bytes: usize) -> impl Strategy<Value = Vec<Step>> {
         3 => (0..4usize).prop_map(|which| Step::Commit { which }),
         1 => (0..4usize).prop_map(|which| Step::Abandon { which }),
         6 => key.clone().prop_map(|key| Step::Get { key }),
-        2 => key.prop_map(|key| Step::Remove { key }),
+        3 => purge(),
         1 => Just(Step::Seal),
         1 => Just(Step::MakeRoom),
         1 => Just(Step::Reopen),
@@ -66,8 +77,7 @@ struct World {
     open: Option<(Store, Writer<FileDevice>, Reader)>,
     map: HashMap<u32, Object>,
     pending: Vec<(Object, Pending)>,
-    /// The newest version of a key that a removal covers.
-    removed: HashMap<u32, u64>,
+    purged: PurgedTo,
     /// Something may have been reclaimed or displaced: a miss is allowed from now on.
     lossy: bool,
     version: u64,
@@ -81,7 +91,7 @@ fn run(steps: Vec<Step>, slice_bytes: u64) {
         folder,
         map: HashMap::new(),
         pending: Vec::new(),
-        removed: HashMap::new(),
+        purged: PurgedTo::default(),
         lossy: false,
         version: 0,
     };
@@ -89,11 +99,11 @@ fn run(steps: Vec<Step>, slice_bytes: u64) {
     for step in steps {
         world.step(step);
     }
-    for key in 0..12 {
+    for key in 0..KEYS {
         world.check(key);
     }
     world.reopen();
-    for key in 0..12 {
+    for key in 0..KEYS {
         world.check(key);
     }
 }
@@ -110,12 +120,16 @@ impl World {
                 }
             }
             Step::Get { key } => self.check(key),
-            Step::Remove { key } => {
-                // Refused only when everything is pinned or in drafts; gone from the index all the
-                // same.
-                self.lossy |= remove_now(self.writer(), key).is_err();
-                self.map.remove(&key);
-                self.removed.insert(key, self.version);
+            Step::Purge { aim, mode } => {
+                let purged = aim.purge(self.writer(), mode).expect("no fault was injected");
+                if let (Aim::Key(key), false) = (aim, self.lossy) {
+                    // The index may hold a key that another purge has ended and nobody asked for.
+                    assert!(purged.found >= u64::from(self.map.contains_key(&key)));
+                }
+                self.purged.purge(aim, mode, KEYS, self.version);
+                if mode == Mode::Hard {
+                    self.map.retain(|key, _| !aim.hits(*key));
+                }
             }
             Step::Seal => block_on_ready(self.writer().seal()).unwrap(),
             Step::MakeRoom => {
@@ -170,8 +184,8 @@ impl World {
         let Ok(committed) = committed else { return };
         let newer = self.map.get(&object.key).is_some_and(|now| now.version > object.version);
         assert!(!(newer && committed.published), "an older draft hid a newer object");
-        let removed = self.removed.get(&object.key).is_some_and(|to| *to >= object.version);
-        assert!(!(removed && committed.published), "a draft outlived the removal of its key");
+        let purged = self.purged.is_hard(object);
+        assert!(!(purged && committed.published), "a draft outlived a purge that concerns it");
         if committed.published {
             self.map.insert(object.key, object);
         } else {
@@ -179,7 +193,9 @@ impl World {
                 .pending
                 .iter()
                 .any(|(open, _)| open.key == object.key && open.version > object.version);
-            assert!(newer || removed || newer_is_open || self.lossy);
+            // A growing one is not published when a soft purge has come, either.
+            let purged = purged || self.purged.is_soft(object);
+            assert!(newer || purged || newer_is_open || self.lossy);
         }
     }
 
@@ -188,10 +204,13 @@ impl World {
     }
 
     fn check(&mut self, key: u32) {
-        let found = get(&self.open.as_ref().unwrap().2, key);
+        let found = look(&self.open.as_ref().unwrap().2, key);
         match (found, self.map.get(&key)) {
-            (Some(found), Some(wanted)) => assert_eq!(found, *wanted),
-            (Some(found), None) => panic!("{found:?} was never stored, or was removed"),
+            (Some((found, is_soft)), Some(wanted)) => {
+                assert_eq!(found, *wanted);
+                assert_eq!(is_soft, self.purged.is_soft(found), "{found:?}");
+            }
+            (Some((found, _)), None) => panic!("{found:?} was never stored, or was purged"),
             (None, Some(wanted)) => assert!(self.lossy, "{wanted:?} is lost"),
             (None, None) => {}
         }
@@ -212,3 +231,5 @@ impl World {
         &self.open.as_ref().unwrap().1
     }
 }
+
+const KEYS: u32 = 12;

@@ -270,23 +270,31 @@ impl Aim {
         }
     }
 
+    /// The key or prefix.
+    pub(crate) fn name(self) -> Vec<u8> {
+        match self {
+            Self::Key(key) => Object::key_bytes(key),
+            Self::Prefix(key) => format!("https://example.org/object/{key}").into_bytes(),
+            Self::Tag(_) | Self::All => Vec::new(),
+        }
+    }
+
+    /// As the store takes it; `name` is [`Aim::name`].
+    pub(crate) fn of(self, name: &[u8]) -> Purge<'_> {
+        match self {
+            Self::Key(_) => Purge::Key(name),
+            Self::Prefix(_) => Purge::Prefix(name),
+            Self::Tag(tag) => Purge::Tag(tag),
+            Self::All => Purge::All,
+        }
+    }
+
     pub(crate) fn purge<D: Device>(
         self,
         writer: &Writer<D>,
         mode: Mode,
     ) -> Result<Purged, WriteError> {
-        let name = match self {
-            Self::Key(key) => Object::key_bytes(key),
-            Self::Prefix(key) => format!("https://example.org/object/{key}").into_bytes(),
-            Self::Tag(_) | Self::All => Vec::new(),
-        };
-        let purge = match self {
-            Self::Key(_) => Purge::Key(&name),
-            Self::Prefix(_) => Purge::Prefix(&name),
-            Self::Tag(tag) => Purge::Tag(tag),
-            Self::All => Purge::All,
-        };
-        block_on_ready(writer.purge(&[purge], mode))
+        block_on_ready(writer.purge(&[self.of(&self.name())], mode))
     }
 }
 
@@ -305,7 +313,8 @@ impl PurgedTo {
             Mode::Soft => &mut self.soft,
         };
         for key in (0..keys).filter(|key| aim.hits(*key)) {
-            versions.insert(key, to);
+            let known = versions.entry(key).or_default();
+            *known = to.max(*known);
         }
     }
 
