@@ -82,7 +82,7 @@ fn get(reader: &Reader, name: &str) -> Outcome<()> {
     let mut at = 0;
     while at < record.body_len() {
         // The bytes stand still for as long as the slice lives, whatever the writer does.
-        let slice = record.body(at..record.body_len().min(at + (1 << 20)))?;
+        let slice = record.piece(at, 1 << 20)?;
         out.write_all(&slice)?;
         at += slice.len() as u64;
     }

@@ -434,7 +434,7 @@ pub(crate) const DEVICES_MAX: usize = 64;
 /// An image of the largest index takes a quarter of it.
 const AREA_BYTES_MAX: u64 = 1 << 40;
 /// Largest slice of a body of unknown length: it lies in memory until it is full.
-const GATHERED_BYTES_MAX: u32 = 256 << 10;
+pub const GATHERED_BYTES_MAX: u32 = 256 << 10;
 /// A large page of the processor.
 const HUGE_BYTES: u64 = 2 << 20;
 

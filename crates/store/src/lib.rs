@@ -112,7 +112,7 @@ mod volume;
 mod writer;
 
 pub use compact::Compacted;
-pub use config::{Config, DeviceConfig, DiskUse, MemoryUse};
+pub use config::{Config, DeviceConfig, DiskUse, GATHERED_BYTES_MAX, MemoryUse};
 #[cfg(not(loom))]
 pub use device::uring::UringDevice;
 pub use device::{Device, FaultyDevice, FileDevice, block_on_ready};

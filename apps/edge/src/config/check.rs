@@ -13,7 +13,7 @@ use toml::de::{DeTable, Deserializer};
 
 use super::checked::{
     AccessLog, Admin, AdminAddress, Checked, Limits, Listener, Log, LogFormat, LogLevel, LogTarget,
-    Server, TransportChoice,
+    Server, Store, TransportChoice,
 };
 use super::fault::{Cause, Fault, Faults};
 use super::knobs;
@@ -21,7 +21,7 @@ use super::memory::{STAGING_BYTES, store_config};
 use super::raw::{self, Cell, Typed};
 use super::resolve::Resolver;
 use super::source::Source;
-use super::units::{Bytes, BytesPerSecond, KIB, Millis};
+use super::units::{Bytes, BytesPerSecond, GIB, KIB, Millis};
 use super::{LISTENERS_MAX, names, shape, sites, store};
 
 /// Checks a config.
@@ -35,7 +35,7 @@ pub fn check(source: &Source) -> Result<Checked, Faults> {
     let server = server(&mut resolver, &file.server);
     let listeners = listeners(&mut resolver, &file.listener);
     let store = store::store(&mut resolver, &file.store);
-    let limits = limits(&mut resolver, &file.limits, store.segment);
+    let limits = limits(&mut resolver, &file.limits, &store);
     let sites = sites::sites(&mut resolver, &file.site, limits.idle_timeout);
     let admin = admin(&mut resolver, &file.admin, &listeners);
     let access_log = access_log(&mut resolver, &file.access_log);
@@ -167,7 +167,7 @@ fn listeners(
     listeners
 }
 
-fn limits(resolver: &mut Resolver<'_>, typed: &raw::Limits, segment: Bytes) -> Limits {
+fn limits(resolver: &mut Resolver<'_>, typed: &raw::Limits, store: &Store) -> Limits {
     resolver.enter("[limits]", 0);
     let head_max = resolver.number(&knobs::LIMITS_HEAD_MAX, &typed.head_max);
     let fields_max = resolver.number(&knobs::LIMITS_FIELDS_MAX, &typed.fields_max);
@@ -178,7 +178,7 @@ fn limits(resolver: &mut Resolver<'_>, typed: &raw::Limits, segment: Bytes) -> L
     let idle_timeout = resolver.number(&knobs::LIMITS_IDLE_TIMEOUT, &typed.idle_timeout);
     let buffers_max = resolver.number(&knobs::LIMITS_BUFFERS_MAX, &typed.buffers_max);
     let staging_max = resolver.number(&knobs::LIMITS_STAGING_MAX, &typed.staging_max);
-    let object_max = object_max(resolver, typed, segment);
+    let object_max = object_max(resolver, typed, store);
     let download_window = download_window(resolver, typed, staging_max);
     let upload_window = resolver.number(&knobs::LIMITS_UPLOAD_WINDOW, &typed.upload_window);
     let log_queue_max = resolver.number(&knobs::LIMITS_LOG_QUEUE_MAX, &typed.log_queue_max);
@@ -210,11 +210,15 @@ fn target_max(resolver: &mut Resolver<'_>, typed: &raw::Limits, head_max: u64) -
     target_max
 }
 
-fn object_max(resolver: &mut Resolver<'_>, typed: &raw::Limits, segment: Bytes) -> u64 {
+fn object_max(resolver: &mut Resolver<'_>, typed: &raw::Limits, store: &Store) -> u64 {
     let knob = &knobs::LIMITS_OBJECT_MAX;
-    let object_max = resolver.number_or(knob, &typed.object_max, segment.0);
-    if object_max > segment.0 {
-        let cause = Cause::ObjectBeyondSegment { segment: segment.to_string() };
+    // Whole segments, as the store counts.
+    let segment = store.segment.0.max(1);
+    let sizes = store.devices.iter().map(|device| device.size.0 / segment * segment);
+    let half = sizes.max().unwrap_or_default() / 2;
+    let object_max = resolver.number_or(knob, &typed.object_max, half.min(OBJECT_BYTES_MOST));
+    if object_max > half {
+        let cause = Cause::ObjectBeyondDevice { half: Bytes(half).to_string() };
         resolver.fault(start(&typed.object_max), knob.key, cause);
     }
     object_max
@@ -327,3 +331,5 @@ const ADMIN_ADDRESS_NONE: AdminAddress = AdminAddress::Unix(PathBuf::new());
 const TOKEN_BYTES_MIN: usize = 16;
 const TOKEN_BYTES_MAX: usize = 256;
 const TARGET_BYTES_USUAL: u64 = 8 * KIB;
+/// Larger ones take a saying.
+const OBJECT_BYTES_MOST: u64 = GIB;

@@ -213,7 +213,7 @@ pub struct Limits {
     pub buffers_max: u32,
     /// Staging blocks.
     pub staging_max: u32,
-    /// Largest stored body; never more than a segment.
+    /// Largest stored body; never more than half of the largest device.
     pub object_max: Bytes,
     /// Bytes of one response in memory; never more than all staging blocks.
     pub download_window: Bytes,

@@ -139,10 +139,10 @@ pub enum Cause {
         /// The size of the store.
         size: String,
     },
-    /// The largest object would be larger than a segment.
-    ObjectBeyondSegment {
-        /// The size of a segment.
-        segment: String,
+    /// The largest object would be larger than half of each device.
+    ObjectBeyondDevice {
+        /// Half of the largest.
+        half: String,
     },
     /// One response's window would be larger than what all windows share.
     WindowBeyondStaging {
@@ -219,8 +219,8 @@ impl fmt::Display for Cause {
             Self::SegmentTooSmall { size } => {
                 write!(out, "more than {} segments make a store of {size}", super::SEGMENTS_MAX)
             }
-            Self::ObjectBeyondSegment { segment } => {
-                write!(out, "an object could be larger than a segment of {segment}")
+            Self::ObjectBeyondDevice { half } => {
+                write!(out, "an object could be larger than half of the largest device, {half}")
             }
             Self::WindowBeyondStaging { staging } => {
                 write!(out, "one window is larger than all staging blocks together, {staging}")
@@ -283,7 +283,7 @@ impl Cause {
             Self::SegmentNotWhole => "write it like \"64MiB\"".into(),
             Self::SegmentTooLarge { .. } => "remove it, or make the device larger".into(),
             Self::SegmentTooSmall { .. } => "remove it, or make the store smaller".into(),
-            Self::ObjectBeyondSegment { .. } => "make it smaller, or store.segment larger".into(),
+            Self::ObjectBeyondDevice { .. } => "make it smaller, or a device larger".into(),
             Self::WindowBeyondStaging { .. } => {
                 "make it smaller, or raise limits.staging_max".into()
             }

@@ -253,8 +253,8 @@ knobs! {
          file is larger by the areas in front of the segments; `edge check` prints how large.";
     STORE_SEGMENT = "store.segment", Unit::Bytes,
         Derived("64MiB, or less so that 16 fit the smallest device"), MIB, 64 * MIB,
-        "Size of one segment on disk: the unit in which old objects give way to new ones, and \
-         the bound of one object. Whole MiB, and each device must hold at least 8.";
+        "Size of one segment on disk: the unit in which old objects give way to new ones. Larger \
+         objects are cut into slices. Whole MiB, and each device must hold at least 8.";
     STORE_OBJECTS_MAX = "store.objects_max", Count,
         Derived("one for each 8KiB on all devices"), 1024, 12_000_000_000,
         "Objects that the index has room for; each takes 16 B of memory and a third more, so that \
@@ -294,9 +294,9 @@ knobs! {
         "Staging blocks of 256KiB through which bodies reach the store, and the bound of all \
          response windows together; a response that finds none left is served unstored.";
     LIMITS_OBJECT_MAX = "limits.object_max", Unit::Bytes,
-        Derived("store.segment"), KIB, 64 * MIB,
-        "Largest body that is stored, if it fits one segment of the store with its head; larger \
-         ones are streamed through.";
+        Derived("1GiB, or half the largest device if less"), KIB, 32 * TIB,
+        "Largest body that is stored, at most half of the largest device; larger ones are \
+         streamed through.";
     LIMITS_DOWNLOAD_WINDOW = "limits.download_window", Unit::Bytes, Number(MIB), 64 * KIB, 64 * MIB,
         "Bytes of one response from an origin held in memory while its slowest reader lags; then \
          the origin waits.";

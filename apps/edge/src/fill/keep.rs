@@ -1,8 +1,8 @@
 //! A response that is stored: it streams to its readers as it goes into the store.
 //!
-//! With a known length the record's place is reserved first, and what is written there leaves
-//! memory. Without one the whole body stays in memory, held by an anchor that reads nothing, until
-//! its end shows the length; a body that outgrows the window goes on unstored.
+//! What the store has written leaves memory, and readers that lag go on from there. With a known
+//! length that is nearly all that came; without one, the slices that are full (`GATHERED_BYTES_MAX`
+//! each), for the store reserves a place when it knows how much goes there.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use longhold_gateway::stored::{self, VaryBase};
 use longhold_http1::RequestHead;
-use longhold_origin::{Demand, Download, DownloadReader, FetchError};
+use longhold_origin::{Demand, Download, FetchError};
 use longhold_policy::{StoredMeta, reuse, vary};
-use longhold_store::{Draft, Extent, Pending};
+use longhold_store::{Draft, Extent, GATHERED_BYTES_MAX, Pending, WriteError};
 use longhold_telemetry::Counter;
 
 use super::lead::{Answer, Lead, unix_ms};
@@ -32,20 +32,10 @@ struct Plan {
 }
 
 impl Plan {
-    fn draft(&self, body_len: u64) -> Draft<'_> {
+    fn draft(&self, body_len: Option<u64>) -> Draft<'_> {
         let lifetime_ms = self.lifetime_ms;
-        Draft { lifetime_ms, ..Draft::new(&self.key, &self.head, body_len) }
+        Draft { body_len, lifetime_ms, ..Draft::growing(&self.key, &self.head) }
     }
-}
-
-/// How the body gets into the store.
-enum Keeping {
-    /// Its place is reserved and filled as bytes come.
-    Extent(Pending),
-    /// It is gathered; the anchor keeps its first byte in memory.
-    Gathered { pieces: Vec<Bytes>, len: u64, _anchor: DownloadReader<Extent> },
-    /// Not any more.
-    No,
 }
 
 impl Plane {
@@ -60,9 +50,9 @@ impl Plane {
         let plan = self.plan_record(&lead, request, &answer, (&meta, &nominated));
         let Answer { mut response, fields } = answer;
         let length = response.body.length();
-        let (body, mut keeping) = self.open_body(&plan, length).await;
+        let (body, mut pending) = self.open_body(&plan, length).await;
         let guard = body.guard();
-        let stored = !matches!(keeping, Keeping::No);
+        let stored = pending.is_some();
         let head = FillHead {
             status: response.status.as_u16(),
             via_version: request::via_version(&response),
@@ -92,7 +82,7 @@ impl Plane {
             match response.body.next().await {
                 Some(Ok(bytes)) => {
                     self.parts.counters.add(Counter::OriginReceivedBytes, bytes.len() as u64);
-                    if self.take_piece(&body, &mut keeping, bytes).await.is_err() {
+                    if self.take_piece(&body, &mut pending, bytes).await.is_err() {
                         break Err(FetchError::Abandoned);
                     }
                 }
@@ -100,7 +90,7 @@ impl Plane {
                 None => break Ok(()),
             }
         };
-        self.conclude(lead, plan, (&body, keeping), outcome).await;
+        self.conclude(lead, (&body, pending), outcome).await;
         drop(guard);
     }
 
@@ -147,10 +137,13 @@ impl Plane {
         &self,
         plan: &Plan,
         length: Option<u64>,
-    ) -> (Arc<Download<Extent>>, Keeping) {
+    ) -> (Arc<Download<Extent>>, Option<Pending>) {
         // A short body takes no more of the budget than it has bytes.
         let window_bytes = self.parts.window_bytes;
-        let wanted = length.map_or(window_bytes, |length| window_bytes.min(length as usize)).max(1);
+        let wanted = match length {
+            Some(length) => window_bytes.min(length as usize).max(1),
+            None => window_bytes.max(GATHERED_BYTES_MAX as usize),
+        };
         let share = self.parts.budget.take(wanted);
         let share = share.unwrap_or_else(|| self.parts.budget.take_small());
         let body = Arc::new(Download::with_share(share));
@@ -160,24 +153,15 @@ impl Plane {
         let fits = length.is_none_or(|length| length <= self.parts.object_bytes_max);
         if !fits || !body.is_granted() || !self.put_base(plan).await {
             self.parts.counters.add(Counter::StoreRefused, 1);
-            return (body, Keeping::No);
+            return (body, None);
         }
-        let keeping = match length {
-            Some(body_len) => match self.begin(plan.draft(body_len)).await {
-                Some(pending) => {
-                    let extent = pending.extent();
-                    let grain_bytes = extent.grain();
-                    body.set_extent(extent, grain_bytes);
-                    Keeping::Extent(pending)
-                }
-                None => Keeping::No,
-            },
-            None => match body.attach(Arc::new(|| {})) {
-                Ok(anchor) => Keeping::Gathered { pieces: Vec::new(), len: 0, _anchor: anchor },
-                Err(_) => Keeping::No,
-            },
-        };
-        (body, keeping)
+        let pending = self.begin(plan.draft(length)).await;
+        if let Some(pending) = &pending {
+            let extent = pending.extent();
+            let grain_bytes = extent.grain();
+            body.set_extent(extent, grain_bytes);
+        }
+        (body, pending)
     }
 
     /// Shares the head: with the asker always, with those that waited unless a purge came between.
@@ -202,39 +186,34 @@ impl Plane {
     async fn take_piece(
         &self,
         body: &Download<Extent>,
-        keeping: &mut Keeping,
+        storing: &mut Option<Pending>,
         bytes: Bytes,
     ) -> Result<(), ()> {
-        if let Keeping::Gathered { pieces, len, .. } = keeping {
-            let room = match body.demand() {
-                Demand::Room(room) => room,
-                Demand::Full | Demand::Abandoned => 0,
-            };
-            if room < bytes.len() as u64 || *len + bytes.len() as u64 > self.parts.object_bytes_max
-            {
-                self.give_up(body, keeping).await;
-            } else {
-                *len += bytes.len() as u64;
-                pieces.push(bytes.clone());
-            }
-        }
         body.push(bytes.clone()).await.map_err(|_| ())?;
-        let Keeping::Extent(pending) = keeping else { return Ok(()) };
+        let Some(pending) = storing else { return Ok(()) };
         let mut written = self.parts.writer.append(pending, &bytes).await;
         if written.is_ok() && body.demand() == Demand::Full {
             written = self.parts.writer.flush(pending).await;
         }
         body.set_written(pending.written());
-        if written.is_err() {
-            self.parts.counters.add(Counter::StoreWriteErrors, 1);
-            self.give_up(body, keeping).await;
+        if let Err(error) = written {
+            self.count_unstored(error);
+            self.give_up(body, storing).await;
         }
         Ok(())
     }
 
+    /// Counts a body that the store did not take to its end.
+    fn count_unstored(&self, error: WriteError) {
+        // Nobody's fault: it had said no length.
+        let is_large = error == WriteError::TooLong;
+        let counter = if is_large { Counter::StoreRefused } else { Counter::StoreWriteErrors };
+        self.parts.counters.add(counter, 1);
+    }
+
     /// The store does not get this body after all; its readers do.
-    async fn give_up(&self, body: &Download<Extent>, keeping: &mut Keeping) {
-        if let Keeping::Extent(pending) = std::mem::replace(keeping, Keeping::No) {
+    async fn give_up(&self, body: &Download<Extent>, storing: &mut Option<Pending>) {
+        if let Some(pending) = storing.take() {
             body.end_storing();
             self.parts.writer.abandon(pending).await;
         }
@@ -244,24 +223,24 @@ impl Plane {
     async fn conclude(
         self: &Rc<Self>,
         lead: Lead,
-        plan: Plan,
-        (body, mut keeping): (&Arc<Download<Extent>>, Keeping),
+        (body, mut pending): (&Arc<Download<Extent>>, Option<Pending>),
         outcome: Result<(), FetchError>,
     ) {
         let current = self.is_current(&lead.entry, lead.id);
-        match outcome {
-            Ok(()) if current => {
-                if self.commit(&plan, keeping).await {
-                    self.parts.counters.add(Counter::StoreStored, 1);
-                }
-            }
-            Ok(()) | Err(_) => self.give_up(body, &mut keeping).await,
+        match pending.take_if(|_| outcome.is_ok() && current) {
+            Some(pending) => match self.parts.writer.commit(pending).await {
+                Ok(_) => self.parts.counters.add(Counter::StoreStored, 1),
+                Err(error) => self.count_unstored(error),
+            },
+            None => self.give_up(body, &mut pending).await,
         }
         match outcome {
             Ok(()) => {
                 if let Err(error) = body.finish() {
                     self.count_error(error);
                 }
+                // What was not written leaves memory behind the slowest reader.
+                body.end_storing();
             }
             Err(error) => {
                 self.count_error(error);
@@ -272,25 +251,6 @@ impl Plane {
         drop(self.table.borrow_mut().end(&lead.entry, lead.id));
     }
 
-    /// Writes what is missing and publishes the record.
-    async fn commit(&self, plan: &Plan, keeping: Keeping) -> bool {
-        let pending = match keeping {
-            Keeping::Extent(pending) => pending,
-            Keeping::Gathered { pieces, len, _anchor } => {
-                match self.write_gathered(plan, &pieces, len).await {
-                    Some(pending) => pending,
-                    None => return false,
-                }
-            }
-            Keeping::No => return false,
-        };
-        let committed = self.parts.writer.commit(pending).await.is_ok();
-        if !committed {
-            self.parts.counters.add(Counter::StoreWriteErrors, 1);
-        }
-        committed
-    }
-
     /// Writes the plan's vary base, if it has one. A purge that comes after this takes it away
     /// again, and the variant is not stored then (FL-2).
     async fn put_base(&self, plan: &Plan) -> bool {
@@ -298,18 +258,6 @@ impl Plane {
             (Some(base), Some(primary)) => self.put(primary, base).await,
             (Some(_), None) | (None, _) => true,
         }
-    }
-
-    async fn write_gathered(&self, plan: &Plan, pieces: &[Bytes], len: u64) -> Option<Pending> {
-        let mut pending = self.begin(plan.draft(len)).await?;
-        for piece in pieces {
-            if self.parts.writer.append(&mut pending, piece).await.is_err() {
-                self.parts.counters.add(Counter::StoreWriteErrors, 1);
-                self.parts.writer.abandon(pending).await;
-                return None;
-            }
-        }
-        Some(pending)
     }
 
     /// Reserves a record's place; where no segment is clean, it waits for one to be reclaimed.

@@ -173,10 +173,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                             self.scratch.key = key;
                             return self.await_pages(index, held, &cold, Resume::LookUp);
                         }
-                        // The record failed its checks: it is no answer.
-                        Delivered::Unusable => {
-                            Verdict::Fetch { fwd: Fwd::Miss, validate: false, share: true }
-                        }
+                        // It failed its checks, or some of it has gone: it is no answer.
+                        Delivered::Unusable => lookup::judge(&facts, None, Fwd::Miss, now_ms),
                     }
                 }
                 (verdict, _) => verdict,

@@ -15,6 +15,7 @@ mod exchange;
 mod faults;
 mod hits;
 mod invalidation;
+mod large;
 mod life;
 mod purge;
 mod refusals;

@@ -307,10 +307,10 @@ pub(super) const ROWS: &[(&str, &str)] = &[
           is not a whole number of MiB\n  remedy: write it like \"64MiB\"",
     ),
     (
-        "[limits]\nobject_max = \"64MiB\"\n[store]\nsize = \"256MiB\"",
+        "[limits]\nobject_max = \"129MiB\"\n[store]\nsize = \"256MiB\"",
         "edge.toml:7:14: limits.object_max: \
-          an object could be larger than a segment of 16MiB\n  \
-          remedy: make it smaller, or store.segment larger",
+          an object could be larger than half of the largest device, 128MiB\n  \
+          remedy: make it smaller, or a device larger",
     ),
     (
         "[store]\nsize = \"2TiB\"\nsegment = \"1MiB\"",

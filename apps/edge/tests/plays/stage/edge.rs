@@ -313,9 +313,18 @@ impl Edge {
 
     /// Resident memory, bytes.
     pub(crate) fn resident_bytes(&self) -> u64 {
+        self.memory_bytes("VmRSS:")
+    }
+
+    /// Resident memory that is no file's, bytes.
+    pub(crate) fn own_bytes(&self) -> u64 {
+        self.memory_bytes("RssAnon:")
+    }
+
+    fn memory_bytes(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.id());
         let status = fs::read_to_string(path).expect("the process lives");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let pages = line.and_then(|line| line.trim().strip_suffix(" kB")).map(str::parse::<u64>);
         pages.expect("a line").expect("a number") * 1024
     }
