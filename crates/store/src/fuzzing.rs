@@ -17,6 +17,7 @@ use crate::format::{
 };
 use crate::keys::Keys;
 use crate::purge_log::{self, Area, Cursor, Ledger};
+use crate::root::{ROOT_BYTES, Root};
 use crate::superblock::{Parsed, SuperBlock};
 use crate::{keys, snapshot};
 
@@ -25,13 +26,14 @@ pub fn parse(input: &[u8]) {
     let Some((&which, bytes)) = input.split_first() else { return };
     static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys::new(&[7; 32]));
     let keys = &*KEYS;
-    match which % 6 {
+    match which % 7 {
         0 => record_header(bytes, keys),
         1 => footer(bytes, keys),
         2 => segment_header(bytes, keys),
         3 => super_block(bytes),
         4 => snapshot_head(bytes, keys),
-        _ => purges(bytes, keys),
+        5 => purges(bytes, keys),
+        _ => root(bytes),
     }
 }
 
@@ -170,6 +172,21 @@ fn snapshot_head(bytes: &[u8], keys: &Keys) {
         let Some((parsed, sums)) = snapshot::Head::parse(head, tail, keys) else { continue };
         assert_eq!(parsed.layout(), layout);
         assert_eq!(sums.len() as u64, layout.image_bytes.div_ceil(snapshot::BLOCK_BYTES));
+    }
+}
+
+/// What a root says, as readers use it; it stands under the record's MAC.
+fn root(bytes: &[u8]) {
+    let Some(root) = Root::parse(bytes) else { return };
+    assert_eq!(root.encode()[..], bytes[..ROOT_BYTES]);
+    let count = root.slice_count();
+    let numbers = [0, 1, count / 2, count.saturating_sub(1), count, u64::MAX];
+    for range in numbers.map(|number| root.slice_range(number)) {
+        assert!(range.start <= range.end && range.end <= root.body_bytes);
+        assert!(range.end - range.start <= u64::from(root.slice_bytes));
+        if !range.is_empty() {
+            assert!(root.slice_range(root.slice_of(range.start)) == range);
+        }
     }
 }
 
