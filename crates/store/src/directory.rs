@@ -46,9 +46,10 @@ impl Drop for DirectoryLock {
 pub(crate) type Allocate<'a> = &'a dyn Fn(&File, u64) -> io::Result<()>;
 
 /// Locks the directories of all devices, and opens the store in them, or makes what is missing.
-/// The epoch of the returned super blocks is one, new and durable.
+/// The epoch of the returned super blocks is one, new, durable, and above `passed`.
 pub(crate) fn open(
     devices: &[(PathBuf, Geometry)],
+    passed: u64,
     allocate: Allocate<'_>,
 ) -> Result<Vec<Opened>, OpenError> {
     let mut found = Vec::with_capacity(devices.len());
@@ -59,7 +60,8 @@ pub(crate) fn open(
     let blocks = found.iter().filter_map(|found| found.super_block.as_ref());
     let newest = blocks.max_by_key(|block| block.epoch);
     let (epoch, members) = newest.map_or((0, Vec::new()), |b| (b.epoch, b.members.clone()));
-    if epoch >= EPOCH_MAX {
+    let next = epoch.max(passed) + 1;
+    if next > EPOCH_MAX {
         return Err(corrupt(&devices[0].0, "the store has been opened too often"));
     }
     // All that is missing is made before anything that exists is changed.
@@ -69,7 +71,7 @@ pub(crate) fn open(
     }
     let members: Vec<u128> = opened.iter().map(|opened| opened.super_block.device).collect();
     for device in &mut opened {
-        device.super_block.epoch = epoch + 1;
+        device.super_block.epoch = next;
         device.super_block.members.clone_from(&members);
         write_super(&device.path, &device.super_block)?;
     }

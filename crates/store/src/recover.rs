@@ -66,6 +66,8 @@ pub(crate) struct Recovered {
     pub(crate) report: RecoveryReport,
     /// Volume and area of the snapshot that was loaded.
     pub(crate) snapshot: Option<(usize, u64)>,
+    /// No sequence and no generation on the volumes is higher.
+    pub(crate) highest_id: u64,
 }
 
 impl RecoveryReport {
@@ -100,6 +102,8 @@ pub(crate) fn recover(
         report.snapshots_damaged += 1;
     };
     report.snapshot_sequence = snapshot.as_ref().map(Candidate::sequence);
+    let mut highest_id = report.snapshot_sequence.unwrap_or(0).max(logs.purges.newest());
+    highest_id = segments.iter().map(|segment| segment.generation).fold(highest_id, u64::max);
 
     for (number, volume) in volumes.iter().enumerate() {
         if volume.kind == VolumeKind::Memory {
@@ -111,7 +115,9 @@ pub(crate) fn recover(
     let mut youngest: Vec<Option<Source>> = volumes.iter().map(|_| None).collect();
     for source in in_order(segments, snapshot.as_ref(), logs) {
         report.segments += 1;
-        logs.log_mut(source.volume).adopt(source.number, source.adopted());
+        let adopted = source.adopted();
+        highest_id = highest_id.max(adopted.last_sequence);
+        logs.log_mut(source.volume).adopt(source.number, adopted);
         if let Origin::Settled(_) = &source.origin {
             report.segments_settled += 1;
         }
@@ -138,7 +144,7 @@ pub(crate) fn recover(
         }
     }
     report.objects = index.used();
-    Recovered { report, snapshot: snapshot.map(|snapshot| snapshot.from) }
+    Recovered { report, snapshot: snapshot.map(|snapshot| snapshot.from), highest_id }
 }
 
 /// A segment of a disk volume.

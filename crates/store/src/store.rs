@@ -173,10 +173,16 @@ impl Store {
         let shapes = config.shapes()?;
         let paths = config.devices.iter().map(|device| device.path.clone());
         let devices: Vec<_> = paths.zip(shapes.disks.iter().copied()).collect();
-        let opened = directory::open(&devices, allocate)?;
-        let path = opened.first().map_or_else(|| "memory".into(), |device| device.path.clone());
-        let fault = |source| OpenError::Io { action: "map or prepare", path, source };
-        Self::assemble(config, opened, &shapes).map_err(fault)
+        let path = paths_first(&devices);
+        let fault = |source| OpenError::Io { action: "map or prepare", path: path.clone(), source };
+        let mut passed = 0;
+        loop {
+            let opened = directory::open(&devices, passed, allocate)?;
+            match Self::assemble(config, opened, &shapes).map_err(fault)? {
+                Assembled::Whole(store, report) => return Ok((store, report)),
+                Assembled::Behind { epoch } => passed = epoch,
+            }
+        }
     }
 
     /// The reader of one row. Call it on the thread that will use it.
@@ -299,11 +305,7 @@ impl Store {
         self.shared.volumes.iter().position(|volume| volume.kind == VolumeKind::Memory)
     }
 
-    fn assemble(
-        config: &Config,
-        opened: Vec<Opened>,
-        shapes: &Shapes,
-    ) -> io::Result<(Self, RecoveryReport)> {
+    fn assemble(config: &Config, opened: Vec<Opened>, shapes: &Shapes) -> io::Result<Assembled> {
         let (identity, epoch) = match opened.first() {
             Some(device) => (device.super_block.identity, device.super_block.epoch),
             None => {
@@ -318,12 +320,15 @@ impl Store {
         let segments = volumes.iter().map(|volume| volume.segments().end).max().unwrap_or(0);
         let index = Index::new(config.index_slots)?;
         let ids = epoch << EPOCH_SHIFT;
-        let (mut purge_logs, purges_found) = PurgeLogs::open(&mut volumes, &keys, ids);
-        purge_logs.heal(&volumes, &keys, ids)?;
-        let purges = PurgeTable::new(config.purge_limits(), keys.purge_table_seed());
-        purge_logs.ledger().enforce(&purges);
+        let (purge_logs, purges_found) = PurgeLogs::open(&mut volumes, &keys, ids);
         let mut logs = Logs::new(&volumes, ids, purge_logs);
         let recovered = recover::recover(&mut volumes, (identity.store, &keys), &index, &mut logs);
+        if recovered.highest_id > ids {
+            return Ok(Assembled::Behind { epoch: recovered.highest_id >> EPOCH_SHIFT });
+        }
+        logs.purges.heal(&volumes, &keys, ids)?;
+        let purges = PurgeTable::new(config.purge_limits(), keys.purge_table_seed());
+        logs.purges.ledger().enforce(&purges);
         let report = RecoveryReport {
             created,
             devices_voided,
@@ -356,8 +361,22 @@ impl Store {
         };
         logs.show(&shared);
         shared.return_logs(logs);
-        Ok((Self { shared: Arc::new(shared) }, report))
+        Ok(Assembled::Whole(Self { shared: Arc::new(shared) }, report))
     }
+}
+
+/// What came of an open, before anything was written to the data files.
+enum Assembled {
+    Whole(Store, RecoveryReport),
+    /// The super blocks are older than what lies in the data files: an open in this epoch has been.
+    Behind {
+        epoch: u64,
+    },
+}
+
+/// A name for a fault that is of no one device.
+fn paths_first(devices: &[(std::path::PathBuf, Geometry)]) -> std::path::PathBuf {
+    devices.first().map_or_else(|| "memory".into(), |(path, _)| path.clone())
 }
 
 /// The volumes of a store, numbered through, and the locks of their directories.

@@ -91,8 +91,8 @@ impl Recovery {
 
     /// Opens, compares, works, opens again and compares again.
     ///
-    /// When both super blocks are taken back to older ones, an epoch is given out twice, and
-    /// nothing says which of two records is newer (not `in_order`).
+    /// When both super blocks are taken back to older ones, and what would tell is damaged, an
+    /// epoch is given out twice, and nothing says which of two records is newer (not `in_order`).
     fn live_on(
         &self,
         version: u32,
