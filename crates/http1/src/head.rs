@@ -53,7 +53,7 @@ pub struct RequestHead<'a> {
 /// One empty line before the head is passed over (RFC 9112 section 2.2).
 ///
 /// Cost: proportional to the head, or to `input` (up to the head's limit) while it is incomplete.
-/// Nothing is allocated.
+/// Nothing is allocated for up to 24 fields, one table beyond.
 ///
 /// # Errors
 /// The first rule broken, by the module's order of judgement.

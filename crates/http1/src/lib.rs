@@ -7,7 +7,7 @@
 //!
 //! What it is not: it keeps no connection state (that is `longhold-conn`), it knows no method's,
 //! status' or cache directive's meaning beyond framing (`longhold-policy`), and it has no clock,
-//! socket or file. A head is parsed without allocation.
+//! socket or file. A head of usual size is parsed without allocation.
 //!
 //! # Invariants
 //! - **H1-1** One reading: a message that two recipients could frame or route differently is
@@ -19,7 +19,8 @@
 //! - **H1-4** A head never takes more than [`Limits::head_bytes_max`] bytes and
 //!   [`FIELDS_MAX`] fields, a chunk line or a trailer section never more than its limit; the byte
 //!   beyond is refused as soon as it is seen.
-//! - **H1-5** Nothing that a peer sends makes this crate panic or allocate.
+//! - **H1-5** Nothing that a peer sends makes this crate panic, and nothing but a head of more than
+//!   24 fields makes it allocate: once, a table of at most [`FIELDS_MAX`].
 //! - **H1-6** A head that [`emit::HeadWriter`] wrote has exactly the field lines that were put in:
 //!   no name or value can end its line or the head.
 //! - **H1-7** The normal form of a target is its own normal form.

@@ -29,12 +29,9 @@ impl Default for Limits {
     }
 }
 
-/// The hard cap of [`Limits::fields_max`]: a head's field table has room for so many.
+/// The hard cap of [`Limits::fields_max`].
 pub const FIELDS_MAX: usize = 100;
 
 /// Bytes of the longest method; a longer one is not implemented (501). The longest registered one,
 /// `UPDATEREDIRECTREF`, has 17.
 pub const METHOD_BYTES_MAX: usize = 32;
-
-// A field table counts in one byte.
-const _: () = assert!(FIELDS_MAX <= u8::MAX as usize);
