@@ -11,8 +11,8 @@ pub type Field<'a> = (&'a str, &'a [u8]);
 
 /// The field lines of one head in the order received; dereferences to a slice of them.
 ///
-/// As many as most clients send lie in place, so that a usual head allocates nothing, and the table,
-/// which is moved from the parser to whoever answers, stays small. More of them take one allocation.
+/// As many as most clients send lie in place, so that a usual head allocates nothing. The table is
+/// moved from the parser to whoever answers and stays small: more of them take one allocation.
 #[derive(Clone)]
 pub struct FieldTable<'a> {
     few: [Field<'a>; IN_PLACE],
