@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use longhold_benches::trace::csv::{self, Names};
+use longhold_benches::trace::policy::Large;
 use longhold_benches::trace::real::{Comparison, compare};
 use longhold_benches::trace::replay::{Kind, Ours, Outcome, Statistics, Trace, replay};
 use longhold_benches::trace::workload::{Preset, Shape};
@@ -50,6 +51,9 @@ struct Arguments {
     /// Slices of a segment: what is larger is cut.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
     slices: u32,
+    /// Where objects begin that are cut; in the store on disk.
+    #[arg(long, value_enum, default_value_t = Large::Disk)]
+    large: Large,
     /// Hits in memory that earn a place on disk.
     #[arg(long, default_value_t = PROMOTION_FREQUENCY)]
     promotion: u8,
@@ -125,6 +129,7 @@ impl Arguments {
             segments: self.segments,
             memory_percent: self.memory,
             slices: self.slices,
+            large: self.large,
             promotion_frequency: self.promotion,
             survival: survival.context("--exponent is 0 to 1, --copied 0 to 100")?,
             ghost_factor: self.ghost,

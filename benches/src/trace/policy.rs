@@ -10,7 +10,7 @@ mod segments;
 
 pub use queues::{Fifo, Lru};
 pub use s3fifo::S3Fifo;
-pub use segments::{Geometry, Segments, Settings};
+pub use segments::{Geometry, Large, Segments, Settings};
 
 /// A cache that is asked for whole objects.
 pub trait Policy {

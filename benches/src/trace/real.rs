@@ -15,7 +15,7 @@ use longhold_store::{
 };
 
 use super::Request;
-use super::policy::{Geometry, Policy as _, Segments, Settings};
+use super::policy::{Geometry, Large, Policy as _, Segments, Settings};
 use super::replay::{Statistics, Trace};
 
 /// What store and simulation did with one trace.
@@ -102,6 +102,8 @@ fn config(cache_bytes: u64, objects: u64, folder: &Path) -> Result<Config> {
     Ok(Config {
         segment_bytes,
         memory_segment_bytes,
+        slice_bytes: segment_bytes / 4 / 4096 * 4096,
+        object_bytes_max: cache_bytes / 10,
         pin_rows: 1,
         index_slots: objects * 2,
         ..Config::new(folder, size_bytes).with_memory(memory_bytes)
@@ -119,8 +121,9 @@ fn settings(config: &Config, objects: u64) -> Settings {
     Settings {
         memory: geometry(config.memory_bytes, config.memory_segment_bytes),
         disk,
-        slice_bytes: disk.segment_bytes,
-        object_bytes_max: disk.segment_bytes,
+        slice_bytes: record_bytes(config.slice_bytes),
+        large: Large::Disk,
+        object_bytes_max: record_bytes(config.object_bytes_max),
         promotion_frequency: PROMOTION_FREQUENCY,
         survival: Survival::default(),
         ghost_capacity: objects as u32,
@@ -142,6 +145,7 @@ struct Cache {
     store: Store,
     writer: Writer<FileDevice>,
     reader: Reader,
+    slice_bytes: u64,
     body: Vec<u8>,
 }
 
@@ -150,26 +154,38 @@ impl Cache {
         let (store, _) = Store::open(config).context("cannot open the store")?;
         let writer = Writer::new(&store, FileDevice::new(&store)?)?;
         let reader = store.reader(0);
-        Ok(Self { store, writer, reader, body: vec![0x5a; config.segment_bytes as usize] })
+        let slice_bytes = config.slice_bytes;
+        Ok(Self { store, writer, reader, slice_bytes, body: vec![0x5a; 64 << 10] })
     }
 
     /// Asks for an object, and stores it if it was not there and fits; says whether it was.
     fn request(&mut self, object: u32, body_bytes: u64) -> Result<bool> {
         let key = object.to_le_bytes();
-        if self.reader.lookup(&key).is_some() {
+        if self.is_there(&key) {
             return Ok(true);
         }
-        let Some(body) = self.body.get(..body_bytes as usize) else { return Ok(false) };
         block_on_ready(async {
             let draft = Draft::new(&key, b"", body_bytes);
             let mut pending = match self.writer.begin_or_reclaim(draft).await {
                 Err(Refused::TooLarge) => return Ok(false),
                 begun => begun?,
             };
-            self.writer.append(&mut pending, body).await?;
+            let mut left = body_bytes as usize;
+            while left > 0 {
+                let piece = &self.body[..left.min(self.body.len())];
+                self.writer.append(&mut pending, piece).await?;
+                left -= piece.len();
+            }
             self.writer.commit(pending).await?;
             Ok(false)
         })
+    }
+
+    /// Whether the object is there with all its slices, of which each is asked for a byte.
+    fn is_there(&self, key: &[u8]) -> bool {
+        let Some(record) = self.reader.lookup(key) else { return false };
+        let mut firsts = (0..record.body_len()).step_by(self.slice_bytes as usize);
+        firsts.all(|at| record.body(at..at + 1).is_ok())
     }
 
     fn stats(&self) -> Stats {

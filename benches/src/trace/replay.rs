@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use longhold_store::eviction::{PROMOTION_FREQUENCY, Survival, ghost_horizon_bytes};
 
 use super::csv::{self, Names, PIECE_REQUESTS};
-use super::policy::{Fifo, Geometry, Lru, Policy, S3Fifo, Segments, Settings};
+use super::policy::{Fifo, Geometry, Large, Lru, Policy, S3Fifo, Segments, Settings};
 use super::workload::{Preset, Shape};
 use super::{Request, policy};
 
@@ -69,6 +69,8 @@ pub struct Ours {
     pub memory_percent: u32,
     /// Slices of a segment; smaller ones where these would not fit the memory tier.
     pub slices: u32,
+    /// As in [`Settings`].
+    pub large: Large,
     /// As in [`Settings`].
     pub promotion_frequency: u8,
     /// As in [`Settings`].
@@ -192,6 +194,7 @@ impl Default for Ours {
             segments: 256,
             memory_percent: 10,
             slices: 16,
+            large: Large::Disk,
             promotion_frequency: PROMOTION_FREQUENCY,
             survival: Survival::default(),
             ghost_factor: 1.0,
@@ -219,6 +222,7 @@ impl Ours {
             memory: geometry(memory_bytes, memory_segment_bytes),
             disk: geometry(cache_bytes - memory_bytes, segment_bytes),
             slice_bytes: (segment_bytes / u64::from(self.slices)).clamp(1, slice_bytes_max),
+            large: self.large,
             // As S3-FIFO: what is larger than the small queue would sweep it.
             object_bytes_max: cache_bytes / 10,
             promotion_frequency: self.promotion_frequency,

@@ -26,8 +26,10 @@ pub struct Settings {
     pub memory: Geometry,
     /// The disk.
     pub disk: Geometry,
-    /// Objects are cut into slices of so many bytes.
+    /// Larger objects are cut into slices of so many bytes.
     pub slice_bytes: u64,
+    /// Where the slices of a new key go; in the store to disk.
+    pub large: Large,
     /// Larger objects are not stored.
     pub object_bytes_max: u64,
     /// Hits in memory that earn a place on disk.
@@ -40,6 +42,15 @@ pub struct Settings {
     pub ghost_horizon_bytes: u64,
     /// Whether what goes from disk leaves a ghost, too; in the store it does not.
     pub ghost_from_disk: bool,
+}
+
+/// Where objects begin that are cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Large {
+    /// On disk at once.
+    Disk,
+    /// In memory, slice by slice, as small objects do.
+    Memory,
 }
 
 /// The segments of a tier.
@@ -141,8 +152,7 @@ impl Segments {
         let newcomer = Newcomer {
             has_memory: self.settings.memory.segments > 0,
             has_disk: true,
-            fits_memory: bytes.min(self.settings.slice_bytes)
-                <= self.memory.geometry.segment_bytes / 4,
+            fits_memory: self.fits_memory(bytes),
             was_ghost: self.ghost.remove(fingerprint(object)),
             class: Class::Main,
         };
@@ -154,6 +164,13 @@ impl Segments {
             self.append(tier, Record { part, object, bytes: bytes as u32 }, 0);
             self.tend();
         }
+    }
+
+    fn fits_memory(&self, bytes: u64) -> bool {
+        let record_bytes = bytes.min(self.settings.slice_bytes);
+        let is_cut = bytes > record_bytes;
+        let begins_there = !is_cut || self.settings.large == Large::Memory;
+        begins_there && record_bytes <= self.memory.geometry.segment_bytes / 4
     }
 
     /// Writes a record into the open segment, or the next one. There is a clean one.

@@ -2,7 +2,7 @@
 
 use longhold_store::eviction::Survival;
 
-use crate::trace::policy::{Fifo, Geometry, Lru, Policy, S3Fifo, Segments, Settings};
+use crate::trace::policy::{Fifo, Geometry, Large, Lru, Policy, S3Fifo, Segments, Settings};
 use crate::trace::real::compare;
 use crate::trace::replay::{Kind, Ours, Outcome, Trace, replay};
 use crate::trace::workload::{Preset, Shape};
@@ -88,6 +88,7 @@ fn settings(memory_segments: u32, survival: Survival) -> Settings {
         memory: tier(memory_segments),
         disk: tier(16),
         slice_bytes: 25,
+        large: Large::Disk,
         object_bytes_max: 300,
         promotion_frequency: 1,
         survival,
@@ -199,6 +200,17 @@ fn what_goes_from_disk_begins_in_memory_again() {
 }
 
 #[test]
+fn what_is_cut_begins_where_it_is_told_to() {
+    for (large, written) in [(Large::Disk, 26), (Large::Memory, 0)] {
+        let mut cache = Segments::new(Settings { large, ..settings(16, copying(20)) });
+        play(&mut cache, 25, "0-");
+        assert_eq!(cache.written_bytes(), 0);
+        play(&mut cache, 26, "1- 1+");
+        assert_eq!(cache.written_bytes(), written, "{large:?}");
+    }
+}
+
+#[test]
 fn what_does_not_fit_a_quarter_of_a_memory_segment_goes_to_disk() {
     let memory = Geometry { segments: 16, segment_bytes: 80 };
     let mut cache = Segments::new(Settings { memory, ..settings(16, copying(20)) });
@@ -213,11 +225,11 @@ fn generated(preset: Preset, requests: usize) -> Trace {
     Trace::Generated(preset.generate(&shape).unwrap())
 }
 
-/// As long traces show it, with a little more room: in a short one more is cold, and who is asked
-/// for a second time after probation costs a miss more.
+/// With large objects on probation, too. As long traces show it, with a little more room: in a
+/// short one more is cold, and who is asked for a second time after probation costs a miss more.
 #[test]
 fn ours_is_near_s3_fifo_and_writes_at_most_half_of_a_plain_log() {
-    let ours = Ours { segments: 64, ..Ours::default() };
+    let ours = Ours { segments: 64, large: Large::Memory, ..Ours::default() };
     for (preset, requests) in
         [(Preset::Web, 50_000), (Preset::Download, 50_000), (Preset::Video, 200_000)]
     {
