@@ -7,7 +7,8 @@
 //! # Invariants
 //! - **FL-1** A response reaches another than its asker only if it may be stored and its nominated
 //!   fields select it for that other's request.
-//! - **FL-2** What was fetched before a purge of its key is neither stored nor shared after it.
+//! - **FL-2** What was fetched before a purge that concerns it, by key, prefix, tag or of
+//!   everything, is neither stored nor shared after it.
 //! - **FL-3** Every job is answered exactly once: with a head, a look at the store, a request to
 //!   ask alone, or a failure.
 //! - **FL-4** Memory is bounded: jobs by the queue, bodies by windows from one budget.
@@ -15,7 +16,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use longhold_gateway::purge::Scope;
 use longhold_origin::Upload;
+use longhold_store::{Mode, WriteError};
 use std::net::SocketAddr;
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,6 +30,7 @@ mod lead;
 mod lifetime;
 mod pass;
 pub mod plane;
+mod purge;
 mod request;
 
 /// What a worker wants fetched.
@@ -107,12 +111,14 @@ pub struct FillHead {
 pub enum Message {
     /// A fetch.
     Job(FillJob),
-    /// Remove a key and its variants; the answer comes when that is durable.
+    /// Purge; the answer comes when that is durable.
     Purge {
-        /// The primary key.
-        key: Vec<u8>,
-        /// Whether something was stored, or why it could not be purged.
-        done: oneshot::Sender<Result<bool, longhold_store::WriteError>>,
+        /// What.
+        scopes: Vec<Scope>,
+        /// Whether it is gone, or stale.
+        mode: Mode,
+        /// How many of the keys that were named were stored, or why it could not be purged.
+        done: oneshot::Sender<Result<u64, WriteError>>,
     },
 }
 
@@ -165,17 +171,19 @@ impl FillPort {
         self.submit(job)
     }
 
-    /// Purges a primary key; resolves when the purge is durable and in force.
+    /// Purges; resolves when that is durable and in force, with how many of the keys that were
+    /// named were stored.
     ///
     /// # Errors
     /// [`FillBusy`] when the plane is gone; the store's error when the purge could not be written.
     pub async fn purge(
         &self,
-        key: Vec<u8>,
-    ) -> Result<Result<bool, longhold_store::WriteError>, FillBusy> {
+        scopes: Vec<Scope>,
+        mode: Mode,
+    ) -> Result<Result<u64, WriteError>, FillBusy> {
         let (done, outcome) = oneshot::channel();
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        if self.sender.send(Message::Purge { key, done }).await.is_err() {
+        if self.sender.send(Message::Purge { scopes, mode, done }).await.is_err() {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(FillBusy);
         }

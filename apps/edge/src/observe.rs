@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use longhold_conn::{SlotTable, State};
 use longhold_gateway::key;
+use longhold_gateway::purge::Scope;
 use longhold_http1::{Limits, parse_request};
-use longhold_store::{Pager, Store};
+use longhold_store::{Mode, Pager, Store};
 use longhold_telemetry::exporter::Registry;
 use longhold_telemetry::{Counter, Gauge, WorkerCounters};
 use serde_json::{Value, json};
@@ -166,9 +167,12 @@ fn purge(url: String, fills: FillPort, shared: Arc<Shared>) -> Purging {
     Box::pin(async move {
         let begun = Instant::now();
         let key = key_of(&url, &shared)?;
-        let purged = fills.purge(key).await.map_err(|_| PurgeError::Unavailable)?;
+        let purged = fills
+            .purge(vec![Scope::Key(key)], Mode::Hard)
+            .await
+            .map_err(|_| PurgeError::Unavailable)?;
         let found = purged.map_err(|_| PurgeError::NotDurable)?;
-        Ok(PurgeReply { found, duration_us: begun.elapsed().as_micros() as u64 })
+        Ok(PurgeReply { found: found > 0, duration_us: begun.elapsed().as_micros() as u64 })
     })
 }
 

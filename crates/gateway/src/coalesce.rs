@@ -8,6 +8,8 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::purge::Scope;
+
 /// Names one fill for as long as the process lives; never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FillId(u64);
@@ -104,17 +106,24 @@ impl<F, A: Clone> Coalescer<F, A> {
         self.fills.remove(key).map(waiting).unwrap_or_default()
     }
 
-    /// A purge of `primary` and its variants: fills in progress lose their key. Returns those that
-    /// waited, who must ask again. Costs O(variants being filled).
-    pub fn revoke(&mut self, primary: &[u8]) -> Vec<F> {
-        let is_variant = |key: &[u8]| {
-            key.strip_prefix(primary).is_some_and(|rest| matches!(rest.first(), None | Some(0)))
+    /// A purge: fetches in progress that it concerns lose their key. Returns those that waited, who
+    /// must ask again. `tags_of` says by which tags a response whose head is there can be purged;
+    /// of others it is not known, and whoever leads them looks into the journal
+    /// ([`crate::purge`]). Costs O(fills), for one key O(its variants being filled).
+    pub fn revoke(&mut self, scope: &Scope, tags_of: impl Fn(&A) -> &[u64]) -> Vec<F> {
+        let from: &[u8] = match scope {
+            Scope::Key(name) | Scope::Prefix(name) => name,
+            Scope::Tag(_) | Scope::All => &[],
+        };
+        let is_concerned = |key: &[u8], fill: &Fill<F, A>| match &fill.phase {
+            Phase::AwaitsHead(_) => scope.concerns(key, &[]),
+            Phase::Open(open) => scope.concerns(key, tags_of(open)),
         };
         let revoked: Vec<Vec<u8>> = self
             .fills
-            .range(Vec::from(primary)..)
-            .take_while(|(key, _)| key.starts_with(primary))
-            .filter(|(key, _)| is_variant(key))
+            .range(Vec::from(from)..)
+            .take_while(|(key, _)| key.starts_with(from))
+            .filter(|(key, fill)| is_concerned(key, fill))
             .map(|(key, _)| key.clone())
             .collect();
         revoked.iter().filter_map(|key| self.fills.remove(key)).flat_map(waiting).collect()

@@ -24,7 +24,7 @@
 //! - **GW-4** A response reaches a follower only if it may be stored and its nominated fields
 //!   select it for that follower's request (RFC 9111 section 4.1).
 //! - **GW-5** After a purge no variant stored before it can be selected again, and no fetch that
-//!   began before it is stored or shared.
+//!   began before it is stored or shared: by key, prefix, tag or of everything.
 //! - **GW-6** A record head that this crate did not write decodes to nothing, never to a response.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
@@ -43,10 +43,12 @@ pub mod key;
 pub mod lookup;
 pub mod outcome;
 pub mod plan;
+pub mod purge;
 pub mod reject;
 pub mod relay;
 pub mod site;
 pub mod stored;
+pub mod tags;
 
 #[cfg(test)]
 mod tests;

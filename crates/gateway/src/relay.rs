@@ -9,7 +9,7 @@ use longhold_policy::{date, fields};
 use crate::deliver::write_cache_status;
 use crate::outcome::Outcome;
 use crate::reject::{Persistence, write_persistence};
-use crate::{CACHE_NAME, Field};
+use crate::{CACHE_NAME, Field, tags};
 
 /// A response to relay.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +63,8 @@ pub fn write_head(out: &mut Vec<u8>, relay: &Relay<'_>) {
 }
 
 /// Whether a field of the origin goes on to the client: if it would be stored (RFC 9111 section
-/// 3.1), so that a miss and the hits behind it say the same.
+/// 3.1) and is not for this edge alone, so that a miss and the hits behind it say the same.
 fn is_relayed(name: &str, received: &[Field<'_>]) -> bool {
-    !name.eq_ignore_ascii_case("content-length") && fields::is_storable(received, name)
+    let is_length = name.eq_ignore_ascii_case("content-length");
+    !is_length && !tags::is_for_edge(name) && fields::is_storable(received, name)
 }

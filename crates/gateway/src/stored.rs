@@ -1,11 +1,13 @@
 //! The head of a stored record: what the store keeps in front of a body, in our own form.
 //!
 //! ```text
-//! response   1 | 'R' | StoredMeta | etag at,len | last-modified at,len | field lines
-//! vary base  1 | 'V' | id, 8 bytes | nominated names, lower case, comma separated
+//! response   2 | 'R' | StoredMeta | etag at,len | last-modified at,len | own len | own | lines
+//! vary base  2 | 'V' | id, 8 bytes | nominated names, lower case, comma separated
 //! ```
-//! Numbers are little endian; `at` and `len` are u32 within the field lines. Field lines are ready
-//! to send (`name: value CRLF`), without framing, hop-by-hop fields and `Age`; a hit copies them.
+//! Numbers are little endian; `at` and `len` are u32, of the validators within `lines`. Field lines
+//! are ready to send (`name: value CRLF`), without framing, hop-by-hop fields and `Age`; a hit
+//! copies them. `own` are lines of fields that are for this edge alone ([`crate::tags`]):
+//! they are kept for freshening, and not sent.
 //! Under the primary key of a varying resource lies a vary base; its variants lie under
 //! [`crate::key::append_variant`] keys, which hold the base's id. Removing the base thus removes
 //! all of them at once (GW-5).
@@ -16,7 +18,7 @@ use longhold_http1::emit::HeadWriter;
 use longhold_policy::validate::Validators;
 use longhold_policy::{StoredMeta, date, fields};
 
-use crate::{CACHE_NAME, Field};
+use crate::{CACHE_NAME, Field, tags};
 
 /// A decoded record head.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,7 @@ pub struct StoredHead<'a> {
     pub meta: StoredMeta,
     /// Field lines, ready to send.
     pub lines: &'a [u8],
+    own_lines: &'a [u8],
     etag: Option<&'a [u8]>,
     last_modified: Option<&'a [u8]>,
 }
@@ -65,12 +68,15 @@ fn decode_response(rest: &[u8]) -> Option<StoredHead<'_>> {
     let (meta, rest) = rest.split_at_checked(StoredMeta::BYTES)?;
     let meta = StoredMeta::decode(meta)?;
     let (etag, rest) = split_span(rest)?;
-    let (last_modified, lines) = split_span(rest)?;
+    let (last_modified, rest) = split_span(rest)?;
+    let (own_len, rest) = rest.split_first_chunk::<4>()?;
+    let (own_lines, lines) = rest.split_at_checked(u32::from_le_bytes(*own_len) as usize)?;
     let cut = |(at, len): (usize, usize)| match len {
         0 => Some(None),
         _ => lines.get(at..at.checked_add(len)?).map(Some),
     };
-    Some(StoredHead { meta, lines, etag: cut(etag)?, last_modified: cut(last_modified)? })
+    let (etag, last_modified) = (cut(etag)?, cut(last_modified)?);
+    Some(StoredHead { meta, lines, own_lines, etag, last_modified })
 }
 
 fn split_span(rest: &[u8]) -> Option<((usize, usize), &[u8])> {
@@ -94,9 +100,9 @@ impl<'a> StoredHead<'a> {
         self.etag.is_some() || self.last_modified.is_some()
     }
 
-    /// The stored fields, in order.
+    /// The stored fields, those for this edge alone behind the others.
     pub fn fields(&self) -> impl Iterator<Item = Field<'a>> {
-        field_lines(self.lines)
+        field_lines(self.lines).chain(field_lines(self.own_lines))
     }
 }
 
@@ -121,11 +127,14 @@ pub fn encode_response(
     via_version: Option<&str>,
     out: &mut Vec<u8>,
 ) {
-    let mut lines = Vec::with_capacity(256);
+    let (mut lines, mut own_lines) = (Vec::with_capacity(256), Vec::new());
     let mut writer = HeadWriter::lines(&mut lines);
+    let mut own = HeadWriter::lines(&mut own_lines);
     let mut has_date = false;
     for (name, value) in response {
-        if is_stored(name, response) {
+        if tags::is_for_edge(name) {
+            own.field(name, value);
+        } else if is_stored(name, response) {
             has_date |= name.eq_ignore_ascii_case("date");
             writer.field(name, value);
         }
@@ -144,9 +153,10 @@ pub fn encode_response(
     out.clear();
     out.extend_from_slice(&[FORM, KIND_RESPONSE]);
     out.extend_from_slice(&meta.encode());
-    for number in [etag.0, etag.1, last_modified.0, last_modified.1] {
+    for number in [etag.0, etag.1, last_modified.0, last_modified.1, own_lines.len() as u32] {
         out.extend_from_slice(&number.to_le_bytes());
     }
+    out.extend_from_slice(&own_lines);
     out.extend_from_slice(&lines);
 }
 
@@ -176,6 +186,6 @@ fn span(lines: &[u8], name: &str) -> (u32, u32) {
     }
 }
 
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 const KIND_RESPONSE: u8 = b'R';
 const KIND_VARY: u8 = b'V';

@@ -4,10 +4,11 @@
 use std::rc::Rc;
 
 use longhold_gateway::stored::{self, StoredHead};
+use longhold_gateway::tags;
 use longhold_http1::RequestHead;
 use longhold_policy::freshen;
 use longhold_policy::storable::{self, Exchange};
-use longhold_store::Record;
+use longhold_store::{Draft, Record};
 use longhold_telemetry::Counter;
 
 use super::lead::{Answer, Lead, tell, unix_ms};
@@ -40,18 +41,20 @@ impl Plane {
             request_time_ms: answer.response.request_time_ms,
             response_time_ms: answer.response.response_time_ms,
         };
-        // FL-2: a purge in between forbids the old body a new life.
-        let current = self.is_current(&lead.entry, lead.id);
-        match storable::evaluate(&exchange) {
-            Ok(meta) if current => {
-                let mut head = Vec::new();
-                stored::encode_response(&meta, &fields, None, &mut head);
-                if self.copy(record, &head, lifetime_ms(&meta, unix_ms())).await {
-                    self.parts.counters.add(Counter::StoreStored, 1);
-                }
+        let tags = tags::of_response(&lead.job.key, &fields);
+        // When it is no longer storable: this once it was confirmed, the next request asks anew.
+        if let Ok(meta) = storable::evaluate(&exchange) {
+            let mut head = Vec::new();
+            stored::encode_response(&meta, &fields, None, &mut head);
+            let lifetime_ms = lifetime_ms(&meta, unix_ms());
+            let draft = Draft { tags: &tags, lifetime_ms, ..Draft::growing(record.key(), &head) };
+            if self.copy(&lead, record, draft).await {
+                self.parts.counters.add(Counter::StoreStored, 1);
             }
-            // No longer storable: this once it was confirmed, the next request asks anew.
-            Ok(_) | Err(_) => {}
+        }
+        let held: Vec<u64> = record.tags().chain(tags).collect();
+        if self.has_purged(lead.mark, &lead.job.key, &held) {
+            self.release(&lead);
         }
         let followers = self.table.borrow_mut().end(&lead.entry, lead.id);
         for job in &followers {
@@ -60,14 +63,18 @@ impl Plane {
         tell(&lead.job, Event::UseStored { validated: true, collapsed: false });
     }
 
-    /// Writes `record` again with another head. The body goes window by window, so that a large
+    /// Writes `record` again as `draft` says, unless a purge has come since the validation began
+    /// (FL-2): it forbids the old body a new life. The body goes window by window, so that a large
     /// one never lies in memory.
-    async fn copy(&self, record: &Record, head: &[u8], lifetime_ms: Option<u64>) -> bool {
+    async fn copy(&self, lead: &Lead, record: &Record, draft: Draft<'_>) -> bool {
         let body_len = record.body_len();
-        let tags: Vec<u64> = record.tags().collect();
-        let draft = longhold_store::Draft::new(record.key(), head, body_len);
-        let draft = longhold_store::Draft { tags: &tags, lifetime_ms, ..draft };
+        let held: Vec<u64> = record.tags().chain(draft.tags.iter().copied()).collect();
+        let draft = Draft { body_len: Some(body_len), ..draft };
         let Some(mut pending) = self.begin(draft).await else { return false };
+        if self.has_purged(lead.mark, &lead.job.key, &held) {
+            self.parts.writer.abandon(pending).await;
+            return false;
+        }
         let mut at = 0;
         let mut copy = vec![0; COPY_WINDOW_BYTES.min(body_len) as usize];
         while at < body_len {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use longhold_gateway::stored::{self, VaryBase};
+use longhold_gateway::tags;
 use longhold_http1::RequestHead;
 use longhold_origin::{Demand, Download, FetchError};
 use longhold_policy::{StoredMeta, reuse, vary};
@@ -24,6 +25,8 @@ use super::{FillHead, request};
 struct Plan {
     key: Vec<u8>,
     head: Vec<u8>,
+    /// What it can be purged by beside its key.
+    tags: Vec<u64>,
     /// A vary base to write under the primary key before the variant, so that a fetch of another
     /// variant in the meantime takes the same one.
     base: Option<Vec<u8>>,
@@ -34,7 +37,7 @@ struct Plan {
 impl Plan {
     fn draft(&self, body_len: Option<u64>) -> Draft<'_> {
         let lifetime_ms = self.lifetime_ms;
-        Draft { body_len, lifetime_ms, ..Draft::growing(&self.key, &self.head) }
+        Draft { body_len, lifetime_ms, tags: &self.tags, ..Draft::growing(&self.key, &self.head) }
     }
 }
 
@@ -48,9 +51,14 @@ impl Plane {
         (meta, nominated): (StoredMeta, String),
     ) {
         let plan = self.plan_record(&lead, request, &answer, (&meta, &nominated));
-        let Answer { mut response, fields } = answer;
-        let length = response.body.length();
+        let length = answer.response.body.length();
         let (body, mut pending) = self.open_body(&plan, length).await;
+        if self.has_purged(lead.mark, &lead.job.key, &plan.tags) {
+            // The draft, if there is one, is abandoned with its owner.
+            drop((body, pending));
+            return self.give_purged(lead, answer).await;
+        }
+        let Answer { mut response, fields } = answer;
         let guard = body.guard();
         let stored = pending.is_some();
         let head = FillHead {
@@ -72,6 +80,7 @@ impl Plane {
             body: Arc::clone(&body),
             nominated: Rc::from(nominated.as_str()),
             variant: Rc::from(variant),
+            tags: Rc::from(plan.tags.as_slice()),
         };
         self.publish(&lead, &open);
         if !stored && lead.job.reply.is_none() {
@@ -112,10 +121,11 @@ impl Plane {
         let fields = request::borrowed(&answer.fields);
         let via = request::via_version(&answer.response);
         stored::encode_response(meta, &fields, Some(via), &mut head);
+        let tags = tags::of_response(&lead.job.key, &fields);
         let lifetime_ms = lifetime_ms(meta, unix_ms());
         let mut key = lead.job.key.clone();
         if nominated.is_empty() {
-            return Plan { key, head, base: None, lifetime_ms };
+            return Plan { key, head, tags, base: None, lifetime_ms };
         }
         let known = self.parts.reader.lookup(&key);
         let known = known.as_ref().and_then(|record| match stored::decode(record.head())? {
@@ -129,7 +139,7 @@ impl Plane {
             base
         });
         longhold_gateway::key::append_variant(&mut key, id, nominated, &request.fields);
-        Plan { key, head, base, lifetime_ms }
+        Plan { key, head, tags, base, lifetime_ms }
     }
 
     /// Makes the body's window and its place in the store, as far as there is room for either.

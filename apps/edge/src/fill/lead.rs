@@ -9,6 +9,7 @@ use longhold_gateway::forward::Purpose;
 use longhold_gateway::lookup::{self, Served, Verdict};
 use longhold_gateway::outcome::Fwd;
 use longhold_gateway::plan;
+use longhold_gateway::purge::Mark;
 use longhold_gateway::stored::{self, RecordHead, StoredHead};
 use longhold_http1::{self as http1, RequestHead};
 use longhold_origin::fill::pump;
@@ -30,6 +31,8 @@ pub(super) struct Lead {
     /// The key of the record that the request selects today.
     pub(super) record_key: Vec<u8>,
     pub(super) job: FillJob,
+    /// When it began, among purges.
+    pub(super) mark: Mark,
 }
 
 /// An origin's response with its fields taken out once.
@@ -101,7 +104,7 @@ impl Plane {
             return None;
         }
         match self.join(&entry, job) {
-            Joined::Lead(id, job) => Some(Lead { id, entry, record_key, job }),
+            Joined::Lead(id, job) => Some(Lead { id, entry, record_key, job, mark: self.mark() }),
             Joined::Waits => None,
             Joined::Attach(open, job) => {
                 self.follow(&open, job, request);
@@ -200,6 +203,7 @@ impl Plane {
             body: Arc::clone(&body),
             nominated: Rc::from(""),
             variant: Rc::from([]),
+            tags: Rc::from([]),
         };
         if let Some(reply) = &job.reply {
             attach(reply, &open, false);

@@ -4,9 +4,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use longhold_gateway::forward::Purpose;
+use longhold_gateway::purge::Scope;
 use longhold_http1 as http1;
 use longhold_origin::{FetchError, RequestBody};
 use longhold_policy::invalidate;
+use longhold_store::Mode;
 
 use super::lead::tell;
 use super::plane::Plane;
@@ -40,7 +42,7 @@ impl Plane {
         // RFC 9111 section 4.4, before the client hears of the change.
         if !job.key.is_empty() && invalidate::applies(request.method, status) {
             // A removal that cannot be written leaves the index entry out all the same.
-            let _ = self.purge(&job.key).await;
+            let _ = self.purge(&[Scope::Key(job.key.clone())], Mode::Hard).await;
         }
         self.stream_alone(job, answer, None).await;
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use longhold_gateway::coalesce::{Coalescer, FillId, Joined};
 use longhold_gateway::key;
 use longhold_gateway::outcome::Fwd;
+use longhold_gateway::purge::Journal;
 use longhold_gateway::stored::{self, RecordHead};
 use longhold_http1::{Limits, RequestHead};
 use longhold_origin::{Download, FetchError, OriginPool, StagingBudget};
@@ -26,6 +27,8 @@ pub(super) struct Open {
     /// Nominated fields, and the leader's variant key for them: what a follower must match (FL-1).
     pub(super) nominated: Rc<str>,
     pub(super) variant: Rc<[u8]>,
+    /// By what it can be purged beside its key (FL-2).
+    pub(super) tags: Rc<[u64]>,
 }
 
 /// What the plane is made of.
@@ -54,6 +57,8 @@ pub struct Parts {
 pub struct Plane {
     pub(super) parts: Parts,
     pub(super) table: RefCell<Coalescer<FillJob, Open>>,
+    /// The last purges, for fetches that began before them (FL-2).
+    pub(super) journal: RefCell<Journal>,
     tasks: Cell<usize>,
     idle: Arc<Notify>,
     base_id: Cell<u64>,
@@ -81,6 +86,7 @@ pub async fn run(parts: Parts, mut queue: FillQueue) -> Result<(), WriteError> {
     let plane = Rc::new(Plane {
         parts,
         table: RefCell::new(Coalescer::new()),
+        journal: RefCell::new(Journal::new()),
         tasks: Cell::new(0),
         idle: Arc::new(Notify::new()),
         base_id: Cell::new(unix_ns()),
@@ -95,11 +101,11 @@ pub async fn run(parts: Parts, mut queue: FillQueue) -> Result<(), WriteError> {
         plane.parts.counters.set(Gauge::FillQueue, queue_len(&queue));
         match message {
             Message::Job(job) => plane.spawn(job),
-            Message::Purge { key, done } => {
+            Message::Purge { scopes, mode, done } => {
                 let plane = Rc::clone(&plane);
                 plane.clone().track(async move {
                     // The asker may have gone; the purge counts all the same.
-                    let purged = plane.purge(&key).await;
+                    let purged = plane.purge(&scopes, mode).await;
                     plane.parts.counters.add(Counter::Purges, u64::from(purged.is_ok()));
                     let _ = done.send(purged);
                 });
@@ -183,20 +189,9 @@ impl Plane {
         self.table.borrow_mut().join(fetch_key, job)
     }
 
-    /// Whether the fetch may still store and share (FL-2). A fetch for one alone has no id and
-    /// stores nothing that a purge could have forbidden: it checks by `purged_since`.
+    /// Whether the fetch still holds its key: it has not ended, and no purge has taken it (FL-2).
     pub(super) fn is_current(&self, fetch_key: &[u8], id: FillId) -> bool {
         self.table.borrow().is_current(fetch_key, id)
-    }
-
-    /// Removes a primary key, and with its base all variants; durable when it returns (GW-5).
-    pub(super) async fn purge(self: &Rc<Self>, primary: &[u8]) -> Result<bool, WriteError> {
-        let waiting = self.table.borrow_mut().revoke(primary);
-        let removed = self.parts.writer.remove(primary).await;
-        for job in waiting {
-            self.spawn(job);
-        }
-        removed
     }
 
     /// A new id for a vary base; never used before, also not before a restart.

@@ -5,6 +5,7 @@ mod deliver;
 mod fetch;
 mod forward;
 mod key;
+mod purge;
 mod site;
 mod stored;
 

@@ -46,6 +46,24 @@ fn fields_come_back_without_framing_and_hop_by_hop() {
     assert_eq!(stored.meta, meta());
 }
 
+/// They are there for freshening (RFC 9111 section 3.2) and in no line that is sent.
+#[test]
+fn fields_for_the_edge_alone_are_kept_and_not_sent() {
+    let head = encoded(&[
+        ("Surrogate-Key", b"a b"),
+        ("ETag", b"\"v1\""),
+        ("surrogate-control", b"max-age=60"),
+        ("Cache-Tag", b"c"),
+    ]);
+    let stored = response(&head);
+    let lines = String::from_utf8_lossy(stored.lines).to_ascii_lowercase();
+    assert!(lines.contains("etag") && !lines.contains("surrogate") && !lines.contains("cache-tag"));
+    let names: Vec<&str> = stored.fields().map(|(name, _)| name).collect();
+    let own = ["Surrogate-Key", "surrogate-control", "Cache-Tag"];
+    assert_eq!(names, [&["ETag", "Date", "Via"][..], &own].concat());
+    assert_eq!(stored.validators().etag, Some(&b"\"v1\""[..]));
+}
+
 #[test]
 fn a_missing_date_is_added() {
     let head = encoded(&[("X", b"y")]);
@@ -71,7 +89,7 @@ fn foreign_heads_decode_to_nothing() {
         assert!(decode(&head[..cut]).is_none(), "cut at {cut}");
     }
     let mut other_form = head.clone();
-    other_form[0] = 2;
+    other_form[0] = 1;
     assert!(decode(&other_form).is_none());
     let mut other_kind = head;
     other_kind[1] = b'X';
