@@ -6,6 +6,7 @@
 mod bench;
 mod host;
 mod loadtest;
+mod req;
 mod rig;
 mod test;
 mod tidy;
@@ -26,6 +27,8 @@ enum Command {
     /// Measures, and prints figures with everything needed to repeat them.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Shows which clauses of the RFCs are done, tested, excepted and missing.
+    Req(req::Arguments),
     /// Loads the release edge and fails when it loses a connection or a byte.
     #[command(subcommand)]
     Loadtest(loadtest::Loadtest),
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         Command::Tidy(arguments) => tidy::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Req(arguments) => req::run(&arguments),
         Command::Loadtest(profile) => loadtest::run(&profile),
     };
     match outcome {

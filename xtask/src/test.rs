@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{tidy, tree};
+use crate::{req, tidy, tree};
 
 /// What to leave out.
 #[derive(Debug, clap::Args)]
@@ -23,6 +23,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     step("format", || finish(cargo(&["fmt", "--all", "--check"])))?;
     step("clippy", || finish(cargo(CLIPPY)))?;
     step("tidy", || tidy::run(&tidy::Arguments::default()))?;
+    step("requirements", || req::run(&req::Arguments::default()))?;
     step("tests", || totals.add(cargo(&["test", "--locked", "--workspace", "--no-fail-fast"])))?;
     if !arguments.quick {
         for models in loom_models()? {
