@@ -28,6 +28,7 @@ mod freshen;
 mod keep;
 mod lead;
 mod lifetime;
+mod parts;
 mod pass;
 pub mod plane;
 mod purge;

@@ -151,7 +151,7 @@ pub(crate) fn write_cache_status(
     });
 }
 
-fn content_range(part: Option<&Range<u64>>, body_len: u64) -> Vec<u8> {
+pub(crate) fn content_range(part: Option<&Range<u64>>, body_len: u64) -> Vec<u8> {
     let text = match part {
         Some(part) => {
             alloc::format!("bytes {}-{}/{body_len}", part.start, part.end.saturating_sub(1))
@@ -161,7 +161,8 @@ fn content_range(part: Option<&Range<u64>>, body_len: u64) -> Vec<u8> {
     text.into_bytes()
 }
 
-fn is_content_field(name: &str) -> bool {
+/// Whether a field is about the content of a response, not about the response.
+pub(crate) fn is_content_field(name: &str) -> bool {
     ["content-type", "content-encoding", "content-language", "content-range", "last-modified"]
         .iter()
         .any(|known| name.eq_ignore_ascii_case(known))

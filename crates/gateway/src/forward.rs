@@ -21,6 +21,9 @@ pub enum Purpose<'a> {
     /// To fill the cache: the whole response is wanted, so the client's range and conditions stay
     /// here (RFC 9111 section 4.3.1).
     Fill,
+    /// To have the part that the client wants: its range goes along, and `If-Range` with it; its
+    /// conditions stay here.
+    Part,
     /// To validate a stored response with its own validators.
     Validate(&'a validate::Validators<'a>),
 }
@@ -67,6 +70,9 @@ fn is_kept(name: &str, received: &[Field<'_>], purpose: Purpose<'_>) -> bool {
     let replaced = OURS.iter().any(|known| is(known));
     let held_back = match purpose {
         Purpose::Pass => false,
+        Purpose::Part => {
+            CONDITIONS.iter().any(|known| is(known)) && !is("range") && !is("if-range")
+        }
         Purpose::Fill | Purpose::Validate(_) => CONDITIONS.iter().any(|known| is(known)),
     };
     // What is not stored of a response for its being about one hop (RFC 9111 section 3.1) ends here

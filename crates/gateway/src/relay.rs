@@ -4,9 +4,11 @@ use alloc::vec::Vec;
 
 use longhold_http1::BodyFraming;
 use longhold_http1::emit::HeadWriter;
+use longhold_policy::range::{self, RangeChoice};
+use longhold_policy::validate::{self, Precondition, Validators};
 use longhold_policy::{date, fields};
 
-use crate::deliver::write_cache_status;
+use crate::deliver::{Shape, content_range, is_content_field, write_cache_status};
 use crate::outcome::Outcome;
 use crate::reject::{Persistence, write_persistence};
 use crate::{CACHE_NAME, Field, tags};
@@ -14,8 +16,10 @@ use crate::{CACHE_NAME, Field, tags};
 /// A response to relay.
 #[derive(Clone, Copy, Debug)]
 pub struct Relay<'a> {
-    /// Status code.
+    /// Status code as received.
     pub status: u16,
+    /// What of it the client gets, of a body with so many bytes; see [`shape`].
+    pub shape: (&'a Shape, u64),
     /// The origin's fields as received.
     pub fields: &'a [Field<'a>],
     /// The origin's HTTP version for `Via`: `1.0` or `1.1`.
@@ -34,16 +38,45 @@ pub struct Relay<'a> {
     pub now_ms: u64,
 }
 
+/// Chooses what a client gets of a response that fills the cache, while its body grows: the
+/// client's conditions and range stayed here (RFC 9111 section 4.3.1). `body_len` is the length of
+/// its body, where it is known; without it there is no range. Several ranges get the whole, which
+/// RFC 9110 section 14.2 allows: the body comes in one order.
+pub fn shape(
+    (method, request): (&str, &[Field<'_>]),
+    (status, response): (u16, &[Field<'_>]),
+    body_len: Option<u64>,
+) -> Shape {
+    let validators = Validators::of(response);
+    match validate::evaluate(method, request, &validators, status) {
+        Precondition::NotModified => return Shape::NotModified,
+        // Never here: such a request is the origin's.
+        Precondition::Failed | Precondition::None | Precondition::Pass => {}
+    }
+    let Some(body_len) = body_len.filter(|_| status == 200) else { return Shape::Whole };
+    match range::select(request, method, body_len, &validators) {
+        RangeChoice::Whole | RangeChoice::Multiple => Shape::Whole,
+        RangeChoice::Single(part) => Shape::Part(part),
+        RangeChoice::Unsatisfiable => Shape::Unsatisfiable,
+    }
+}
+
 /// Writes the whole head into `out` (GW-2, GW-3).
 pub fn write_head(out: &mut Vec<u8>, relay: &Relay<'_>) {
-    let mut head = HeadWriter::response(out, relay.status);
+    let (shape, body_len) = relay.shape;
+    let mut head = HeadWriter::response(out, shape.status(relay.status));
     let mut has_date = false;
     for (name, value) in relay.fields {
-        if is_relayed(name, relay.fields) {
+        if is_relayed(name, relay.fields) && is_of_shape(name, shape) {
             has_date |= name.eq_ignore_ascii_case("date");
             head.field(name, value);
         }
     }
+    match shape {
+        Shape::Part(part) => head.field("Content-Range", &content_range(Some(part), body_len)),
+        Shape::Unsatisfiable => head.field("Content-Range", &content_range(None, body_len)),
+        Shape::Whole | Shape::NotModified | Shape::PreconditionFailed => true,
+    };
     // RFC 9110 section 6.6.1: a recipient with a clock adds a missing Date.
     if !has_date {
         head.field("Date", &date::format(relay.now_ms / 1000));
@@ -60,6 +93,16 @@ pub fn write_head(out: &mut Vec<u8>, relay: &Relay<'_>) {
     write_cache_status(&mut head, &relay.outcome, relay.ttl_s, relay.detail);
     write_persistence(&mut head, relay.persistence);
     head.finish();
+}
+
+/// Whether a field of a whole response belongs to this form of it.
+fn is_of_shape(name: &str, shape: &Shape) -> bool {
+    match shape {
+        Shape::Whole | Shape::Part(_) => true,
+        // RFC 9110 section 15.4.5: metadata of the content stays at home.
+        Shape::NotModified => !is_content_field(name),
+        Shape::PreconditionFailed | Shape::Unsatisfiable => name.eq_ignore_ascii_case("date"),
+    }
 }
 
 /// Whether a field of the origin goes on to the client: if it would be stored (RFC 9111 section

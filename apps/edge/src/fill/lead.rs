@@ -20,7 +20,7 @@ use longhold_store::Record;
 use longhold_telemetry::Counter;
 
 use super::plane::{Lookup, Open, Plane, Selected, attach};
-use super::{FillHead, FillJob, JobKind, request};
+use super::{FillHead, FillJob, JobKind, parts, request};
 use crate::inbox::Event;
 
 /// A fetch that leads: its entry in the table and the exchange that asked, if one did.
@@ -66,6 +66,12 @@ impl Plane {
             Verdict::Fetch { validate, .. } => validate,
             Verdict::GatewayTimeout => false,
         };
+        // A head or a range is read off a fetch of the whole; by itself it asks for no more.
+        let is_partial = facts.is_head || (facts.is_ranged && !validate);
+        let shares = matches!(job.kind, JobKind::Fill { share: true });
+        if is_partial && !(shares && self.table.borrow().is_filling(&fetch_key)) {
+            return self.fill_partly(job, &request, fetch_key).await;
+        }
         let Some(lead) = self.lead(job, &request, fetch_key) else { return };
         let validators = stored.as_ref().filter(|_| validate).map(StoredHead::validators);
         let purpose = validators.as_ref().map_or(Purpose::Fill, Purpose::Validate);
@@ -130,7 +136,7 @@ impl Plane {
     }
 
     /// Stores and shares the response, or gives it to the asker alone.
-    async fn dispose(
+    pub(super) async fn dispose(
         self: &Rc<Self>,
         lead: Lead,
         request: &RequestHead<'_>,
@@ -223,7 +229,9 @@ impl Plane {
             vary::write_key(open.nominated.split(','), &request.fields, &mut variant);
         }
         match &job.reply {
-            Some(reply) if variant[..] == open.variant[..] => attach(reply, open, true),
+            Some(reply) if variant[..] == open.variant[..] && parts::is_near(open, request) => {
+                attach(reply, open, true);
+            }
             Some(_) => self.go_alone(job),
             None => {}
         }
@@ -257,7 +265,7 @@ impl Plane {
 
     /// A table key for a fetch that nobody may join, which a purge of `primary` still finds: too
     /// short to be a variant's.
-    fn lone_key(&self, primary: &[u8]) -> Vec<u8> {
+    pub(super) fn lone_key(&self, primary: &[u8]) -> Vec<u8> {
         let id = self.next_base_id().to_le_bytes();
         let mut key = Vec::with_capacity(primary.len() + 8);
         key.extend_from_slice(primary);

@@ -83,8 +83,13 @@ pub(super) enum Body {
     /// `at..end` of a stored response.
     Stored { record: Record, at: u64, end: u64 },
     /// A growing body of the fill plane; framed in chunks when its length is not known. `cold`
-    /// comes before what its reader gives next.
-    Growing { reader: DownloadReader<Extent>, chunked: bool, cold: Option<ColdPart> },
+    /// comes before what its reader gives next. With `end`, it is wanted up to there only.
+    Growing {
+        reader: DownloadReader<Extent>,
+        chunked: bool,
+        cold: Option<ColdPart>,
+        end: Option<u64>,
+    },
 }
 
 /// A part of a growing body that its reader has given and that has left memory since.

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use longhold_conn::{BodyLength, CloseReason};
+use longhold_gateway::deliver::Shape;
 use longhold_gateway::outcome::{CacheOutcome, Outcome};
 use longhold_gateway::reject::Persistence;
 use longhold_gateway::relay::{self, Relay};
 use longhold_http1::{self as http1, RequestHead};
 use longhold_origin::{DownloadReader, FetchError, Next};
 use longhold_policy::reuse;
-use longhold_policy::validate::{self, Precondition, Validators};
 use longhold_store::{Extent, Record, Window};
 use longhold_telemetry::Counter;
 use longhold_transport::Transport;
@@ -115,20 +115,27 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         (request, held): (&RequestHead<'_>, Box<Held>),
         (mut body, mut outcome): (DownloadReader<Extent>, Outcome),
     ) {
-        // The client's conditions stayed here while the cache was filled (RFC 9111 section 4.3.1).
-        let known = validators(head);
-        let withheld = !held.passes && held.facts.is_conditional;
-        if withheld
-            && validate::evaluate(request.method, &request.fields, &known, head.status)
-                == Precondition::NotModified
-        {
-            outcome.status = 304;
+        let fields: Vec<(&str, &[u8])> =
+            head.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+        let asked = (request.method, &*request.fields);
+        let shape = match held.passes {
+            // The origin has seen conditions and range.
+            true => Shape::Whole,
+            false => relay::shape(asked, (head.status, &fields), head.body_len),
+        };
+        outcome.status = shape.status(head.status);
+        let length = length_of(&shape, held.facts.is_head, head);
+        let mut end = None;
+        if let Shape::Part(part) = &shape {
+            body.skip_to(part.start);
+            end = Some(part.end);
         }
-        let length = length_of(outcome.status, held.facts.is_head, head);
         let mut first = Next::Pending;
         if !held.facts.is_head && !matches!(length, BodyLength::None | BodyLength::Known(0)) {
             // What is already there goes out with the head.
-            first = body.next(self.shared.send_window_bytes as usize);
+            let window_bytes = self.shared.send_window_bytes;
+            let wanted = end.map_or(window_bytes, |end| window_bytes.min(end - body.position()));
+            first = body.next(wanted as usize);
         }
         let mut cold = None;
         let piece = match first {
@@ -150,12 +157,11 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let Some(active) = self.actives.get_mut(index) else { return };
         let plan = active.conn.start_response(outcome.status, length);
         active.outcome = outcome;
-        let fields: Vec<(&str, &[u8])> =
-            head.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         let mut out = std::mem::take(&mut self.scratch.head);
         out.clear();
         let relay = Relay {
-            status: outcome.status,
+            status: head.status,
+            shape: (&shape, head.body_len.unwrap_or(0)),
             fields: &fields,
             via_version: head.via_version,
             framing: plan.framing,
@@ -168,7 +174,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         relay::write_head(&mut out, &relay);
         active.body = if plan.send_body && length != BodyLength::Known(0) {
             let chunked = plan.framing == http1::BodyFraming::Chunked;
-            Body::Growing { reader: body, chunked, cold }
+            Body::Growing { reader: body, chunked, cold, end }
         } else {
             Body::Done
         };
@@ -311,21 +317,16 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     }
 }
 
-fn validators(head: &FillHead) -> Validators<'_> {
-    let value = |name: &str| {
-        let found = head.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.as_slice())
-    };
-    Validators { etag: value("etag"), last_modified: value("last-modified"), date_s: None }
-}
-
 /// The length of a relayed body, as the head will tell it.
-fn length_of(status: u16, is_head: bool, head: &FillHead) -> BodyLength {
+fn length_of(shape: &Shape, is_head: bool, head: &FillHead) -> BodyLength {
     let length = if is_head { head.declared_len } else { head.body_len };
-    match (status, length) {
-        (304, _) => BodyLength::None,
-        (_, Some(length)) => BodyLength::Known(length),
-        (_, None) => BodyLength::Unknown,
+    match (shape, length) {
+        (Shape::NotModified, _) => BodyLength::None,
+        (Shape::Whole, _) if head.status == 304 => BodyLength::None,
+        (Shape::Whole, Some(length)) => BodyLength::Known(length),
+        (Shape::Whole, None) => BodyLength::Unknown,
+        (Shape::Part(part), _) => BodyLength::Known(part.end - part.start),
+        (Shape::PreconditionFailed | Shape::Unsatisfiable, _) => BodyLength::Known(0),
     }
 }
 

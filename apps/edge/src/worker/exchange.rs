@@ -188,9 +188,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 let cause = "only-if-cached: nothing suitable is stored";
                 self.answer(index, 504, cause, None);
             }
-            Verdict::Fetch { fwd, validate, share } => {
-                // A part or a head alone cannot fill the cache: it passes through as asked.
-                let passes = facts.is_head || (facts.is_ranged && !validate) || key.is_empty();
+            Verdict::Fetch { fwd, share, .. } => {
+                let passes = key.is_empty();
                 let mut held = Held::of((head, raw), &key, (facts, site, fwd));
                 held.passes = passes;
                 let kind = if passes {

@@ -160,11 +160,13 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 }
                 Pumped::Send(Outgoing::new(None, Piece::Stored(slice)))
             }
-            Body::Growing { reader, chunked, cold } => {
+            Body::Growing { reader, chunked, cold, end } => {
                 let chunked = *chunked;
+                let left = end.map_or(window_bytes, |end| end.saturating_sub(reader.position()));
                 let next = match cold.take() {
                     Some((extent, range)) => Next::Extent { extent, range },
-                    None => reader.next(window_bytes as usize),
+                    None if left == 0 => Next::End,
+                    None => reader.next(window_bytes.min(left) as usize),
                 };
                 let piece = match next {
                     Next::Bytes(bytes) => Piece::Staged(bytes),

@@ -18,6 +18,7 @@ mod invalidation;
 mod large;
 mod life;
 mod purge;
+mod ranges;
 mod refusals;
 mod requests;
 mod shared;

@@ -119,6 +119,7 @@ fn relayed_head_drops_the_origins_framing_and_writes_ours() {
     ];
     let relay = Relay {
         status: 200,
+        shape: (&Shape::Whole, 0),
         fields: &fields,
         via_version: "1.0",
         framing: BodyFraming::Chunked,
@@ -141,4 +142,58 @@ fn relayed_head_drops_the_origins_framing_and_writes_ours() {
          Via: 1.0 longhold\r\nTransfer-Encoding: chunked\r\n\
          Cache-Status: longhold; fwd=uri-miss; stored; ttl=60\r\n\r\n"
     );
+}
+
+/// RFC 9110 section 14: a body that grows is sent in part, as its length is known; section 13: the
+/// client's conditions, which stayed here, are evaluated when the validators are there.
+#[test]
+fn growing_response_is_cut_to_what_was_asked_for() {
+    let response: [(&str, &[u8]); 4] = [
+        ("ETag", b"\"v1\""),
+        ("Content-Type", b"video/mp4"),
+        ("Date", b"Sun, 09 Sep 2001 01:46:40 GMT"),
+        ("Cache-Control", b"max-age=60"),
+    ];
+    let shaped = |method: &str, request: &[(&str, &[u8])], status, body_len| {
+        let shape = relay::shape((method, request), (status, &response), body_len);
+        let relay = Relay {
+            status,
+            shape: (&shape, body_len.unwrap_or(0)),
+            fields: &response,
+            via_version: "1.1",
+            framing: BodyFraming::None,
+            outcome: Outcome::local(0),
+            ttl_s: None,
+            detail: None,
+            persistence: GOES_ON,
+            now_ms: NOW_MS,
+        };
+        let mut out = Vec::new();
+        relay::write_head(&mut out, &relay);
+        let head = String::from_utf8(out).expect("text");
+        (shape, head)
+    };
+    let range: (&str, &[u8]) = ("Range", b"bytes=10-19");
+    let (shape, head) = shaped("GET", &[range], 200, Some(1000));
+    assert_eq!(shape, Shape::Part(10..20));
+    assert!(head.starts_with("HTTP/1.1 206 "), "{head}");
+    assert!(head.contains("Content-Range: bytes 10-19/1000\r\n"), "{head}");
+    let (shape, head) = shaped("GET", &[("Range", b"bytes=1000-")], 200, Some(1000));
+    assert_eq!(shape, Shape::Unsatisfiable);
+    assert!(head.contains("Content-Range: bytes */1000\r\n") && !head.contains("video"), "{head}");
+    let (shape, head) = shaped("GET", &[range, ("If-None-Match", b"\"v1\"")], 200, Some(1000));
+    assert_eq!(shape, Shape::NotModified);
+    assert!(head.contains("ETag") && !head.contains("Content-Type"), "{head}");
+    for (method, request, status, body_len) in [
+        ("HEAD", &[range][..], 200, Some(1000)),
+        ("GET", &[range], 200, None),
+        ("GET", &[range], 206, Some(10)),
+        ("GET", &[range], 404, Some(1000)),
+        ("GET", &[range, ("If-Range", b"\"v0\"")], 200, Some(1000)),
+        ("GET", &[("If-None-Match", b"\"v0\"")], 200, Some(1000)),
+    ] {
+        let (shape, head) = shaped(method, request, status, body_len);
+        assert_eq!(shape, Shape::Whole, "{method} {request:?} {status}");
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+    }
 }

@@ -50,8 +50,10 @@ fn conditions_and_ranges_stay_when_the_cache_is_filled() {
     let names = ["range", "if-range", "if-none-match", "if-modified-since"];
     let filled = forwarded(request, Purpose::Fill, CLIENT);
     let passed = forwarded(request, Purpose::Pass, CLIENT);
+    let part = forwarded(request, Purpose::Part, CLIENT);
     for name in names {
         assert_eq!(value(&filled, name), None, "{name}");
+        assert_eq!(value(&part, name).is_some(), name.ends_with("range"), "{name}");
         assert!(value(&passed, name).is_some(), "{name}");
     }
 }

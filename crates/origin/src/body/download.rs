@@ -27,6 +27,8 @@ use super::pieces::Pieces;
 use super::{Wake, lock};
 use crate::error::FetchError;
 
+mod reader;
+
 /// The response body of one fetch, shared by its producer and its readers.
 ///
 /// `E` is the store's extent, handed to readers as it is. Memory: while not stored, at most the
@@ -276,6 +278,12 @@ impl<E: Clone + Send + 'static> Download<E> {
         state.pieces.end().saturating_sub(state.written)
     }
 
+    /// Bytes that have come so far.
+    #[must_use]
+    pub fn received_bytes(&self) -> u64 {
+        lock(&self.state).pieces.end()
+    }
+
     /// Bytes that lie in memory now.
     #[must_use]
     pub fn held_bytes(&self) -> u64 {
@@ -356,78 +364,6 @@ impl<E: Clone + Send + 'static> Download<E> {
     #[must_use]
     pub fn reader_count(&self) -> usize {
         lock(&self.state).readers.len()
-    }
-}
-
-impl<E: Clone + Send + 'static> DownloadReader<E> {
-    /// What comes next, at most `max_bytes` (at least 1) of it.
-    #[must_use]
-    pub fn next(&mut self, max_bytes: usize) -> Next<E> {
-        let (next, tell_producer) = {
-            let mut state = lock(&self.download.state);
-            let next = state.read(self.position, max_bytes.max(1));
-            let position = match &next {
-                Next::Bytes(bytes) => self.position + bytes.len() as u64,
-                Next::Extent { range, .. } => range.end,
-                Next::Pending => {
-                    if let Some(reader) = state.readers.get_mut(&self.id) {
-                        reader.waits = true;
-                    }
-                    self.position
-                }
-                Next::End | Next::Failed(_) => self.position,
-            };
-            if position > self.position {
-                state.leave(self.position);
-                *state.positions.entry(position).or_insert(0) += 1;
-                self.position = position;
-                state.release();
-            }
-            (next, state.tells_producer(self.download.window_bytes))
-        };
-        if tell_producer {
-            self.download.producer.notify_waiters();
-        }
-        next
-    }
-
-    /// How many bytes of the body were handed out to this reader.
-    #[must_use]
-    pub fn position(&self) -> u64 {
-        self.position
-    }
-
-    /// The length of the whole body, where it is known.
-    #[must_use]
-    pub fn length(&self) -> Option<u64> {
-        let state = lock(&self.download.state);
-        match state.ending {
-            Ending::Finished => Some(state.pieces.end()),
-            Ending::Open | Ending::Failed(_) => state.promised_bytes,
-        }
-    }
-
-    /// The download that is read.
-    #[must_use]
-    pub fn download(&self) -> &Arc<Download<E>> {
-        &self.download
-    }
-}
-
-impl<E> Drop for DownloadReader<E> {
-    fn drop(&mut self) {
-        let (tell_producer, _wake) = {
-            let mut state = lock(&self.download.state);
-            let reader = state.readers.remove(&self.id);
-            state.leave(self.position);
-            state.abandon_if_unwanted();
-            state.release();
-            // The wake may own its worker's queue: it is dropped outside the lock.
-            (state.abandoned || state.tells_producer(self.download.window_bytes), reader)
-        };
-        if tell_producer {
-            self.download.producer.notify_waiters();
-        }
     }
 }
 
