@@ -83,7 +83,7 @@ impl Record {
     }
 
     /// Where the body is, if it is in slices.
-    fn root(&self) -> Option<Root> {
+    pub(crate) fn root(&self) -> Option<Root> {
         match self.kind {
             Kind::Root => Root::parse(self.own_head()),
             Kind::Object | Kind::Slice => None,
@@ -225,6 +225,13 @@ impl Record {
     /// Whether all bytes of a range are there, see [`Record::missing`].
     pub fn holds(&self, range: Range<u64>) -> bool {
         self.missing(range).is_none()
+    }
+
+    /// The bytes of the slice with the body's byte at `offset`, see
+    /// [`Writer::refill`](crate::Writer::refill); `None` beyond the end, and of what is not in
+    /// slices.
+    pub fn slice_range(&self, offset: u64) -> Option<Range<u64>> {
+        self.slice_at(offset).map(|(_, range)| range)
     }
 
     /// Order of all records of a store, across restarts: of two of one key, the higher is newer.

@@ -95,6 +95,43 @@ impl Sliced {
 
 impl<D: Device> Inner<D> {
     pub(crate) fn begin_slices(&self, draft: Draft<'_>) -> Result<Sliced, Refused> {
+        let mut sliced = self.open_slices(draft)?;
+        if !sliced.gathers {
+            let first = self.reserve_slice(&sliced, u64::from(sliced.growth.slice_bytes))?;
+            self.place_slice(&mut sliced, first);
+        }
+        self.remember_slices(&sliced);
+        Ok(sliced)
+    }
+
+    /// Begins an object whose root is published before any slice is there.
+    pub(crate) fn begin_outline(&self, draft: Draft<'_>) -> Result<Sliced, Refused> {
+        let mut sliced = self.open_slices(draft)?;
+        sliced.received = draft.body_len.unwrap_or_default();
+        self.remember_slices(&sliced);
+        Ok(sliced)
+    }
+
+    /// Publishes the root of an outline: over no slices, or over those of `body`, in the volume in
+    /// which that has its root.
+    pub(crate) async fn complete_outline(
+        &self,
+        sliced: &mut Sliced,
+        body: Option<(Root, usize)>,
+    ) -> Result<Committed, WriteError> {
+        sliced.enter()?;
+        let mut root = sliced.root();
+        if let Some((body, home)) = body {
+            root = body;
+            sliced.stamps = sliced.stamps.at_home(home);
+        }
+        let head = [&root.encode()[..], &sliced.head].concat();
+        let last = (Kind::Root, sliced.draft(&head, 0));
+        let committed = self.complete_last(sliced, last, &[]).await;
+        sliced.leave(committed)
+    }
+
+    fn open_slices(&self, draft: Draft<'_>) -> Result<Sliced, Refused> {
         let shape = self.shared.slicing;
         if draft.body_len.is_some_and(|len| len > shape.body_bytes_max) {
             return Err(Refused::TooLarge);
@@ -114,7 +151,7 @@ impl<D: Device> Inner<D> {
         let object = self.logs.borrow_mut().take_sequence().ok_or(Refused::Offline)?;
         let body_bytes_max = shape.body_bytes_max.min(self.half_of(home));
         let slice_bytes = if gathers { shape.gathered_bytes } else { shape.slice_bytes };
-        let mut sliced = Sliced {
+        Ok(Sliced {
             object,
             key: draft.key.into(),
             key_hash,
@@ -130,15 +167,15 @@ impl<D: Device> Inner<D> {
             outranked: Rc::new(Cell::new(false)),
             broken: None,
             growth: Arc::new(Growth::new(slice_bytes, draft.body_len)),
-        };
-        if !gathers {
-            let first = self.reserve_slice(&sliced, u64::from(slice_bytes))?;
-            self.place_slice(&mut sliced, first);
-        }
+        })
+    }
+
+    /// The object takes bytes, and is outranked from now on by newer ones of its key.
+    fn remember_slices(&self, sliced: &Sliced) {
+        let object = sliced.object;
         self.draft_keys.borrow_mut().insert((sliced.key_hash, object));
         self.slicing.borrow_mut().insert(object, Rc::clone(&sliced.outranked));
-        self.gathering.set(self.gathering.get() + u64::from(gathers));
-        Ok(sliced)
+        self.gathering.set(self.gathering.get() + u64::from(sliced.gathers));
     }
 
     /// The object takes no more bytes.
@@ -359,7 +396,7 @@ impl<D: Device> Inner<D> {
 struct NotCurrent;
 
 /// A refusal met when a part of the body has been taken.
-fn in_mid_body(refused: Refused) -> WriteError {
+pub(crate) fn in_mid_body(refused: Refused) -> WriteError {
     match refused {
         Refused::Offline => WriteError::Offline,
         // Checked at the beginning: it would be of another volume, with smaller segments.

@@ -22,7 +22,8 @@ use crate::logs::Logs;
 use crate::purge::{Standing, Tags};
 use crate::reader::ReaderInner;
 use crate::record::Record;
-use crate::slicing::Sliced;
+use crate::root::Root;
+use crate::slicing::{Sliced, in_mid_body};
 use crate::staging::{Changed, Operation, Staged};
 use crate::store::{Shared, Store};
 
@@ -155,6 +156,56 @@ impl<D: Device> Writer<D> {
         let home = self.inner.logs.borrow().volume_of(record.segment());
         let stamps = Stamps::now(Kind::Slice, None).at_home(home);
         Ok(self.pending(Filling::Record(self.inner.reserve(stamps, draft)?)))
+    }
+
+    /// Publishes an object of which nothing is there yet; its length must be known, and be above
+    /// [`Writer::slice_bytes`]. What is [missing](crate::Record::missing) of it comes by
+    /// [`Writer::refill`], in any order, and counts as evicted until then.
+    ///
+    /// # Errors
+    /// [`WriteError`]; [`WriteError::Incomplete`] for a length that is not known or needs no slices.
+    pub async fn outline(&self, draft: Draft<'_>) -> Result<Committed, WriteError> {
+        if draft.body_len.is_none_or(|len| len <= self.slice_bytes()) {
+            return Err(WriteError::Incomplete);
+        }
+        self.publish_root(draft, None).await
+    }
+
+    /// Publishes a record with another head, tags and life over the body of one in slices, which is
+    /// not written again; what is missing of it stays so. `None` when `record` is not in slices.
+    ///
+    /// # Errors
+    /// [`WriteError`]; nothing is published then.
+    pub async fn rehead(
+        &self,
+        record: &Record,
+        draft: Draft<'_>,
+    ) -> Option<Result<Committed, WriteError>> {
+        let root = record.root()?;
+        let home = self.inner.logs.borrow().volume_of(record.segment());
+        let draft = Draft { body_len: Some(root.body_bytes), ..draft };
+        Some(self.publish_root(draft, Some((root, home))).await)
+    }
+
+    async fn publish_root(
+        &self,
+        draft: Draft<'_>,
+        body: Option<(Root, usize)>,
+    ) -> Result<Committed, WriteError> {
+        let sliced = self.inner.begin_outline(draft).map_err(in_mid_body)?;
+        let mut pending = self.pending(Filling::Slices(Box::new(sliced)));
+        let committed = match &mut pending.filling {
+            Filling::Slices(sliced) => self.inner.complete_outline(sliced, body).await,
+            Filling::Record(_) => Err(WriteError::Foreign),
+        };
+        drop(pending);
+        self.inner.tend().await;
+        committed
+    }
+
+    /// Bytes of a slice of a body of known length; a shorter body is one record.
+    pub fn slice_bytes(&self) -> u64 {
+        u64::from(self.inner.shared.slicing.slice_bytes)
     }
 
     /// As [`Writer::begin`], but reclaims first where that would be refused for want of a clean

@@ -224,6 +224,76 @@ fn a_missing_slice_is_filled_again() {
 }
 
 #[test]
+fn an_outline_is_filled_in_any_order() {
+    let folder = scratch();
+    let config = small(folder.path());
+    let object = Object { key: 1, version: 1, body_bytes: 5 * SLICE + 100 };
+    let (parts, body) = (object.parts(), object.body());
+    {
+        let rig = Rig::open(&config);
+        assert_eq!(rig.writer.slice_bytes(), SLICE as u64);
+        let small = longhold_store::Draft { body_len: Some(SLICE as u64), ..parts.draft() };
+        let refused = block_on_ready(rig.writer.outline(small)).err();
+        assert_eq!(refused, Some(WriteError::Incomplete));
+        assert!(block_on_ready(rig.writer.outline(parts.draft())).unwrap().published);
+        let record = rig.reader.lookup(&Object::key_bytes(1)).unwrap();
+        let len = record.body_len();
+        assert_eq!((len, record.missing(0..len)), (body.len() as u64, Some(0..len)));
+        for (step, number) in [4, 0, 5, 2, 1].into_iter().enumerate() {
+            let range = record.slice_range(number * SLICE as u64 + 99).unwrap();
+            let mut pending = rig.writer.refill(&record, range.start).unwrap();
+            let slice = &body[range.start as usize..range.end as usize];
+            block_on_ready(rig.writer.append(&mut pending, slice)).unwrap();
+            assert!(block_on_ready(rig.writer.commit(pending)).unwrap().published);
+            assert!(read(&record, range), "{step}");
+        }
+        assert_eq!(record.missing(0..len), Some(3 * SLICE as u64..4 * SLICE as u64));
+        assert_eq!(record.slice_range(len), None);
+    }
+    let rig = Rig::open(&config);
+    let record = rig.reader.lookup(&Object::key_bytes(1)).unwrap();
+    let left = record.missing(0..record.body_len()).unwrap();
+    assert_eq!(left, 3 * SLICE as u64..4 * SLICE as u64);
+    let mut pending = rig.writer.refill(&record, left.start).unwrap();
+    let slice = &body[left.start as usize..left.end as usize];
+    block_on_ready(rig.writer.append(&mut pending, slice)).unwrap();
+    block_on_ready(rig.writer.commit(pending)).unwrap();
+    assert_eq!(get(&rig.reader, 1), Some(object));
+}
+
+#[test]
+fn a_body_in_slices_gets_another_head_and_stays_where_it_is() {
+    let folder = scratch();
+    let config = small(folder.path());
+    let object = Object { key: 1, version: 1, body_bytes: 5 * SLICE + 100 };
+    let key = Object::key_bytes(1);
+    {
+        let rig = Rig::open(&config);
+        put_now(&rig.writer, object).unwrap();
+        put_now(&rig.writer, Object { key: 2, version: 1, body_bytes: 100 }).unwrap();
+        let before = rig.store.stats().disk_bytes;
+        let record = rig.reader.lookup(&key).unwrap();
+        let renewed =
+            longhold_store::Draft { tags: &[7], ..longhold_store::Draft::new(&key, b"new", 0) };
+        let committed = block_on_ready(rig.writer.rehead(&record, renewed)).unwrap().unwrap();
+        assert!(committed.published);
+        let taken = rig.store.stats().disk_bytes - before;
+        assert!(taken < SLICE as u64, "{taken} bytes for a head");
+        let short = rig.reader.lookup(&Object::key_bytes(2)).unwrap();
+        assert!(block_on_ready(rig.writer.rehead(&short, renewed)).is_none());
+    }
+    let rig = Rig::open(&config);
+    let record = rig.reader.lookup(&key).unwrap();
+    assert_eq!((record.head(), record.tags().collect::<Vec<_>>()), (&b"new"[..], vec![7]));
+    let (body, mut at) = (object.body(), 0);
+    while at < body.len() {
+        let piece = record.piece(at as u64, u64::MAX).unwrap();
+        assert_eq!(&piece[..], &body[at..at + piece.len()]);
+        at += piece.len();
+    }
+}
+
+#[test]
 fn of_two_drafts_of_a_key_the_later_one_stays() {
     // Sizes of the earlier and the later, and whether the earlier one is committed first.
     for (first, second) in [(50_000, 50_000), (50_000, 100), (100, 50_000)] {
