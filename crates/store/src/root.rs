@@ -10,8 +10,8 @@
 //! Root and slices are ordinary records, each on its own in a segment: they are found through the
 //! index, copied and evicted one by one. The object's number is a sequence, which is never given
 //! out twice (ST-4), so a slice belongs to one body for ever. The root is written when all slices
-//! are (ST-2), or before the first, of an outline. What is purged, replaced or outranked is the root; slices without one are reached by
-//! nobody and go with their segments.
+//! are (ST-2), or before the first, of an outline. What is purged, replaced or outranked is the
+//! root; slices without one are reached by nobody and go with their segments.
 
 use std::ops::Range;
 use std::sync::OnceLock;

@@ -163,7 +163,7 @@ impl<D: Device> Writer<D> {
     /// [`Writer::refill`], in any order, and counts as evicted until then.
     ///
     /// # Errors
-    /// [`WriteError`]; [`WriteError::Incomplete`] for a length that is not known or needs no slices.
+    /// [`WriteError`]; [`WriteError::Incomplete`] for a length that is unknown or needs no slices.
     pub async fn outline(&self, draft: Draft<'_>) -> Result<Committed, WriteError> {
         if draft.body_len.is_none_or(|len| len <= self.slice_bytes()) {
             return Err(WriteError::Incomplete);
