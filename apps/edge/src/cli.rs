@@ -10,7 +10,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use longhold_telemetry::tracing::{Format, Level};
 
-use crate::admin::{PurgeReply, client};
+use crate::admin::{PurgeOrder, PurgeReply, client, purge_answer};
 use crate::config::checked::{Admin, AdminAddress, Log, LogFormat, LogLevel};
 use crate::config::{self, Faults, dump, knobs, parse_admin_address};
 use crate::demo::{self, Addresses};
@@ -39,7 +39,7 @@ pub enum Command {
     /// Checks a config file; prints the values that hold and the memory that they imply
     #[command(after_long_help = knobs::help())]
     Check(CheckOptions),
-    /// Removes a URL from a running edge's store; done when it is durable
+    /// Purges from a running edge's store; done when it is durable and in force on every worker
     Purge(PurgeOptions),
     /// Looks after a store that no edge has open
     #[command(subcommand)]
@@ -84,10 +84,36 @@ pub struct CheckOptions {
 
 /// Options of `edge purge`.
 #[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).multiple(true)))]
 pub struct PurgeOptions {
-    /// The URL as clients ask for it
+    /// A URL as clients ask for it, with all its variants; may be given several times
+    #[arg(long, group = "what")]
+    url: Vec<String>,
+    /// Every URL that begins so; scheme and host must be whole
+    #[arg(long, group = "what")]
+    prefix: Vec<String>,
+    /// What the origin tagged so in Surrogate-Key or Cache-Tag
+    #[arg(long, group = "what")]
+    tag: Vec<String>,
+    /// All of a host, by both schemes
+    #[arg(long, group = "what")]
+    host: Vec<String>,
+    /// Everything
+    #[arg(long, group = "what", conflicts_with_all = ["url", "prefix", "tag", "host"])]
+    all: bool,
+    /// Make it stale instead of removing it: it is validated, or served while it is fetched anew
     #[arg(long)]
-    url: String,
+    soft: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    edge: RunningEdge,
+}
+
+/// Which running edge is asked.
+#[derive(Debug, Args)]
+pub struct RunningEdge {
     /// The running edge's config file, for its admin address and token
     #[arg(long, value_name = "FILE", conflicts_with = "admin")]
     config: Option<PathBuf>,
@@ -154,14 +180,27 @@ pub fn check(options: &CheckOptions) -> anyhow::Result<()> {
 /// # Errors
 /// The config's faults, or why the running edge did not purge.
 pub fn purge(options: &PurgeOptions) -> anyhow::Result<()> {
-    let Admin { address, token } = match &options.config {
-        Some(file) => admin_of(file)?,
-        None => Admin { address: options.admin.clone(), token: std::env::var(TOKEN_VARIABLE).ok() },
+    let Admin { address, token } = options.edge.admin()?;
+    let PurgeOptions { url, prefix, tag, host, all, soft, .. } = options;
+    let (url, prefix, tag, host) = (url.clone(), prefix.clone(), tag.clone(), host.clone());
+    let order = PurgeOrder { url, prefix, tag, host, all: *all, soft: *soft };
+    let reply = client::purge(&address, token.as_deref(), &order)?;
+    if options.json {
+        return print(&format!("{:#}\n", purge_answer(&order, &reply)));
+    }
+    let PurgeReply { found, count, duration_us, .. } = reply;
+    let what = order.words();
+    let word = match (found, soft) {
+        (Some(false), _) => "was not stored",
+        (Some(true) | None, true) => "is stale",
+        (Some(true) | None, false) => "purged",
     };
-    let url = &options.url;
-    let PurgeReply { found, duration_us } = client::purge(&address, token.as_deref(), url)?;
-    let word = if found { "purged" } else { "was not stored" };
-    print(&format!("{url}: {word}; durable after {duration_us} µs\n"))
+    let counted = match count {
+        Some(count) if order.count() > 1 => format!(" ({count} were stored)"),
+        Some(count) if order.all => format!(" ({count} records)"),
+        Some(_) | None => String::new(),
+    };
+    print(&format!("{what}: {word}{counted}; durable after {duration_us} µs\n"))
 }
 
 /// `edge completions`
@@ -189,6 +228,18 @@ pub fn conclude(outcome: anyhow::Result<()>) -> ExitCode {
     }
     eprintln!("edge: {fault:#}");
     if fault.is::<NotOpened>() { ExitCode::from(CODE_FAULTY) } else { ExitCode::FAILURE }
+}
+
+impl RunningEdge {
+    fn admin(&self) -> anyhow::Result<Admin> {
+        match &self.config {
+            Some(file) => admin_of(file),
+            None => {
+                let token = std::env::var(TOKEN_VARIABLE).ok();
+                Ok(Admin { address: self.admin.clone(), token })
+            }
+        }
+    }
 }
 
 fn admin_of(file: &Path) -> anyhow::Result<Admin> {

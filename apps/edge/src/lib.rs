@@ -19,4 +19,5 @@ pub mod run;
 pub mod shared;
 pub mod signals;
 pub mod store_tool;
+pub(crate) mod stored;
 pub mod worker;

@@ -6,21 +6,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use longhold_conn::{SlotTable, State};
-use longhold_gateway::key;
-use longhold_gateway::purge::Scope;
-use longhold_http1::{Limits, parse_request};
-use longhold_store::{Mode, Pager, Store};
+use longhold_store::{Pager, Store};
 use longhold_telemetry::exporter::Registry;
 use longhold_telemetry::{Counter, Gauge, WorkerCounters};
 use serde_json::{Value, json};
 
-use crate::admin::{Handles, PurgeError, PurgeReply, Purging, Readiness};
+use crate::admin::{Handles, Readiness};
 use crate::config::checked::Checked;
 use crate::config::memory::MemoryPlan;
 use crate::fill::FillPort;
 use crate::shared::Shared;
 use crate::signals::{Stage, Stop};
 
+mod purging;
 mod store_view;
 
 /// Sees the whole process.
@@ -80,7 +78,7 @@ impl Observer {
     pub fn handles(&self, stop: &Stop, port: &FillPort, shared: &Arc<Shared>) -> Handles {
         let (metrics, status, tick) =
             (Arc::clone(&self.view), Arc::clone(&self.view), Arc::clone(&self.view));
-        let ready = Arc::clone(&self.view);
+        let (ready, purged) = (Arc::clone(&self.view), Arc::clone(&self.view));
         let (stop_seen, stop_status) = (stop.clone(), stop.clone());
         let (fills, fills_status) = (port.clone(), port.clone());
         let shared = Arc::clone(shared);
@@ -91,7 +89,11 @@ impl Observer {
                 metrics.registry.render()
             }),
             status: Arc::new(move || status.status(&stop_status, &fills_status)),
-            purge: Arc::new(move |url| purge(url, fills.clone(), Arc::clone(&shared))),
+            purge: Arc::new(move |order| {
+                let (fills, shared) = (fills.clone(), Arc::clone(&shared));
+                let store = purged.store.clone();
+                Box::pin(async move { purging::carry_out(order, (fills, &shared, &store)).await })
+            }),
             tick: Arc::new(move || tick.note()),
         }
     }
@@ -160,38 +162,4 @@ impl View {
             "counters": counters,
         })
     }
-}
-
-/// Purges a URL: its key as a request for it would have it, durable when it resolves.
-fn purge(url: String, fills: FillPort, shared: Arc<Shared>) -> Purging {
-    Box::pin(async move {
-        let begun = Instant::now();
-        let key = key_of(&url, &shared)?;
-        let purged = fills
-            .purge(vec![Scope::Key(key)], Mode::Hard)
-            .await
-            .map_err(|_| PurgeError::Unavailable)?;
-        let found = purged.map_err(|_| PurgeError::NotDurable)?;
-        Ok(PurgeReply { found: found > 0, duration_us: begun.elapsed().as_micros() as u64 })
-    })
-}
-
-/// The key of an absolute URL, by the same parser that clients' requests go through.
-fn key_of(url: &str, shared: &Shared) -> Result<Vec<u8>, PurgeError> {
-    let (scheme, rest) = url.split_once("://").ok_or(PurgeError::BadUrl)?;
-    let scheme = scheme.to_ascii_lowercase();
-    if scheme != "http" && scheme != "https" {
-        return Err(PurgeError::BadUrl);
-    }
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
-    let request = format!("GET {scheme}://{rest} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
-    let limits = Limits { head_bytes_max: request.len().max(1024), ..shared.limits };
-    let parsed = parse_request(request.as_bytes(), &limits);
-    let Ok(Some(head)) = parsed else { return Err(PurgeError::BadUrl) };
-    if shared.sites.find(head.target.authority).is_none() {
-        return Err(PurgeError::NoSite);
-    }
-    let mut key = Vec::new();
-    key::write_primary(&mut key, &scheme, &head.target).map_err(|_| PurgeError::BadUrl)?;
-    Ok(key)
 }

@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 
 use longhold_http1::emit::HeadWriter;
 use longhold_policy::validate::Validators;
-use longhold_policy::{StoredMeta, date, fields};
+use longhold_policy::{StoredMeta, date, fields, reuse};
 
 use crate::{CACHE_NAME, Field, tags};
 
@@ -93,6 +93,14 @@ impl<'a> StoredHead<'a> {
             last_modified: self.last_modified,
             date_s: Some(self.meta.date_s),
         }
+    }
+
+    /// The same after a soft purge: stale from now on, and whatever may be done with a stale
+    /// response may be done with it.
+    #[must_use]
+    pub fn soft_purged(self, now_ms: u64) -> Self {
+        let lifetime_s = self.meta.lifetime_s.min(reuse::age_s(&self.meta, now_ms));
+        Self { meta: StoredMeta { lifetime_s, ..self.meta }, ..self }
     }
 
     /// Whether a conditional request can validate it.

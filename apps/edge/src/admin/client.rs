@@ -1,4 +1,4 @@
-//! The other side of the admin API: what `edge purge` says to a running edge.
+//! The other side of the admin API: what the command line says to a running edge.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -10,12 +10,12 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use super::PurgeReply;
+use super::{PurgeOrder, PurgeReply};
 use crate::config::checked::AdminAddress;
 
 /// Why a running edge did not do what it was asked; each prints what to do.
@@ -38,7 +38,7 @@ pub enum ClientError {
         remedy: String,
     },
     /// No answer in time.
-    #[error("the edge at {0} did not answer in time; purge again, it may be repeated without harm")]
+    #[error("the edge at {0} did not answer in time; ask again, it may be repeated without harm")]
     TimedOut(AdminAddress),
     /// Something answers that is no edge.
     #[error("what answers at {0} is no edge's admin API; check the address")]
@@ -51,23 +51,33 @@ pub enum ClientError {
     Runtime(ErrorKind),
 }
 
-/// Asks a running edge to purge a URL, and waits until that is durable.
+/// Asks a running edge to purge, and waits until that is durable.
 ///
 /// # Errors
 /// See [`ClientError`].
 pub fn purge(
     address: &AdminAddress,
     token: Option<&str>,
-    url: &str,
+    order: &PurgeOrder,
 ) -> Result<PurgeReply, ClientError> {
-    let body = json!({ "url": url }).to_string();
+    let body = Value::Object(order.json()).to_string();
+    let said = call(address, token, (Method::POST, "/purge", body))?;
+    serde_json::from_value(said).map_err(|_| ClientError::NotAnEdge(address.clone()))
+}
+
+/// One request to a running edge, and the JSON that it answers.
+fn call(
+    address: &AdminAddress,
+    token: Option<&str>,
+    (method, path, body): (Method, &str, String),
+) -> Result<Value, ClientError> {
     let host = match address {
         AdminAddress::Tcp(tcp) => tcp.to_string(),
         AdminAddress::Unix(_) => "localhost".to_owned(),
     };
     let mut request = Request::builder()
-        .method(Method::POST)
-        .uri("/purge")
+        .method(method)
+        .uri(path)
         .header(HOST, host)
         .header(CONTENT_TYPE, "application/json");
     if let Some(token) = token {
@@ -85,10 +95,7 @@ pub fn purge(
     }
 }
 
-async fn ask(
-    address: &AdminAddress,
-    request: Request<Full<Bytes>>,
-) -> Result<PurgeReply, ClientError> {
+async fn ask(address: &AdminAddress, request: Request<Full<Bytes>>) -> Result<Value, ClientError> {
     let unreachable = |fault: io::Error| {
         let kind = fault.kind();
         ClientError::Unreachable { address: address.clone(), kind }
@@ -119,20 +126,14 @@ where
     Some((head.status, body))
 }
 
-fn understand(status: StatusCode, body: &[u8]) -> Option<Result<PurgeReply, ClientError>> {
-    #[derive(Deserialize)]
-    struct Done {
-        found: bool,
-        duration_us: u64,
-    }
+fn understand(status: StatusCode, body: &[u8]) -> Option<Result<Value, ClientError>> {
     #[derive(Deserialize)]
     struct Refused {
         error: String,
         remedy: String,
     }
     if status == StatusCode::OK {
-        let Done { found, duration_us } = serde_json::from_slice(body).ok()?;
-        return Some(Ok(PurgeReply { found, duration_us }));
+        return Some(Ok(serde_json::from_slice(body).ok()?));
     }
     let Refused { error, remedy } = serde_json::from_slice(body).ok()?;
     Some(Err(ClientError::Refused { error, remedy }))

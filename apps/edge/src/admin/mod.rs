@@ -10,7 +10,7 @@
 //! | `GET /metrics` | Prometheus text |
 //! | `GET /status.json` | the state as JSON |
 //! | `GET /` | a page that shows it |
-//! | `POST /purge` | `{"url": "…"}`; answered when the purge is durable |
+//! | `POST /purge` | `{"url": "…"}`, or `prefix`, `tag`, `host`, `all`; done when it is durable |
 //!
 //! Invariants:
 //! - AD-1: without a token it answers only requests whose `Host` is this machine (DNS rebinding),
@@ -23,8 +23,10 @@ pub mod bind;
 pub mod client;
 
 mod guard;
+mod order;
 mod page;
 mod purge;
+mod query;
 mod serve;
 mod status;
 
@@ -45,6 +47,8 @@ use serde_json::json;
 
 use crate::config::checked::AdminAddress;
 
+pub use order::{NAMES_MAX, PurgeOrder};
+pub(crate) use purge::answer as purge_answer;
 pub use purge::{PurgeError, PurgeReply};
 pub use serve::Server;
 pub use status::Readiness;
@@ -61,8 +65,8 @@ pub struct Handles {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// The state, an object; for `/status.json` and the page.
     pub status: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
-    /// Purges a URL, and is done when the purge is durable.
-    pub purge: Arc<dyn Fn(String) -> Purging + Send + Sync>,
+    /// Purges, and is done when the purge is durable and in force.
+    pub purge: Arc<dyn Fn(PurgeOrder) -> Purging + Send + Sync>,
     /// Called each [`TICK`] on the control thread, for what must be done from time to time.
     pub tick: Arc<dyn Fn() + Send + Sync>,
 }
@@ -102,7 +106,7 @@ async fn answer(api: &Api, request: Request<Incoming>) -> Reply {
         Route::Metrics => status::metrics((api.handles.metrics)()),
         Route::Status => json_reply(StatusCode::OK, &(api.handles.status)()),
         Route::Purge => match purge::read(&head, body, access).await {
-            Ok(url) => purge::carry_out(&api.handles, url).await,
+            Ok(order) => purge::carry_out(&api.handles, order).await,
             Err(reply) => reply,
         },
     }

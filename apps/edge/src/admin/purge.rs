@@ -1,4 +1,4 @@
-//! `POST /purge`: one URL in, one answer when the purge is durable.
+//! `POST /purge`: what to purge in, one answer when it is durable and in force.
 
 use std::time::Duration;
 
@@ -7,18 +7,25 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::guard::{Access, field, media_type};
+use super::order::{NAMES_MAX, PurgeOrder};
 use super::{Handles, Reply, json_reply, refusal};
 
 /// What a purge did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PurgeReply {
-    /// Whether anything was stored under the URL.
-    pub found: bool,
+    /// Where URLs alone were named: whether anything was stored under one of them.
+    pub found: Option<bool>,
+    /// How many were stored: URLs where only those were named, records where it was everything.
+    /// `None` where nobody has counted: a prefix or a tag costs the same whatever it concerns.
+    pub count: Option<u64>,
+    /// When the purge was asked for, Unix milliseconds: what was fetched before is concerned.
+    pub at_ms: u64,
     /// From the request to durability, in microseconds.
     pub duration_us: u64,
 }
@@ -29,9 +36,24 @@ pub enum PurgeError {
     /// The URL is no absolute `http` or `https` URL.
     #[error("the URL is not an absolute http or https URL")]
     BadUrl,
+    /// The prefix is no beginning of such a URL that holds its whole host.
+    #[error("the prefix is not the beginning of an absolute http or https URL")]
+    BadPrefix,
+    /// The prefix ends in `.` or `..`, which may be a dot segment or the beginning of a name.
+    #[error("the prefix ends in dots, so that it is not clear what it begins")]
+    OpenPrefix,
+    /// The tag is empty.
+    #[error("a tag is empty")]
+    BadTag,
+    /// The host is none.
+    #[error("the host is not the name or address of one host")]
+    BadHost,
     /// No site answers for the URL's host.
     #[error("no site answers for the URL's host")]
     NoSite,
+    /// Too many prefixes are in force.
+    #[error("the store cannot hold one more purge of a prefix")]
+    PrefixesFull,
     /// The store is not there: starting, draining or offline.
     #[error("the store does not take purges now")]
     Unavailable,
@@ -46,8 +68,11 @@ pub enum PurgeError {
 impl PurgeError {
     const fn status(self) -> StatusCode {
         match self {
-            Self::BadUrl => StatusCode::BAD_REQUEST,
+            Self::BadUrl | Self::BadPrefix | Self::OpenPrefix | Self::BadTag | Self::BadHost => {
+                StatusCode::BAD_REQUEST
+            }
             Self::NoSite => StatusCode::NOT_FOUND,
+            Self::PrefixesFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotDurable => StatusCode::INTERNAL_SERVER_ERROR,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
@@ -57,7 +82,12 @@ impl PurgeError {
     const fn remedy(self) -> &'static str {
         match self {
             Self::BadUrl => "write it as clients ask for it, like http://www.example.com/page?q=1",
+            Self::BadPrefix => "write scheme and whole host, like http://www.example.com/images/",
+            Self::OpenPrefix => "end it before the dots, or with a slash behind them",
+            Self::BadTag => "name one word of Surrogate-Key or one member of Cache-Tag",
+            Self::BadHost => "name one host, like www.example.com or www.example.com:8080",
             Self::NoSite => "compare the host with the hosts of the config's sites",
+            Self::PrefixesFull => "purge a shorter prefix, the host, or everything",
             Self::Unavailable => "try again when /readyz says ready",
             Self::NotDurable => "see the log for the store's fault, then purge again",
             Self::TimedOut => "purge again; a purge may be repeated without harm",
@@ -65,17 +95,17 @@ impl PurgeError {
     }
 }
 
-/// Reads the URL from a request's body; the error is the reply.
+/// Reads what to purge from a request's body; the error is the reply.
 pub(super) async fn read(
     head: &Parts,
     body: Incoming,
     access: Option<Access>,
-) -> Result<String, Reply> {
+) -> Result<PurgeOrder, Reply> {
     let limited = Limited::new(body, BODY_BYTES_MAX).collect();
     let bytes = match timeout(BODY_TIMEOUT, limited).await {
         Ok(Ok(collected)) => collected.to_bytes(),
         Ok(Err(fault)) if fault.is::<LengthLimitError>() => {
-            let remedy = "send one URL";
+            let remedy = "name less in one purge";
             return Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", remedy));
         }
         Ok(Err(_)) => {
@@ -88,63 +118,49 @@ pub(super) async fn read(
     };
     let content_type = field(head, &CONTENT_TYPE).map(media_type).unwrap_or_default();
     let form = content_type.eq_ignore_ascii_case("application/x-www-form-urlencoded");
-    let url = if form && access == Some(Access::Token) {
-        form_url(&bytes).ok_or("the form has no field url")
+    let order = if form && access == Some(Access::Token) {
+        PurgeOrder::from_form(&bytes).ok_or("the form is no purge")
     } else {
-        serde_json::from_slice(&bytes).map(|Body { url }| url).map_err(|_| "the body is no purge")
+        serde_json::from_slice(&bytes).map_err(|_| "the body is no purge")
     };
-    url.map_err(|error| {
-        refusal(StatusCode::BAD_REQUEST, error, "send {\"url\": \"http://host/path\"}")
-    })
+    let order: PurgeOrder =
+        order.map_err(|error| refusal(StatusCode::BAD_REQUEST, error, WHAT_TO_SEND))?;
+    match order.count() {
+        0 => Err(refusal(StatusCode::BAD_REQUEST, "the purge names nothing", WHAT_TO_SEND)),
+        1..=NAMES_MAX => Ok(order),
+        _ => {
+            let remedy = "name less in one purge";
+            Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, "the purge names too much", remedy))
+        }
+    }
 }
 
 /// Purges, and answers when it is durable.
-pub(super) async fn carry_out(handles: &Handles, url: String) -> Reply {
-    let purging = (handles.purge)(url.clone());
+pub(super) async fn carry_out(handles: &Handles, order: PurgeOrder) -> Reply {
+    let purging = (handles.purge)(order.clone());
     let outcome = timeout(PURGE_TIMEOUT, purging).await.unwrap_or(Err(PurgeError::TimedOut));
     match outcome {
-        Ok(PurgeReply { found, duration_us }) => {
-            let body = json!({ "url": url, "found": found, "duration_us": duration_us });
-            json_reply(StatusCode::OK, &body)
-        }
+        Ok(reply) => json_reply(StatusCode::OK, &answer(&order, &reply)),
         Err(error) => refusal(error.status(), &error.to_string(), error.remedy()),
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Body {
-    url: String,
-}
-
-/// The field `url` of a form; `None` when it is missing, repeated, or no text once decoded.
-fn form_url(form: &[u8]) -> Option<String> {
-    let mut values = form.split(|byte| *byte == b'&').filter_map(|pair| pair.strip_prefix(b"url="));
-    let value = values.next()?;
-    if values.next().is_some() { None } else { String::from_utf8(percent_decode(value)?).ok() }
-}
-
-fn percent_decode(text: &[u8]) -> Option<Vec<u8>> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut bytes = text.iter().copied();
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let (high, low) = (hex(bytes.next()?)?, hex(bytes.next()?)?);
-                high << 4 | low
-            }
-            other => other,
-        });
+/// What was asked for, and what it did.
+pub(crate) fn answer(order: &PurgeOrder, reply: &PurgeReply) -> Value {
+    let mut answer = order.json();
+    answer.insert("soft".to_owned(), json!(order.soft));
+    if let Some(found) = reply.found {
+        answer.insert("found".to_owned(), json!(found));
     }
-    Some(decoded)
+    answer.insert("count".to_owned(), json!(reply.count));
+    answer.insert("at_ms".to_owned(), json!(reply.at_ms));
+    answer.insert("duration_us".to_owned(), json!(reply.duration_us));
+    Value::Object(answer)
 }
 
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
-}
-
-const BODY_BYTES_MAX: usize = 16 * 1024;
+const WHAT_TO_SEND: &str = "send {\"url\": \"http://host/path\"}, or prefix, tag, host, or \
+                            {\"all\": true}; with \"soft\": true to make it stale";
+const BODY_BYTES_MAX: usize = 64 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the store may take to make a purge durable.
 const PURGE_TIMEOUT: Duration = Duration::from_secs(30);

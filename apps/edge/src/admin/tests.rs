@@ -15,7 +15,7 @@ use serde_json::json;
 use super::bind::{BindError, bind};
 use super::client::{self, ClientError};
 use super::serve::CONNECTIONS_MAX;
-use super::{Handles, PurgeError, PurgeReply, Readiness};
+use super::{Handles, NAMES_MAX, PurgeError, PurgeOrder, PurgeReply, Readiness};
 use crate::config::checked::{Admin, AdminAddress};
 use crate::control::{self, Control};
 
@@ -25,20 +25,30 @@ fn handles() -> Handles {
         readiness: Arc::new(|| Readiness::Ready),
         metrics: Arc::new(|| "requests_total 7\n".to_owned()),
         status: Arc::new(|| json!({ "version": "0.1.0", "objects": 3 })),
-        purge: Arc::new(|url| {
+        purge: Arc::new(|order| {
             Box::pin(async move {
-                match url.as_str() {
+                let found = order.url.iter().any(|url| url.contains("stored"));
+                match order.url.first().map_or("", String::as_str) {
                     "bad" => Err(PurgeError::BadUrl),
                     "nosite" => Err(PurgeError::NoSite),
                     "unavailable" => Err(PurgeError::Unavailable),
                     "notdurable" => Err(PurgeError::NotDurable),
                     "timedout" => Err(PurgeError::TimedOut),
-                    _ => Ok(PurgeReply { found: url.contains("stored"), duration_us: 42 }),
+                    _ => Ok(PurgeReply {
+                        found: order.is_of_urls().then_some(found),
+                        count: order.is_of_urls().then_some(u64::from(found)),
+                        at_ms: 7,
+                        duration_us: 42,
+                    }),
                 }
             })
         }),
         tick: Arc::new(|| {}),
     }
+}
+
+fn order(url: &str) -> PurgeOrder {
+    PurgeOrder { url: vec![url.to_owned()], ..PurgeOrder::default() }
 }
 
 fn start(token: Option<&str>, handles: Handles) -> (Control, SocketAddr) {
@@ -234,11 +244,15 @@ fn form_is_taken_with_the_token_only() {
                   Content-Type: application/x-www-form-urlencoded\r\n";
     let table = [
         ("url=http%3A%2F%2Fa%2Fstored+x", 200, "\"url\":\"http://a/stored x\""),
-        ("x=1&url=http://a/", 200, "\"found\":false"),
-        ("x=1", 400, "the form has no field url"),
-        ("url=a&url=b", 400, "the form has no field url"),
-        ("url=%4", 400, "the form has no field url"),
-        ("url=%ff", 400, "the form has no field url"),
+        ("url=http://a/", 200, "\"found\":false"),
+        ("url=a&url=b&soft=true", 200, "\"url\":[\"a\",\"b\"]"),
+        ("tag=a&host=b&prefix=c", 200, "\"prefix\":\"c\""),
+        ("all=true", 200, "\"all\":true"),
+        ("x=1&url=a", 400, "the form is no purge"),
+        ("all=yes", 400, "the form is no purge"),
+        ("soft=true", 400, "the purge names nothing"),
+        ("url=%4", 400, "the form is no purge"),
+        ("url=%ff", 400, "the form is no purge"),
     ];
     for (body, code, said) in table {
         let reply = post(address, fields, body);
@@ -259,9 +273,17 @@ fn purge_answers_what_the_store_said() {
         ("{\"url\":\"notdurable\"}", 500, "could not be made durable"),
         ("{\"url\":\"timedout\"}", 504, "was not confirmed in time"),
         ("", 400, "the body is no purge"),
-        ("{}", 400, "the body is no purge"),
-        ("{\"prefix\":\"http://a/\"}", 400, "the body is no purge"),
-        ("{\"url\":\"u\",\"soft\":true}", 400, "the body is no purge"),
+        ("{\"url\":[\"http://a/stored\",\"u\"]}", 200, "\"count\":1"),
+        ("{\"prefix\":\"http://a/\"}", 200, "\"count\":null"),
+        ("{\"url\":\"u\",\"soft\":true}", 200, "\"soft\":true"),
+        ("{\"tag\":[\"a\",\"b\"],\"host\":\"h\"}", 200, "\"tag\":[\"a\",\"b\"]"),
+        ("{\"all\":true}", 200, "\"at_ms\":7"),
+        ("{}", 400, "the purge names nothing"),
+        ("{\"soft\":true}", 400, "the purge names nothing"),
+        ("{\"all\":false}", 400, "the purge names nothing"),
+        ("{\"tag\":[]}", 400, "the purge names nothing"),
+        ("{\"url\":7}", 400, "the body is no purge"),
+        ("{\"urls\":\"u\"}", 400, "the body is no purge"),
     ];
     for (body, code, said) in table {
         let reply = post(address, JSON, body);
@@ -271,16 +293,26 @@ fn purge_answers_what_the_store_said() {
     }
 }
 
+/// AD-3
+#[test]
+fn purge_names_a_bounded_number_of_things() {
+    let (_control, address) = start(None, handles());
+    let named = |count: usize| json!({ "tag": vec!["t"; count] }).to_string();
+    assert_eq!(status(&post(address, JSON, &named(NAMES_MAX))), 200);
+    let reply = post(address, JSON, &named(NAMES_MAX + 1));
+    assert!(status(&reply) == 413 && reply.contains("names too much"), "{reply}");
+}
+
 /// AD-4
 #[test]
 fn purge_is_not_answered_before_it_is_durable() {
     let (durable, waiting) = tokio::sync::oneshot::channel::<()>();
     let waiting = Arc::new(Mutex::new(Some(waiting)));
-    let purge = move |_: String| -> super::Purging {
+    let purge = move |_: PurgeOrder| -> super::Purging {
         let waiting = waiting.lock().unwrap().take().unwrap();
         Box::pin(async move {
             waiting.await.map_err(|_| PurgeError::Unavailable)?;
-            Ok(PurgeReply { found: true, duration_us: 1 })
+            Ok(PurgeReply::default())
         })
     };
     let (_control, address) = start(None, Handles { purge: Arc::new(purge), ..handles() });
@@ -300,9 +332,9 @@ fn purge_is_not_answered_before_it_is_durable() {
 #[test]
 fn oversized_bodies_and_heads_are_refused() {
     let (_control, address) = start(None, handles());
-    let body = format!("{{\"url\":\"{}\"}}", "a".repeat(17_000));
+    let body = format!("{{\"url\":\"{}\"}}", "a".repeat(66_000));
     assert_eq!(status(&post(address, JSON, &body)), 413);
-    let body = format!("{{\"url\":\"{}\"}}", "a".repeat(16_000));
+    let body = format!("{{\"url\":\"{}\"}}", "a".repeat(65_000));
     assert_eq!(status(&post(address, JSON, &body)), 200);
     let mut stream = connect(address);
     let head = format!("GET / HTTP/1.1\r\n{HERE}X: {}\r\n", "a".repeat(64 * 1024));
@@ -397,8 +429,9 @@ fn unix_socket_is_for_its_owner_and_goes_with_the_server() {
     let mut reply = String::new();
     stream.read_to_string(&mut reply).unwrap();
     assert_eq!(status(&reply), 200);
-    let done = client::purge(&address, None, "http://a/stored").unwrap();
-    assert_eq!(done, PurgeReply { found: true, duration_us: 42 });
+    let done = client::purge(&address, None, &order("http://a/stored")).unwrap();
+    let found = Some(true);
+    assert_eq!(done, PurgeReply { found, count: Some(1), at_ms: 7, duration_us: 42 });
     assert!(matches!(bind(&address), Err(BindError::InUse(_))));
     drop(control);
     assert!(!path.exists());
@@ -445,18 +478,19 @@ fn address_that_cannot_be_bound_says_why() {
 fn client_tells_apart_what_can_go_wrong() {
     let (control, tcp) = start(Some("a-long-enough-secret"), handles());
     let address = AdminAddress::Tcp(tcp);
-    let done = client::purge(&address, Some("a-long-enough-secret"), "http://a/stored").unwrap();
-    assert!(done.found);
-    let refused = client::purge(&address, None, "http://a/").unwrap_err().to_string();
+    let done =
+        client::purge(&address, Some("a-long-enough-secret"), &order("http://a/stored")).unwrap();
+    assert_eq!(done.found, Some(true));
+    let refused = client::purge(&address, None, &order("http://a/")).unwrap_err().to_string();
     assert_eq!(
         refused,
         "the edge refused: the admin token is missing or wrong; send Authorization: Bearer with \
          the value of admin.token"
     );
-    let bad = client::purge(&address, Some("a\nb"), "http://a/");
+    let bad = client::purge(&address, Some("a\nb"), &order("http://a/"));
     assert!(matches!(bad, Err(ClientError::BadToken)));
     drop(control);
-    let gone = client::purge(&address, None, "http://a/");
+    let gone = client::purge(&address, None, &order("http://a/"));
     assert!(matches!(gone, Err(ClientError::Unreachable { .. })));
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = AdminAddress::Tcp(other.local_addr().unwrap());
@@ -465,7 +499,7 @@ fn client_tells_apart_what_can_go_wrong() {
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
         let _ = stream.read(&mut [0; 1024]);
     });
-    let odd = client::purge(&address, None, "http://a/");
+    let odd = client::purge(&address, None, &order("http://a/"));
     assert!(matches!(odd, Err(ClientError::NotAnEdge(_))), "{odd:?}");
     answering.join().unwrap();
 }

@@ -10,7 +10,7 @@ use longhold_gateway::lookup::{self, Served, Verdict};
 use longhold_gateway::outcome::Fwd;
 use longhold_gateway::plan;
 use longhold_gateway::purge::Mark;
-use longhold_gateway::stored::{self, RecordHead, StoredHead};
+use longhold_gateway::stored::StoredHead;
 use longhold_http1::{self as http1, RequestHead};
 use longhold_origin::fill::pump;
 use longhold_origin::{Download, FetchError, OriginResponse, RequestBody};
@@ -22,6 +22,7 @@ use longhold_telemetry::Counter;
 use super::plane::{Lookup, Open, Plane, Selected, attach};
 use super::{FillHead, FillJob, JobKind, parts, request};
 use crate::inbox::Event;
+use crate::stored::response_of;
 
 /// A fetch that leads: its entry in the table and the exchange that asked, if one did.
 pub(super) struct Lead {
@@ -54,7 +55,7 @@ impl Plane {
             Selected::Response(record) => (Some(record), Fwd::Miss),
             Selected::Nothing(fwd) => (None, fwd),
         };
-        let stored = record.as_ref().and_then(stored_head);
+        let stored = record.as_ref().and_then(|record| response_of(record, unix_ms()));
         let (_, facts) = plan::plan(&request);
         let background = matches!(job.kind, JobKind::Revalidate);
         let validate = match lookup::judge(&facts, stored.as_ref(), missed, unix_ms()) {
@@ -285,11 +286,4 @@ pub(super) fn tell(job: &FillJob, event: Event) {
 pub(super) fn unix_ms() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.map_or(0, |since| since.as_millis() as u64)
-}
-
-fn stored_head(record: &Record) -> Option<StoredHead<'_>> {
-    match stored::decode(record.head())? {
-        RecordHead::Response(stored) => Some(stored),
-        RecordHead::Vary(_) => None,
-    }
 }

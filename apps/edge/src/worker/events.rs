@@ -16,11 +16,12 @@ use longhold_transport::Transport;
 
 use super::Worker;
 use super::active::{Body, Phase};
-use super::exchange::{Asked, Delivered, Found, Held, stored_head};
+use super::exchange::{Asked, Delivered, Found, Held};
 use super::pages::Resume;
 use crate::fill::{FillHead, JobKind};
 use crate::inbox::{Event, ExchangeId};
 use crate::outgoing::{Outgoing, Piece};
+use crate::stored::response_of;
 
 impl<T: Transport<Payload = Outgoing>> Worker<T> {
     /// Takes everything out of the inbox.
@@ -220,7 +221,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     }
 
     fn is_fresh(&self, record: &Record, held: &Held) -> bool {
-        let Some(stored) = stored_head(record) else { return false };
+        let Some(stored) = response_of(record, self.now.unix_ms) else { return false };
         match reuse::decide(&held.facts.directives, &stored.meta, self.now.unix_ms) {
             reuse::Decision::Fresh
             | reuse::Decision::StaleAllowed
@@ -287,7 +288,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         };
         let directives = &held.facts.directives;
         let now_ms = self.now.unix_ms;
-        let may_serve = stored_head(&record)
+        let may_serve = response_of(&record, now_ms)
             .is_some_and(|stored| reuse::may_serve_on_error(directives, &stored.meta, now_ms));
         if !may_serve {
             return Delivered::Unusable;

@@ -8,7 +8,7 @@ use longhold_gateway::lookup::{self, Served, Verdict};
 use longhold_gateway::outcome::{CacheOutcome, Fwd, Outcome};
 use longhold_gateway::plan::{self, Facts, Plan};
 use longhold_gateway::reject::{self, Answer, Persistence};
-use longhold_gateway::stored::{self, RecordHead, StoredHead};
+use longhold_gateway::stored::{self, RecordHead};
 use longhold_gateway::{Field, key};
 use longhold_http1::{self as http1, BodyFraming, RequestHead, Version};
 use longhold_origin::Upload;
@@ -22,6 +22,7 @@ use super::pages::Resume;
 use crate::fill::{FillJob, JobKind, ReplyTo};
 use crate::inbox::{Event, ExchangeId};
 use crate::outgoing::{Outgoing, Piece};
+use crate::stored::response_of;
 
 /// What an exchange keeps while it waits for the fill plane.
 pub(super) struct Held {
@@ -150,7 +151,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let verdict = if key::write_primary(&mut key, self.shared.scheme, &head.target).is_ok() {
             let found = self.find(&mut key, &head.fields);
             let (stored, missed) = match &found {
-                Found::Response(record) => (stored_head(record), Fwd::Miss),
+                Found::Response(record) => (response_of(record, now_ms), Fwd::Miss),
                 Found::Nothing(fwd) => (None, *fwd),
                 Found::Cold(_) => (None, Fwd::Miss),
             };
@@ -273,7 +274,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         asked: &Asked<'_>,
         outcome: Outcome,
     ) -> Delivered {
-        let Some(RecordHead::Response(stored)) = stored::decode(record.head()) else {
+        let Some(stored) = response_of(&record, self.now.unix_ms) else {
             return Delivered::Unusable;
         };
         let body_len = record.body_len();
@@ -466,14 +467,6 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
 /// The outcome of a plain hit; its status comes with the shape.
 pub(super) fn hit() -> Outcome {
     Outcome { status: 0, cache: Some(CacheOutcome::Hit), stored: false, collapsed: false }
-}
-
-/// The response of a record head.
-pub(super) fn stored_head(record: &Record) -> Option<StoredHead<'_>> {
-    match stored::decode(record.head())? {
-        RecordHead::Response(stored) => Some(stored),
-        RecordHead::Vary(_) => None,
-    }
 }
 
 fn field<'a>(fields: &[Field<'a>], name: &str) -> &'a [u8] {

@@ -18,6 +18,8 @@ mod invalidation;
 mod large;
 mod life;
 mod purge;
+mod purge_groups;
+mod purge_soft;
 mod ranges;
 mod refusals;
 mod requests;

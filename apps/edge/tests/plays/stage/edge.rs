@@ -290,13 +290,18 @@ impl Edge {
         }
     }
 
-    /// Purges by the admin API; returns whether something was stored.
+    /// Purges a URL by the admin API; returns whether something was stored.
     pub(crate) fn purge(&self, url: &str) -> bool {
-        let body = serde_json::json!({ "url": url }).to_string();
-        let (code, reply) = self.admin("POST /purge", &body).expect("the admin API answers");
-        assert_eq!(code, 200, "{reply}");
-        let reply: Value = serde_json::from_str(&reply).expect("JSON");
+        let reply = self.purge_all_of(&serde_json::json!({ "url": url }));
         reply["found"].as_bool().expect("found")
+    }
+
+    /// Purges by the admin API what an order names; returns the reply.
+    pub(crate) fn purge_all_of(&self, order: &Value) -> Value {
+        let (code, reply) =
+            self.admin("POST /purge", &order.to_string()).expect("the admin API answers");
+        assert_eq!(code, 200, "{reply}");
+        serde_json::from_str(&reply).expect("JSON")
     }
 
     /// Runs a command of the binary against this edge's admin socket.
