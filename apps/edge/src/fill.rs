@@ -33,6 +33,7 @@ mod pass;
 pub mod plane;
 mod purge;
 mod request;
+mod succession;
 
 /// What a worker wants fetched.
 pub struct FillJob {

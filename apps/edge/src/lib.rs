@@ -12,6 +12,7 @@ pub mod demo;
 pub mod fill;
 pub mod inbox;
 pub mod manual;
+mod node;
 pub mod observe;
 pub mod outgoing;
 pub mod paging;

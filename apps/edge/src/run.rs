@@ -78,7 +78,7 @@ pub fn serve(
         }));
     }
 
-    let (port, queue) = fill::queue(FILL_QUEUE_MAX);
+    let (port, queue) = fill::queue(FILL_QUEUE_MAX.max(config.server.max_connections as usize));
     let fills = FillThread::start(config, (&store, &stop), (queue, fill_counters))?;
     let shared = Arc::new(Shared::of(config));
     let slots = u32::try_from(plan.slots_count.div_ceil(workers as u64))?;
@@ -244,7 +244,8 @@ const COMMIT: &str = match option_env!("LONGHOLD_COMMIT") {
     None => "unknown",
 };
 
-/// Messages that wait for the fill plane at most; beyond it requests are answered 503.
+/// Messages that may wait for the fill plane, though there be fewer connections: beyond one for
+/// each connection, requests are answered 503. Room that nobody uses takes no memory.
 const FILL_QUEUE_MAX: usize = 4096;
 
 /// How long the end may wait for whoever reads the access log.

@@ -45,7 +45,13 @@ pub fn dispose(exchange: &Exchange<'_>) -> Disposition {
 /// changed; what is only about the request at hand must not let one client evict what others use.
 /// An error of the origin's (5xx) says nothing of the resource.
 pub fn ends_reuse(reason: NotStored, status: u16) -> bool {
-    let is_of_resource = match reason {
+    is_of_resource(reason) && status < 500
+}
+
+/// Whether a response that is not stored for `reason` says that of later ones, too, so that their
+/// requests need not wait for each other. What is about the request at hand says nothing.
+pub fn is_of_resource(reason: NotStored) -> bool {
+    match reason {
         NotStored::Method
         | NotStored::RequestNoStore
         | NotStored::Authorization
@@ -57,6 +63,5 @@ pub fn ends_reuse(reason: NotStored, status: u16) -> bool {
         | NotStored::VaryStar
         | NotStored::NotExplicit
         | NotStored::NoUse => true,
-    };
-    is_of_resource && status < 500
+    }
 }

@@ -35,6 +35,8 @@ pub struct Client<'a> {
     pub peer: SocketAddr,
     /// `http` or `https`: how the client reached the edge.
     pub scheme: &'a str,
+    /// What tells this edge from others of its name: a token of one process' life.
+    pub node: &'a str,
 }
 
 /// Hands the origin request's fields to `emit`, in the order in which they should go out. `Host`
@@ -49,11 +51,13 @@ pub fn fields(
     emit("Host", authority.as_bytes());
     let received: &[Field<'_>] = &head.fields;
     for (name, value) in received {
-        if is_kept(name, received, purpose) {
+        let is_counted =
+            name.eq_ignore_ascii_case("max-forwards") && plan::counts_hops(head.method);
+        if !is_counted && is_kept(name, received, purpose) {
             emit(name, value);
         }
     }
-    if head.method == "OPTIONS"
+    if plan::counts_hops(head.method)
         && let Some(hops) = plan::max_forwards(received)
     {
         emit("Max-Forwards", number(hops.saturating_sub(1)).as_bytes());
@@ -102,6 +106,8 @@ fn emit_own(
         Version::Http11 => "1.1 ",
     });
     via.push_str(CACHE_NAME);
+    // By its comment alone an edge knows itself among others of the same name.
+    let _ = write!(via, " ({})", client.node);
     emit("Via", via.as_bytes());
 
     let mut address = String::new();
@@ -132,6 +138,52 @@ fn number(value: u64) -> String {
     text
 }
 
+/// Whether the request has been here before: one of its `Via` members is this edge's own (RFC 9110
+/// section 7.6.3). A member of our name whose comment was taken away on its way counts as ours;
+/// that of another edge, with its own comment, does not.
+pub fn is_loop(received: &[Field<'_>], node: &str) -> bool {
+    fields::values(received, "via").any(|value| {
+        let mut rest = value;
+        core::iter::from_fn(|| next_member(&mut rest)).any(|member| is_own_member(member, node))
+    })
+}
+
+/// Takes the next member of a list whose members may hold comments with commas in them.
+fn next_member<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    if rest.is_empty() {
+        return None;
+    }
+    let (mut depth, mut is_escaped) = (0_usize, false);
+    let end = rest.iter().position(|byte| {
+        let was_escaped = core::mem::take(&mut is_escaped);
+        match byte {
+            _ if was_escaped => {}
+            b'\\' if depth > 0 => is_escaped = true,
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            b',' => return depth == 0,
+            _ => {}
+        }
+        false
+    });
+    let (member, behind) = rest.split_at_checked(end.unwrap_or(rest.len()))?;
+    *rest = behind.get(1..).unwrap_or_default();
+    Some(member)
+}
+
+/// `received-protocol RWS received-by [ RWS comment ]`
+fn is_own_member(member: &[u8], node: &str) -> bool {
+    let mut words = member.split(|byte| matches!(byte, b' ' | b'\t')).filter(|w| !w.is_empty());
+    let (Some(_protocol), Some(name)) = (words.next(), words.next()) else { return false };
+    if !name.eq_ignore_ascii_case(CACHE_NAME.as_bytes()) {
+        return false;
+    }
+    words.next().is_none_or(|comment| {
+        let inner = comment.strip_prefix(b"(").and_then(|rest| rest.strip_suffix(b")"));
+        inner == Some(node.as_bytes())
+    })
+}
+
 /// The request's fields as owned pairs, for a client that wants them all at once.
 pub fn collect(
     head: &RequestHead<'_>,
@@ -146,11 +198,10 @@ pub fn collect(
 }
 
 /// Fields that the edge writes itself. `Expect` is answered by the edge (RFC 9110 section 10.1.1).
-const OURS: [&str; 8] = [
+const OURS: [&str; 7] = [
     "host",
     "content-length",
     "expect",
-    "max-forwards",
     "x-forwarded-for",
     "x-forwarded-proto",
     "forwarded",

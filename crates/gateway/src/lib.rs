@@ -49,6 +49,7 @@ pub mod relay;
 pub mod site;
 pub mod stored;
 pub mod tags;
+pub mod unshared;
 
 #[cfg(test)]
 mod tests;

@@ -85,8 +85,18 @@ pub fn has_content(framing: BodyFraming) -> bool {
     }
 }
 
-/// The `Max-Forwards` of an `OPTIONS` or `TRACE` (RFC 9110 section 7.6.2); malformed is absent.
+/// Whether `Max-Forwards` means something with this method; with others it is a field like any
+/// (RFC 9110 section 7.6.2).
+pub(crate) fn counts_hops(method: &str) -> bool {
+    matches!(method, "OPTIONS" | "TRACE")
+}
+
+/// The `Max-Forwards` of an `OPTIONS` or `TRACE` (RFC 9110 section 7.6.2); malformed is absent,
+/// and one beyond what is counted here is the most that is.
 pub(crate) fn max_forwards(fields: &[crate::Field<'_>]) -> Option<u64> {
     let (_, value) = fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("max-forwards"))?;
-    core::str::from_utf8(value).ok()?.parse().ok()
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(core::str::from_utf8(value).ok()?.parse().unwrap_or(u64::MAX))
 }

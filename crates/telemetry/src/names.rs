@@ -117,6 +117,19 @@ metrics! {
         "Requests that followed another request's fetch instead of starting their own." {
         RequestsCoalesced,
     }
+    "longhold_coalesce_takeovers_total" Count
+        "Followers that became leaders of a fetch, by what had become of the one before." {
+        TakeoversSlow "leader" = "slow",
+        TakeoversFailed "leader" = "failed",
+    }
+    "longhold_coalesce_left_total" Count
+        "Followers that waited no longer for another's fetch and went on by themselves." {
+        FollowersLeft,
+    }
+    "longhold_coalesce_bypassed_total" Count
+        "Requests that waited for no other because the last response was not to be shared." {
+        RequestsUnshared,
+    }
     "longhold_requests_stale_served_total" Count
         "Requests answered with a stale stored response, by what allowed it." {
         RequestsStaleWhileRevalidate "why" = "stale-while-revalidate",

@@ -181,6 +181,9 @@ fn limits(resolver: &mut Resolver<'_>, typed: &raw::Limits, store: &Store) -> Li
     let object_max = object_max(resolver, typed, store);
     let download_window = download_window(resolver, typed, staging_max);
     let upload_window = resolver.number(&knobs::LIMITS_UPLOAD_WINDOW, &typed.upload_window);
+    let leader_wait = resolver.number(&knobs::LIMITS_LEADER_WAIT, &typed.leader_wait);
+    let follower_wait = resolver.number(&knobs::LIMITS_FOLLOWER_WAIT, &typed.follower_wait);
+    let hit_for_miss = resolver.number(&knobs::LIMITS_HIT_FOR_MISS, &typed.hit_for_miss);
     let log_queue_max = resolver.number(&knobs::LIMITS_LOG_QUEUE_MAX, &typed.log_queue_max);
     Limits {
         head_max: Bytes(head_max),
@@ -195,6 +198,9 @@ fn limits(resolver: &mut Resolver<'_>, typed: &raw::Limits, store: &Store) -> Li
         object_max: Bytes(object_max),
         download_window: Bytes(download_window),
         upload_window: Bytes(upload_window),
+        leader_wait: Millis(leader_wait),
+        follower_wait: Millis(follower_wait),
+        hit_for_miss: Millis(hit_for_miss),
         log_queue_max: to_usize(log_queue_max),
     }
 }

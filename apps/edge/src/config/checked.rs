@@ -219,6 +219,12 @@ pub struct Limits {
     pub download_window: Bytes,
     /// Bytes of one request body in memory.
     pub upload_window: Bytes,
+    /// Until a follower fetches beside a leader without a head.
+    pub leader_wait: Millis,
+    /// Until a follower fetches for itself alone.
+    pub follower_wait: Millis,
+    /// How long a response that was not shared is remembered.
+    pub hit_for_miss: Millis,
     /// Access log lines that may wait in each worker.
     pub log_queue_max: usize,
 }

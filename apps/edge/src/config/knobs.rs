@@ -303,6 +303,15 @@ knobs! {
     LIMITS_UPLOAD_WINDOW = "limits.upload_window", Unit::Bytes, Number(256 * KIB), 16 * KIB,
         16 * MIB,
         "Bytes of one request body held in memory while the origin lags; then the client waits.";
+    LIMITS_LEADER_WAIT = "limits.leader_wait", Time, Number(10 * SECOND), 10, HOUR,
+        "How long requests for the same thing wait for the head that one of them has asked for; \
+         then the one that has waited longest asks the origin, too, twice at most.";
+    LIMITS_FOLLOWER_WAIT = "limits.follower_wait", Time, Number(30 * SECOND), 10, HOUR,
+        "How long one request waits for a head that another has asked for; then it asks for \
+         itself alone.";
+    LIMITS_HIT_FOR_MISS = "limits.hit_for_miss", Time, Number(2 * MINUTE), 10, 24 * HOUR,
+        "How long it is remembered that a response could not be shared: requests for it do not \
+         wait for each other.";
     LIMITS_LOG_QUEUE_MAX = "limits.log_queue_max", Count, Number(8192), 16, 1_048_576,
         "Access log lines that may wait in each worker; beyond them lines are dropped and counted.";
 

@@ -130,6 +130,9 @@ pub(super) struct Limits {
     pub(super) object_max: Cell,
     pub(super) download_window: Cell,
     pub(super) upload_window: Cell,
+    pub(super) leader_wait: Cell,
+    pub(super) follower_wait: Cell,
+    pub(super) hit_for_miss: Cell,
     pub(super) log_queue_max: Cell,
 }
 

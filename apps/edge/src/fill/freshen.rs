@@ -56,9 +56,9 @@ impl Plane {
         if self.has_purged(lead.mark, &lead.job.key, &held) {
             self.release(&lead);
         }
-        let followers = self.table.borrow_mut().end(&lead.entry, lead.id);
-        for job in &followers {
-            tell(job, Event::UseStored { validated: true, collapsed: true });
+        let followers = self.table.borrow_mut().dissolve(&lead.entry, lead.id);
+        for follower in &followers {
+            tell(&follower.job, Event::UseStored { validated: true, collapsed: true });
         }
         tell(&lead.job, Event::UseStored { validated: true, collapsed: false });
     }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use longhold_gateway::purge::Scope;
 use longhold_gateway::stored::{self, VaryBase};
 use longhold_gateway::tags;
 use longhold_http1::RequestHead;
@@ -60,7 +61,8 @@ impl Plane {
         }
         let Answer { mut response, fields } = answer;
         let guard = body.guard();
-        let stored = pending.is_some();
+        // Else another leader's head came first, and its response is the stored one.
+        let stored = pending.is_some() && self.is_current(&lead.entry, lead.id);
         let head = FillHead {
             status: response.status.as_u16(),
             via_version: request::via_version(&response),
@@ -69,7 +71,10 @@ impl Plane {
             fields,
             stored,
             ttl_s: stored.then(|| reuse::ttl_s(&meta, unix_ms())),
-            detail: (!stored).then(|| self.unstored_detail(length)),
+            detail: (!stored).then(|| match &pending {
+                Some(_) => "overtaken",
+                None => self.unstored_detail(length),
+            }),
         };
         let mut variant = Vec::new();
         if !nominated.is_empty() {
@@ -83,6 +88,9 @@ impl Plane {
             tags: Rc::from(plan.tags.as_slice()),
         };
         self.publish(&lead, &open);
+        if !stored {
+            self.give_up(&body, &mut pending).await;
+        }
         if !stored && lead.job.reply.is_none() {
             // Background work whose result nobody keeps.
             return;
@@ -181,14 +189,17 @@ impl Plane {
             attach(reply, open, false);
         }
         if !open.head.stored {
-            for job in self.table.borrow_mut().end(&lead.entry, lead.id) {
-                self.go_alone(job);
+            for waiting in self.table.borrow_mut().dissolve(&lead.entry, lead.id) {
+                self.go_alone(waiting.job);
             }
             return;
         }
         let published = self.table.borrow_mut().publish(&lead.entry, lead.id, open.clone());
-        for job in published.unwrap_or_default() {
-            self.follow_late(open, job);
+        if published.is_some() {
+            self.unshared.borrow_mut().forget(&Scope::Key(lead.job.key.clone()));
+        }
+        for waiting in published.unwrap_or_default() {
+            self.follow_late(open, waiting.job);
         }
     }
 

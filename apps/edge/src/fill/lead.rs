@@ -15,11 +15,13 @@ use longhold_http1::{self as http1, RequestHead};
 use longhold_origin::fill::pump;
 use longhold_origin::{Download, FetchError, OriginResponse, RequestBody};
 use longhold_policy::storable::{Exchange, NotStored};
+use longhold_policy::validate::Validators;
 use longhold_policy::{freshen, vary};
 use longhold_store::Record;
 use longhold_telemetry::Counter;
 
-use super::plane::{Lookup, Open, Plane, Selected, attach};
+use super::plane::{Lookup, Open, Plane, Selected, Waiting, attach};
+use super::succession::Seat;
 use super::{FillHead, FillJob, JobKind, parts, request};
 use crate::inbox::Event;
 use crate::stored::response_of;
@@ -42,12 +44,22 @@ pub(super) struct Answer {
     pub(super) fields: Vec<(String, Vec<u8>)>,
 }
 
+/// What the origin said to a fetch.
+enum Asked {
+    /// The stored response still holds (304).
+    Confirmed(Answer),
+    /// This is the response.
+    Answered(Answer),
+}
+
 impl Plane {
     /// Does a job that fills or freshens.
-    pub(super) async fn fill(self: &Rc<Self>, job: FillJob) {
+    /// With `seat` it is a follower's that leads now; else it leads or follows, as may be.
+    pub(super) async fn fill(self: &Rc<Self>, job: FillJob, seat: Option<Seat>) {
         let bytes = Arc::clone(&job.head);
         let limits = self.parts.limits;
         let Ok(Some(request)) = http1::parse_request(&bytes, &limits) else {
+            self.vacate(seat, || Event::Failed(FetchError::BadTarget));
             return tell(&job, Event::Failed(FetchError::BadTarget));
         };
         let Lookup { selected, fetch_key } = self.look_up(&job, &request);
@@ -61,6 +73,8 @@ impl Plane {
         let validate = match lookup::judge(&facts, stored.as_ref(), missed, unix_ms()) {
             // Another fetch has brought it since the worker looked.
             Verdict::Serve(served) if !(background && served == Served::WhileRevalidate) => {
+                let found = || Event::UseStored { validated: false, collapsed: true };
+                self.vacate(seat, found);
                 return tell(&job, Event::UseStored { validated: false, collapsed: false });
             }
             Verdict::Serve(_) => stored.as_ref().is_some_and(StoredHead::can_validate),
@@ -69,48 +83,77 @@ impl Plane {
         };
         // A head or a range is read off a fetch of the whole; by itself it asks for no more.
         let is_partial = facts.is_head || (facts.is_ranged && !validate);
-        let shares = matches!(job.kind, JobKind::Fill { share: true });
-        if is_partial && !(shares && self.table.borrow().is_filling(&fetch_key)) {
+        let shares = matches!(job.kind, JobKind::Fill { share: true })
+            && self.table.borrow().is_filling(&fetch_key)
+            && !self.is_unshared(&fetch_key, &request);
+        if is_partial && !shares {
             return self.fill_partly(job, &request, fetch_key).await;
         }
-        let Some(lead) = self.lead(job, &request, fetch_key) else { return };
-        let validators = stored.as_ref().filter(|_| validate).map(StoredHead::validators);
-        let purpose = validators.as_ref().map_or(Purpose::Fill, Purpose::Validate);
-        let mut answer = self.fetch(&lead.job, &request, purpose, RequestBody::Empty).await;
-        if let (Some(record), Some(stored), Some(asked), Ok(confirmed)) =
-            (&record, &stored, &validators, &answer)
-            && confirmed.response.status == http::StatusCode::NOT_MODIFIED
-        {
-            if freshen::is_about(asked, &request::borrowed(&confirmed.fields)) {
-                return self.freshen(lead, (&request, confirmed), record, stored).await;
+        let lead = match seat {
+            Some(Seat { id, entry }) => {
+                Lead { id, entry, record_key: fetch_key, job, mark: self.mark() }
             }
-            // RFC 9111 section 4.3.4: it confirms something else; ask again without conditions.
-            answer = self.fetch(&lead.job, &request, Purpose::Fill, RequestBody::Empty).await;
+            None => match self.lead(job, (&request, is_partial), fetch_key) {
+                Some(lead) => lead,
+                None => return,
+            },
+        };
+        let validators = stored.as_ref().filter(|_| validate).map(StoredHead::validators);
+        let asking = self.ask_origin(&lead, &request, validators.as_ref());
+        match (self.await_head(&lead, asking).await, &record, &stored) {
+            (Ok(Asked::Confirmed(confirmed)), Some(record), Some(stored)) => {
+                self.freshen(lead, (&request, &confirmed), record, stored).await;
+            }
+            (Ok(Asked::Confirmed(answer) | Asked::Answered(answer)), record, _) => {
+                self.dispose(lead, &request, answer, record.as_ref()).await;
+            }
+            (Err(error), _, _) => self.fail(lead, error),
         }
-        match answer {
-            Ok(answer) => self.dispose(lead, &request, answer, record.as_ref()).await,
-            Err(error) => self.fail(lead, error),
+    }
+
+    /// Asks the origin for the response, or whether the stored one still holds.
+    async fn ask_origin(
+        &self,
+        lead: &Lead,
+        request: &RequestHead<'_>,
+        validators: Option<&Validators<'_>>,
+    ) -> Result<Asked, FetchError> {
+        let purpose = validators.map_or(Purpose::Fill, Purpose::Validate);
+        let answer = self.fetch(&lead.job, request, purpose, RequestBody::Empty).await?;
+        match validators {
+            Some(asked) if answer.response.status == http::StatusCode::NOT_MODIFIED => {
+                if freshen::is_about(asked, &request::borrowed(&answer.fields)) {
+                    return Ok(Asked::Confirmed(answer));
+                }
+            }
+            Some(_) | None => return Ok(Asked::Answered(answer)),
         }
+        // RFC 9111 section 4.3.4: it confirms something else; ask again without conditions.
+        drop(answer);
+        let answer = self.fetch(&lead.job, request, Purpose::Fill, RequestBody::Empty).await?;
+        Ok(Asked::Answered(answer))
     }
 
     /// Leads the fetch of `fetch_key`, or hands the job to the one that does.
     fn lead(
         self: &Rc<Self>,
         job: FillJob,
-        request: &RequestHead<'_>,
+        (request, is_partial): (&RequestHead<'_>, bool),
         fetch_key: Vec<u8>,
     ) -> Option<Lead> {
         let record_key = fetch_key.clone();
-        let entry = match job.kind {
-            JobKind::Fill { share: true } | JobKind::Revalidate => fetch_key,
-            JobKind::Fill { share: false } | JobKind::Pass { .. } => self.lone_key(&job.key),
+        let shares = match job.kind {
+            JobKind::Fill { share: true } => !self.is_unshared(&fetch_key, request),
+            JobKind::Revalidate => true,
+            JobKind::Fill { share: false } | JobKind::Pass { .. } => false,
         };
+        let entry = if shares { fetch_key } else { self.lone_key(&job.key) };
         // FL-4: nobody waits for background work, so it does not, either; a stale response that is
         // asked for often would leave a job here for each request.
         if job.reply.is_none() && self.table.borrow().is_filling(&entry) {
             return None;
         }
-        match self.join(&entry, job) {
+        match self.join(&entry, job, !is_partial) {
             Joined::Lead(id, job) => Some(Lead { id, entry, record_key, job, mark: self.mark() }),
             Joined::Waits => None,
             Joined::Attach(open, job) => {
@@ -165,6 +208,7 @@ impl Plane {
                     // Should the removal fail, the record goes on asking for validation.
                     let _ = self.parts.writer.remove(&lead.record_key).await;
                 }
+                self.remember_unshared(&lead.record_key, reason, status);
                 self.hand_over(lead, answer, reason).await;
             }
         }
@@ -172,8 +216,8 @@ impl Plane {
 
     /// The response is for the asker alone; those that waited fetch on their own.
     async fn hand_over(self: &Rc<Self>, lead: Lead, answer: Answer, reason: NotStored) {
-        let followers = self.table.borrow_mut().end(&lead.entry, lead.id);
-        for job in followers {
+        let followers = self.table.borrow_mut().dissolve(&lead.entry, lead.id);
+        for Waiting { job, .. } in followers {
             self.go_alone(job);
         }
         if lead.job.reply.is_some() {
@@ -252,15 +296,6 @@ impl Plane {
     pub(super) fn go_alone(self: &Rc<Self>, job: FillJob) {
         if job.reply.is_some() {
             self.spawn(FillJob { kind: JobKind::Fill { share: false }, ..job });
-        }
-    }
-
-    /// Tells the asker and all who wait that there is no response.
-    pub(super) fn fail(&self, lead: Lead, error: FetchError) {
-        self.count_error(error);
-        let followers = self.table.borrow_mut().end(&lead.entry, lead.id);
-        for job in followers.iter().chain([&lead.job]) {
-            tell(job, Event::Failed(error));
         }
     }
 

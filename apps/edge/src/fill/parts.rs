@@ -31,14 +31,15 @@ impl Plane {
                 self.lone_key(&job.key)
             }
         };
-        let lead = match self.join(&entry, job) {
+        let lead = match self.join(&entry, job, false) {
             Joined::Lead(id, job) => {
                 Lead { id, entry, record_key: fetch_key, job, mark: self.mark() }
             }
             Joined::Waits => return,
             Joined::Attach(open, job) => return self.follow(&open, job, request),
         };
-        match self.fetch(&lead.job, request, Purpose::Part, RequestBody::Empty).await {
+        let asking = self.fetch(&lead.job, request, Purpose::Part, RequestBody::Empty);
+        match self.await_head(&lead, asking).await {
             Ok(answer) => self.dispose(lead, request, answer, None).await,
             Err(error) => self.fail(lead, error),
         }

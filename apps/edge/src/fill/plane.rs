@@ -3,17 +3,21 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use longhold_gateway::coalesce::{Coalescer, FillId, Joined};
 use longhold_gateway::key;
 use longhold_gateway::outcome::Fwd;
 use longhold_gateway::purge::Journal;
 use longhold_gateway::stored::{self, RecordHead};
+use longhold_gateway::unshared::Unshared;
 use longhold_http1::{Limits, RequestHead};
 use longhold_origin::{Download, FetchError, OriginPool, StagingBudget};
+use longhold_policy::storable::NotStored;
 use longhold_store::{Extent, Reader, Record, UringDevice, WriteError, Writer};
 use longhold_telemetry::{Counter, Gauge, WorkerCounters};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::{FillHead, FillJob, FillQueue, JobKind, Message, ReplyTo};
 use crate::inbox::Event;
@@ -47,16 +51,39 @@ pub struct Parts {
     pub window_bytes: usize,
     /// Largest body that is stored.
     pub object_bytes_max: u64,
+    /// How long requests wait for each other.
+    pub waits: Waits,
     /// This thread's counters.
     pub counters: WorkerCounters,
     /// When to wait for fetches no longer.
     pub stop: Stop,
 }
 
+/// How long requests for the same thing wait for each other.
+#[derive(Clone, Copy, Debug)]
+pub struct Waits {
+    /// Until a follower fetches beside a leader without a head.
+    pub leader: Duration,
+    /// Until a follower fetches for itself alone.
+    pub follower: Duration,
+    /// How long a response that was not shared is remembered.
+    pub unshared: Duration,
+}
+
+/// A follower in the table.
+pub(super) struct Waiting {
+    pub(super) job: FillJob,
+    /// It wants the whole, so that what it would fetch is of use to the others.
+    pub(super) can_lead: bool,
+    pub(super) since: Instant,
+}
+
 /// The plane; its tasks share it.
 pub struct Plane {
     pub(super) parts: Parts,
-    pub(super) table: RefCell<Coalescer<FillJob, Open>>,
+    pub(super) table: RefCell<Coalescer<Waiting, Open>>,
+    /// Keys whose last response was for its asker alone, and why.
+    pub(super) unshared: RefCell<Unshared<NotStored>>,
     /// The last purges, for fetches that began before them (FL-2).
     pub(super) journal: RefCell<Journal>,
     tasks: Cell<usize>,
@@ -86,6 +113,7 @@ pub async fn run(parts: Parts, mut queue: FillQueue) -> Result<(), WriteError> {
     let plane = Rc::new(Plane {
         parts,
         table: RefCell::new(Coalescer::new()),
+        unshared: RefCell::new(Unshared::new(UNSHARED_BYTES_MAX)),
         journal: RefCell::new(Journal::new()),
         tasks: Cell::new(0),
         idle: Arc::new(Notify::new()),
@@ -125,12 +153,12 @@ impl Plane {
         self.track(async move {
             match &job.kind {
                 JobKind::Pass { .. } => plane.pass(job).await,
-                JobKind::Fill { .. } | JobKind::Revalidate => plane.fill(job).await,
+                JobKind::Fill { .. } | JobKind::Revalidate => plane.fill(job, None).await,
             }
         });
     }
 
-    fn track(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+    pub(super) fn track(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
         let plane = Rc::clone(self);
         self.tasks.set(self.tasks.get() + 1);
         tokio_uring::spawn(async move {
@@ -185,8 +213,18 @@ impl Plane {
     }
 
     /// Joins the fetch of `fetch_key`, or leads it.
-    pub(super) fn join(&self, fetch_key: &[u8], job: FillJob) -> Joined<FillJob, Open> {
-        self.table.borrow_mut().join(fetch_key, job)
+    pub(super) fn join(
+        &self,
+        fetch_key: &[u8],
+        job: FillJob,
+        can_lead: bool,
+    ) -> Joined<FillJob, Open> {
+        let waiting = Waiting { job, can_lead, since: Instant::now() };
+        match self.table.borrow_mut().join(fetch_key, waiting) {
+            Joined::Lead(id, Waiting { job, .. }) => Joined::Lead(id, job),
+            Joined::Waits => Joined::Waits,
+            Joined::Attach(open, Waiting { job, .. }) => Joined::Attach(open, job),
+        }
     }
 
     /// Whether the fetch still holds its key: it has not ended, and no purge has taken it (FL-2).
@@ -267,5 +305,8 @@ fn origin_error(error: FetchError) -> Counter {
     }
 }
 
+/// Memory for keys whose responses are not shared.
+const UNSHARED_BYTES_MAX: usize = 1024 * 1024;
+
 /// How often gauges that nobody counts on the way are read.
-const OBSERVED_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+const OBSERVED_EVERY: Duration = Duration::from_secs(1);

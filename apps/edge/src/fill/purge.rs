@@ -16,7 +16,7 @@ use longhold_gateway::tags;
 use longhold_store::{Mode, Purge, WriteError};
 
 use super::lead::{Answer, Lead};
-use super::plane::Plane;
+use super::plane::{Plane, Waiting};
 
 impl Plane {
     /// Purges; in force at once, durable when it returns (GW-5). Yields how many of the keys that
@@ -29,6 +29,7 @@ impl Plane {
         let mut waiting = Vec::new();
         for scope in scopes {
             self.journal.borrow_mut().note(scope.clone());
+            self.unshared.borrow_mut().forget(scope);
             waiting.append(&mut self.table.borrow_mut().revoke(scope, |open| &open.tags));
         }
         let mut purges = Vec::with_capacity(scopes.len());
@@ -46,7 +47,7 @@ impl Plane {
             }
         }
         let purged = self.parts.writer.purge(&purges, mode).await;
-        for job in waiting {
+        for Waiting { job, .. } in waiting {
             self.spawn(job);
         }
         purged.map(|purged| purged.found + varying_count)
@@ -74,8 +75,8 @@ impl Plane {
 
     /// Ends a fetch that a purge has overtaken: those that waited ask again.
     pub(super) fn release(self: &Rc<Self>, lead: &Lead) {
-        let waiting = self.table.borrow_mut().end(&lead.entry, lead.id);
-        for job in waiting {
+        let waiting = self.table.borrow_mut().dissolve(&lead.entry, lead.id);
+        for Waiting { job, .. } in waiting {
             self.spawn(job);
         }
     }

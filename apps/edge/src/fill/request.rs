@@ -6,6 +6,7 @@ use longhold_http1::{RequestHead, TargetForm, target};
 use longhold_origin::{FetchError, OriginRequest, OriginResponse, RequestBody};
 
 use super::FillJob;
+use crate::node;
 
 /// Builds the origin's request; bodies are added by the caller.
 pub(super) fn build(
@@ -15,7 +16,7 @@ pub(super) fn build(
     body: RequestBody,
 ) -> Result<OriginRequest, FetchError> {
     let method = Method::from_bytes(head.method.as_bytes()).map_err(|_| FetchError::BadTarget)?;
-    let client = Client { peer: job.peer, scheme: job.scheme };
+    let client = Client { peer: job.peer, scheme: job.scheme, node: node::id() };
     let mut fields = HeaderMap::with_capacity(head.fields.len() + 6);
     let mut refused = false;
     forward::fields(head, purpose, &client, &mut |name, value| {

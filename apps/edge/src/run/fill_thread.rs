@@ -2,6 +2,7 @@
 
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use longhold_origin::{OriginConfig, OriginPool, StagingBudget};
@@ -11,7 +12,7 @@ use longhold_telemetry::WorkerCounters;
 use crate::config::checked::{self, Checked};
 use crate::config::memory::STAGING_BYTES;
 use crate::fill::FillQueue;
-use crate::fill::plane::{self, Parts};
+use crate::fill::plane::{self, Parts, Waits};
 use crate::shared::Shared;
 use crate::signals::Stop;
 
@@ -31,6 +32,11 @@ impl FillThread {
         let limits = Shared::of(config).limits;
         let window_bytes = config.limits.download_window.0 as usize;
         let object_bytes_max = config.limits.object_max.0;
+        let waits = Waits {
+            leader: Duration::from_millis(config.limits.leader_wait.0),
+            follower: Duration::from_millis(config.limits.follower_wait.0),
+            unshared: Duration::from_millis(config.limits.hit_for_miss.0),
+        };
         let blocks = config.limits.staging_max as usize;
         let row = config.server.workers;
         let (store, stop) = (store.clone(), stop.clone());
@@ -49,6 +55,7 @@ impl FillThread {
                         limits,
                         window_bytes,
                         object_bytes_max,
+                        waits,
                         counters,
                         stop,
                     })

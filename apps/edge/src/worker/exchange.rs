@@ -9,7 +9,7 @@ use longhold_gateway::outcome::{CacheOutcome, Fwd, Outcome};
 use longhold_gateway::plan::{self, Facts, Plan};
 use longhold_gateway::reject::{self, Answer, Persistence};
 use longhold_gateway::stored::{self, RecordHead};
-use longhold_gateway::{Field, key};
+use longhold_gateway::{Field, forward, key};
 use longhold_http1::{self as http1, BodyFraming, RequestHead, Version};
 use longhold_origin::Upload;
 use longhold_store::{self as store, PageIn, Record, Window};
@@ -21,6 +21,7 @@ use super::active::{Body, Phase};
 use super::pages::Resume;
 use crate::fill::{FillJob, JobKind, ReplyTo};
 use crate::inbox::{Event, ExchangeId};
+use crate::node;
 use crate::outgoing::{Outgoing, Piece};
 use crate::stored::response_of;
 
@@ -88,6 +89,10 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         }
         if plan == Plan::AnswerOptions {
             return self.answer(index, 204, "", None);
+        }
+        // RFC 9110 section 7.4: what was asked for over another scheme's connection is not here.
+        if head.target.scheme.is_some_and(|said| !said.eq_ignore_ascii_case(self.shared.scheme)) {
+            return self.answer(index, 421, "this listener serves another scheme", None);
         }
         let Some(site) = self.shared.sites.find(head.target.authority) else {
             return self.answer(index, 421, "no site is configured for this host", None);
@@ -188,6 +193,9 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             Verdict::GatewayTimeout => {
                 let cause = "only-if-cached: nothing suitable is stored";
                 self.answer(index, 504, cause, None);
+            }
+            Verdict::Fetch { .. } if forward::is_loop(&head.fields, node::id()) => {
+                self.answer(index, 508, LOOP, None);
             }
             Verdict::Fetch { fwd, share, .. } => {
                 let passes = key.is_empty();
@@ -345,6 +353,9 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         (facts, site, fwd): (Facts, usize, Fwd),
         raw: &[u8],
     ) {
+        if forward::is_loop(&head.fields, node::id()) {
+            return self.answer(index, 508, LOOP, None);
+        }
         let mut primary = Vec::new();
         // Without a key nothing is invalidated, and nothing could have been stored.
         let _ = key::write_primary(&mut primary, self.shared.scheme, &head.target);
@@ -475,5 +486,8 @@ fn field<'a>(fields: &[Field<'a>], name: &str) -> &'a [u8] {
         .find(|(known, _)| known.eq_ignore_ascii_case(name))
         .map_or(&[], |(_, value)| value)
 }
+
+/// RFC 9110 section 7.6.3.
+const LOOP: &str = "the request has come back here: an origin of this edge leads to the edge";
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

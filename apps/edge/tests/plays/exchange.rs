@@ -64,7 +64,8 @@ fn origin_learns_who_asked_and_not_what_the_client_claims() {
     assert_eq!(call.field("X-Forwarded-For"), Some("127.0.0.1"));
     assert_eq!(call.field("X-Forwarded-Proto"), Some("http"));
     assert_eq!(call.field("Forwarded"), Some("for=127.0.0.1;host=\"play.test\";proto=http"));
-    assert_eq!(call.fields("Via").collect::<Vec<_>>().join(", "), "1.0 somewhere, 1.1 longhold");
+    let via = call.fields("Via").collect::<Vec<_>>().join(", ");
+    assert!(via.starts_with("1.0 somewhere, 1.1 longhold ("), "{via}");
     call.answer(reply("200 OK", &["Via: 1.1 deeper"], ""));
     let response = client.response();
     assert_eq!(response.fields("Via").collect::<Vec<_>>().join(", "), "1.1 deeper, 1.1 longhold");
@@ -179,6 +180,77 @@ fn absolute_target_names_the_same_page() {
     assert_eq!(client.response().body, b"home");
     edge.wait_for_stored(1);
     assert!(client.get("/~page").is_hit());
+}
+
+/// RFC 9110 section 7.4: a resource of the other scheme is not this one.
+#[test]
+fn target_of_another_scheme_is_misdirected() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let mut client = edge.client();
+    client.say("GET https://play.test/page HTTP/1.1\r\nHost: play.test\r\n\r\n");
+    assert_eq!(client.response().status, 421);
+    client.say("GET HTTP://play.test/page HTTP/1.1\r\nHost: play.test\r\n\r\n");
+    origin.call_for("GET", "/page").answer(reply("200 OK", &[FRESH], "home"));
+    assert_eq!(client.response().body, b"home");
+    origin.was_left_alone();
+}
+
+/// RFC 9110 section 7.6.3: what the edge itself has sent does not go round for ever.
+#[test]
+fn request_that_comes_back_is_a_loop() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let mut client = edge.client();
+    for (method, target) in [("GET", "/round"), ("POST", "/round"), ("HEAD", "/round")] {
+        client.ask(method, target, &["Via: 1.0 fred"]);
+        let call = origin.call_for(method, target);
+        let via: Vec<String> = call.fields("Via").map(str::to_owned).collect();
+        assert_eq!((via.len(), &*via[0]), (2, "1.0 fred"));
+        call.answer("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(client.response_head().status, 500);
+        let again = format!("Via: {}, 1.1 other", via.join(", "));
+        for via in [&*again, "Via: 1.1 longhold"] {
+            client.ask(method, target, &[via]);
+            assert_eq!(client.response_head().status, 508, "{method} {via}");
+            client = edge.client();
+        }
+        // Another edge of this name stands before this one.
+        client.ask(method, target, &["Via: 1.1 longhold (another)"]);
+        let call = origin.call_for(method, target);
+        call.answer("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(client.response_head().status, 500);
+    }
+    // What is stored goes nowhere, and needs no such care.
+    client.ask("GET", "/stored", &[]);
+    origin.call_for("GET", "/stored").answer(reply("200 OK", &[FRESH], "here"));
+    assert_eq!(client.response().body, b"here");
+    edge.wait_for_stored(1);
+    assert!(client.get_with("/stored", &["Via: 1.1 longhold"]).is_hit());
+    origin.was_left_alone();
+}
+
+/// RFC 9110 section 7.6.2.
+#[test]
+fn max_forwards_ends_an_options_here() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let mut client = edge.client();
+    client.ask("OPTIONS", "/page", &["Max-Forwards: 0"]);
+    let response = client.response();
+    assert_eq!(response.status, 204);
+    assert!(response.field("Allow").is_some_and(|allow| allow.contains("GET")));
+    origin.was_left_alone();
+    client.ask("OPTIONS", "/page", &["Max-Forwards: 1"]);
+    let call = origin.call_for("OPTIONS", "/page");
+    assert_eq!(call.field("Max-Forwards"), Some("0"));
+    call.answer(reply("200 OK", &[], ""));
+    assert_eq!(client.response().status, 200);
+    for hops in [0, 7] {
+        client.ask("TRACE", "/page", &[&format!("Max-Forwards: {hops}")]);
+        assert_eq!(client.response().status, 405);
+    }
+    origin.was_left_alone();
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod requests;
 mod shared;
 mod stale;
 mod storage;
+mod succession;
 mod timeouts;
 mod uploads;
 mod validation;

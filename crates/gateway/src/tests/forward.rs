@@ -1,13 +1,13 @@
 //! What goes to the origin, and what stays here (GW-2, GW-3).
 
 use super::parse;
-use crate::forward::{Client, Purpose, collect};
+use crate::forward::{Client, Purpose, collect, is_loop};
 
 const CLIENT: &str = "192.0.2.7:4711";
 
 fn forwarded(request: &str, purpose: Purpose<'_>, peer: &str) -> Vec<(String, String)> {
     let head = parse(request.as_bytes());
-    let client = Client { peer: peer.parse().expect("an address"), scheme: "http" };
+    let client = Client { peer: peer.parse().expect("an address"), scheme: "http", node: "n1" };
     collect(&head, purpose, &client)
         .into_iter()
         .map(|(name, value)| (name.to_ascii_lowercase(), String::from_utf8(value).expect("text")))
@@ -67,7 +67,7 @@ fn the_chain_is_ours_whatever_the_client_claims() {
     assert_eq!(value(&fields, "forwarded"), Some("for=192.0.2.7;host=\"a.example\";proto=http"),);
     let vias: Vec<&str> =
         fields.iter().filter(|(name, _)| name == "via").map(|(_, value)| value.as_str()).collect();
-    assert_eq!(vias, ["1.0 before", "1.1 longhold"]);
+    assert_eq!(vias, ["1.0 before", "1.1 longhold (n1)"]);
 }
 
 #[test]
@@ -78,10 +78,45 @@ fn an_ipv6_client_is_quoted_in_forwarded() {
     assert_eq!(value(&fields, "forwarded"), Some("for=\"[2001:db8::1]\";host=\"a\";proto=http"),);
 }
 
+/// RFC 9110 section 7.6.2.
 #[test]
-fn max_forwards_counts_down_for_options() {
-    let request = "OPTIONS /x HTTP/1.1\r\nHost: a\r\nMax-Forwards: 5\r\n\r\n";
-    assert_eq!(value(&forwarded(request, Purpose::Pass, CLIENT), "max-forwards"), Some("4"));
+fn max_forwards_counts_down_for_options_alone() {
+    for (method, hops, sent) in [
+        ("OPTIONS", "5", Some("4")),
+        ("OPTIONS", "99999999999999999999", Some("18446744073709551614")),
+        ("OPTIONS", "+5", None),
+        ("OPTIONS", "many", None),
+        ("GET", "5", Some("5")),
+        ("POST", "0", Some("0")),
+    ] {
+        let request = format!("{method} /x HTTP/1.1\r\nHost: a\r\nMax-Forwards: {hops}\r\n\r\n");
+        let fields = forwarded(&request, Purpose::Pass, CLIENT);
+        assert_eq!(value(&fields, "max-forwards"), sent, "{method} {hops}");
+    }
+}
+
+/// RFC 9110 section 7.6.3.
+#[test]
+fn own_via_is_known_again_and_no_other() {
+    for (via, is_ours) in [
+        (&["1.1 longhold (n1)"][..], true),
+        (&["1.1 longhold"], true),
+        (&["HTTP/1.1\tLongHold   (n1)"], true),
+        (&["1.0 fred, 1.1 longhold (n1), 1.1 other"], true),
+        (&["1.0 fred", "1.1 longhold (n1)"], true),
+        (&["1.1 a (b, c (d\\), e) , 1.1 longhold (f)), 1.1 longhold (n1)"], true),
+        (&["1.1 longhold (n2)"], false),
+        (&["1.1 longholder (n1)"], false),
+        (&["1.1 fred (1.1 longhold (n1))"], false),
+        (&["1.1 fred (, 1.1 longhold (n1)"], false),
+        (&["longhold"], false),
+        (&["longhold 1.1"], false),
+        (&["", ","], false),
+        (&[], false),
+    ] {
+        let fields: Vec<(&str, &[u8])> = via.iter().map(|via| ("Via", via.as_bytes())).collect();
+        assert_eq!(is_loop(&fields, "n1"), is_ours, "{via:?}");
+    }
 }
 
 /// GW-1: two requests that share a key are one request to the origin.

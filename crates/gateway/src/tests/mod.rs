@@ -8,6 +8,7 @@ mod key;
 mod purge;
 mod site;
 mod stored;
+mod unshared;
 
 use longhold_http1::{Limits, RequestHead, parse_request};
 
