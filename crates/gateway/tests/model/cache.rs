@@ -232,7 +232,7 @@ fn background<'a>(
 }
 
 fn sent(asking: &Asking<'_>, purpose: Purpose<'_>) -> Vec<(String, Vec<u8>)> {
-    let client = Client { peer: ([127, 0, 0, 1], 9).into(), scheme: "http" };
+    let client = Client { peer: ([127, 0, 0, 1], 9).into(), scheme: "http", node: "model" };
     forward::collect(asking.head, purpose, &client)
 }
 
