@@ -63,7 +63,7 @@ pub fn shape(method: &str, request: &[Field<'_>], stored: &StoredHead<'_>, body_
         return Shape::Whole;
     }
     match range::select(request, method, body_len, &validators) {
-        RangeChoice::Whole | RangeChoice::Multiple => Shape::Whole,
+        RangeChoice::Whole | RangeChoice::Multiple(_) => Shape::Whole,
         RangeChoice::Single(part) => Shape::Part(part),
         RangeChoice::Unsatisfiable => Shape::Unsatisfiable,
     }

@@ -3,7 +3,7 @@
 use alloc::string::String;
 
 use longhold_policy::StoredMeta;
-use longhold_policy::storable::{self, Exchange, NotStored};
+use longhold_policy::storable::{self, Exchange, NotStored, Rules};
 use longhold_policy::vary::{self, Vary};
 
 /// What becomes of an origin's response to a fill.
@@ -21,8 +21,8 @@ pub enum Disposition {
 }
 
 /// Decides by RFC 9111 section 3. `Vary: *` never matches a later request, so it is not stored.
-pub fn dispose(exchange: &Exchange<'_>) -> Disposition {
-    let meta = match storable::evaluate(exchange) {
+pub fn dispose(exchange: &Exchange<'_>, rules: &Rules) -> Disposition {
+    let meta = match storable::evaluate(exchange, rules) {
         Ok(meta) => meta,
         Err(reason) => return Disposition::Alone(reason),
     };
@@ -55,11 +55,13 @@ pub fn is_of_resource(reason: NotStored) -> bool {
         NotStored::Method
         | NotStored::RequestNoStore
         | NotStored::Authorization
+        | NotStored::Part
         | NotStored::Status
         | NotStored::StatusNotFinal => false,
         NotStored::MustUnderstand
         | NotStored::ResponseNoStore
         | NotStored::Private
+        | NotStored::SetCookie
         | NotStored::VaryStar
         | NotStored::NotExplicit
         | NotStored::NoUse => true,

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use longhold_http1::BodyFraming;
 use longhold_http1::emit::HeadWriter;
+use longhold_policy::directives::ResponseDirectives;
 use longhold_policy::range::{self, RangeChoice};
 use longhold_policy::validate::{self, Precondition, Validators};
 use longhold_policy::{date, fields};
@@ -55,7 +56,7 @@ pub fn shape(
     }
     let Some(body_len) = body_len.filter(|_| status == 200) else { return Shape::Whole };
     match range::select(request, method, body_len, &validators) {
-        RangeChoice::Whole | RangeChoice::Multiple => Shape::Whole,
+        RangeChoice::Whole | RangeChoice::Multiple(_) => Shape::Whole,
         RangeChoice::Single(part) => Shape::Part(part),
         RangeChoice::Unsatisfiable => Shape::Unsatisfiable,
     }
@@ -66,8 +67,13 @@ pub fn write_head(out: &mut Vec<u8>, relay: &Relay<'_>) {
     let (shape, body_len) = relay.shape;
     let mut head = HeadWriter::response(out, shape.status(relay.status));
     let mut has_date = false;
+    // A follower gets what the store would give it: not the fields that are the asker's alone (RFC
+    // 9111 sections 5.2.2.4 and 5.2.2.7).
+    let directives = relay.outcome.collapsed.then(|| ResponseDirectives::from_fields(relay.fields));
+    let is_withheld = |name: &str| directives.is_some_and(|known| known.withholds(name));
     for (name, value) in relay.fields {
-        if is_relayed(name, relay.fields) && is_of_shape(name, shape) {
+        let is_sent = is_relayed(name, relay.fields) && is_of_shape(name, shape);
+        if is_sent && !is_withheld(name) {
             has_date |= name.eq_ignore_ascii_case("date");
             head.field(name, value);
         }

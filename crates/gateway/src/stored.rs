@@ -15,8 +15,9 @@
 use alloc::vec::Vec;
 
 use longhold_http1::emit::HeadWriter;
+use longhold_policy::directives::ResponseDirectives;
 use longhold_policy::validate::Validators;
-use longhold_policy::{StoredMeta, date, fields, reuse};
+use longhold_policy::{StoredMeta, date, fields};
 
 use crate::{CACHE_NAME, Field, tags};
 
@@ -99,8 +100,7 @@ impl<'a> StoredHead<'a> {
     /// response may be done with it.
     #[must_use]
     pub fn soft_purged(self, now_ms: u64) -> Self {
-        let lifetime_s = self.meta.lifetime_s.min(reuse::age_s(&self.meta, now_ms));
-        Self { meta: StoredMeta { lifetime_s, ..self.meta }, ..self }
+        Self { meta: self.meta.soft_purged(now_ms), ..self }
     }
 
     /// Whether a conditional request can validate it.
@@ -139,7 +139,12 @@ pub fn encode_response(
     let mut writer = HeadWriter::lines(&mut lines);
     let mut own = HeadWriter::lines(&mut own_lines);
     let mut has_date = false;
+    let directives = ResponseDirectives::from_fields(response);
     for (name, value) in response {
+        // RFC 9111 sections 5.2.2.4 and 5.2.2.7: fields that no-cache or private names.
+        if directives.withholds(name) {
+            continue;
+        }
         if tags::is_for_edge(name) {
             own.field(name, value);
         } else if is_stored(name, response) {

@@ -108,7 +108,8 @@ pub enum Reach<'a> {
     Absent,
     /// It holds for the response as a whole.
     Whole,
-    /// It names fields (RFC 9111 sections 5.2.2.4, 5.2.2.7); this is its argument as received.
+    /// It names fields (RFC 9111 sections 5.2.2.4, 5.2.2.7): a list of names, none of them one that
+    /// the stored response could not do without.
     Fields(&'a [u8]),
 }
 
@@ -118,14 +119,63 @@ impl<'a> Reach<'a> {
         self != Self::Absent
     }
 
+    /// Whether it holds for the response as a whole.
+    pub fn is_whole(self) -> bool {
+        self == Self::Whole
+    }
+
+    /// Whether it names this field.
+    pub fn names(self, field: &str) -> bool {
+        match self {
+            Self::Absent | Self::Whole => false,
+            Self::Fields(names) => {
+                fields::members(names).any(|name| name.eq_ignore_ascii_case(field.as_bytes()))
+            }
+        }
+    }
+
+    /// The reach of a list of field names. A list that is empty or names what is no field, or what
+    /// the stored response cannot do without, reaches the whole of it.
+    pub(crate) fn of(names: &'a [u8]) -> Self {
+        let is_needed = |name: &[u8]| {
+            !fields::is_token(name)
+                || NEEDED.iter().any(|needed| name.eq_ignore_ascii_case(needed.as_bytes()))
+        };
+        let is_empty = fields::members(names).next().is_none();
+        if is_empty || fields::members(names).any(is_needed) {
+            Self::Whole
+        } else {
+            Self::Fields(names)
+        }
+    }
+
     fn and(self, argument: Option<&'a [u8]>) -> Self {
         match (self, argument) {
+            // RFC 9111 section 5.2: the argument may be a quoted string or, of one name, a token.
             // Two lists of fields would have to be joined; the whole response includes them.
-            (Self::Absent, Some(names)) if fields::unquote(names).is_some() => Self::Fields(names),
+            (Self::Absent, Some(names)) => Self::of(fields::unquote(names).unwrap_or(names)),
             (Self::Absent | Self::Whole | Self::Fields(_), _) => Self::Whole,
         }
     }
 }
+
+/// Fields that a stored response cannot be reused without: what says which bytes it holds and when
+/// it may be used.
+const NEEDED: [&str; 13] = [
+    "age",
+    "cache-control",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "date",
+    "etag",
+    "expires",
+    "last-modified",
+    "location",
+    "transfer-encoding",
+    "vary",
+];
 
 /// What the origin tells caches (RFC 9111 section 5.2.2, RFC 5861 section 3 and 4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,6 +202,8 @@ pub struct ResponseDirectives<'a> {
     pub proxy_revalidate: bool,
     /// Only for caches that know the status code.
     pub must_understand: bool,
+    /// It does not change while it is fresh (RFC 8246 section 2).
+    pub immutable: bool,
     /// They come from a targeted field, so that `Expires` is not to be regarded (RFC 9213
     /// section 2.2).
     pub is_targeted: bool,
@@ -170,6 +222,13 @@ impl<'a> ResponseDirectives<'a> {
             directives.add(&Directive::new(member));
         }
         directives
+    }
+
+    /// Whether a field must not be part of what others get from the store, nor of what followers of
+    /// a fetch get: `no-cache` or `private` names it (RFC 9111 sections 5.2.2.4 and 5.2.2.7). Such
+    /// a field is never stored, so that no reuse can send it without validation.
+    pub fn withholds(&self, field: &str) -> bool {
+        self.no_cache.names(field) || self.private.names(field)
     }
 
     fn add(&mut self, directive: &Directive<'a>) {
@@ -195,6 +254,9 @@ impl<'a> ResponseDirectives<'a> {
             self.proxy_revalidate = true;
         } else if directive.is("public") {
             self.public |= directive.is_bare() && directive.clean;
+        } else if directive.is("immutable") {
+            // RFC 8246 section 2: an argument has no meaning and is ignored.
+            self.immutable = true;
         } else if directive.is("must-understand") {
             // It both permits (despite no-store) and forbids; ill formed, it only forbids.
             let well_formed = directive.is_bare() && directive.clean;

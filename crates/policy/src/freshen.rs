@@ -3,7 +3,7 @@
 //! After a merge the result is evaluated anew as a 200 with the times of the validation
 //! ([`crate::storable::evaluate`]); if it may then no longer be stored, the stored one must go.
 
-use crate::fields::{self, Field};
+use crate::fields::{self, Field, Single};
 use crate::validate::{self, Validators};
 
 /// Fields that describe the stored body, which a 304 does not bring: the stored ones stay (RFC 9111
@@ -30,6 +30,51 @@ pub fn is_about(stored: &Validators<'_>, update_304: &[Field<'_>]) -> bool {
             (Some(_) | None, _) => true,
         },
     }
+}
+
+/// What a response to HEAD says of a stored response to GET (RFC 9111 section 4.3.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByHead {
+    /// Nothing: it is no 200.
+    Nothing,
+    /// It is about the stored response: freshen that with [`merge`] and the HEAD's times.
+    Update,
+    /// It is about another representation: the stored response is stale from now on
+    /// ([`crate::StoredMeta::soft_purged`]).
+    Stale,
+}
+
+/// Compares a response to HEAD with a stored response to GET that the request could have selected,
+/// and whose body has `body_len` bytes (RFC 9111 section 4.3.5): validators that came must be those
+/// that are stored, and a `Content-Length` that of the stored body.
+pub fn by_head(
+    stored: &Validators<'_>,
+    body_len: u64,
+    status: u16,
+    response: &[Field<'_>],
+) -> ByHead {
+    if status != 200 {
+        return ByHead::Nothing;
+    }
+    let has_etag = fields::first(response, "etag").is_some();
+    let has_date = fields::first(response, "last-modified").is_some();
+    let update = Validators::of(response);
+    let is_same_tag = !has_etag
+        || matches!((update.etag, stored.etag), (Some(new), Some(held))
+            if new == held || validate::is_strong_match(new, held));
+    let is_same_date = !has_date
+        || matches!((update.last_modified, stored.last_modified), (Some(new), Some(held))
+            if stored.parse_date(new) == stored.parse_date(held));
+    let is_same_len = match fields::single(response, "content-length") {
+        Single::Absent => true,
+        Single::One(len) => decimal(len) == Some(body_len),
+        Single::Conflict => false,
+    };
+    if is_same_tag && is_same_date && is_same_len { ByHead::Update } else { ByHead::Stale }
+}
+
+fn decimal(digits: &[u8]) -> Option<u64> {
+    core::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// Emits the fields of the freshened response: those of the 304 replace all stored lines of their

@@ -4,6 +4,7 @@
 use crate::date;
 use crate::directives::{DELTA_MAX_S, Delta, ResponseDirectives, delta_seconds};
 use crate::fields::{self, Field, Single};
+use crate::meta::LifetimeSource;
 use crate::storable::Exchange;
 
 /// A guessed lifetime is never longer than a day.
@@ -16,8 +17,8 @@ const HEURISTIC_DIVISOR: u64 = 10;
 pub struct Lifetime {
     /// In seconds, at most [`DELTA_MAX_S`].
     pub seconds: u32,
-    /// Whether it is our guess.
-    pub heuristic: bool,
+    /// Who says so.
+    pub source: LifetimeSource,
 }
 
 /// The response's `Date` in Unix seconds; the time of receipt if it has none that can be read
@@ -31,13 +32,18 @@ pub(crate) fn date_s(exchange: &Exchange<'_>) -> u64 {
 /// RFC 9111 section 4.2.1 for a shared cache: the first of s-maxage, max-age, `Expires` less
 /// `Date`, and a guess. What cannot be read is stale at once.
 pub(crate) fn lifetime(exchange: &Exchange<'_>, directives: &ResponseDirectives<'_>) -> Lifetime {
-    let explicit = |seconds: u32| Lifetime { seconds, heuristic: false };
-    match (directives.s_maxage, directives.max_age) {
-        (Delta::Seconds(seconds), _) | (Delta::Absent, Delta::Seconds(seconds)) => {
-            return explicit(seconds);
+    let said = |delta: Delta, source: LifetimeSource| {
+        let source = if directives.is_targeted { LifetimeSource::Targeted } else { source };
+        match delta {
+            Delta::Seconds(seconds) => Some(Lifetime { seconds, source }),
+            Delta::Invalid => Some(Lifetime { seconds: 0, source }),
+            Delta::Absent => None,
         }
-        (Delta::Invalid, _) | (Delta::Absent, Delta::Invalid) => return explicit(0),
-        (Delta::Absent, Delta::Absent) => {}
+    };
+    let by_directive = said(directives.s_maxage, LifetimeSource::SMaxage)
+        .or_else(|| said(directives.max_age, LifetimeSource::MaxAge));
+    if let Some(lifetime) = by_directive {
+        return lifetime;
     }
     // RFC 9213 section 2.2: beside a targeted field, Expires is ignored.
     let expires = if directives.is_targeted {
@@ -45,12 +51,13 @@ pub(crate) fn lifetime(exchange: &Exchange<'_>, directives: &ResponseDirectives<
     } else {
         fields::single(exchange.response, "expires")
     };
-    match expires {
-        Single::One(value) => explicit(expires_in_s(exchange, value)),
+    let seconds = match expires {
+        Single::One(value) => expires_in_s(exchange, value),
         // RFC 9111 section 4.2.1: of several, the first, or stale; unlike ones are stale here.
-        Single::Conflict => explicit(0),
-        Single::Absent => guess(exchange, directives),
-    }
+        Single::Conflict => 0,
+        Single::Absent => return guess(exchange, directives),
+    };
+    Lifetime { seconds, source: LifetimeSource::Expires }
 }
 
 /// RFC 9111 section 5.3: a date that cannot be read, "0" above all, lies in the past.
@@ -68,7 +75,8 @@ fn guess(exchange: &Exchange<'_>, directives: &ResponseDirectives<'_>) -> Lifeti
         Some(_) | None => 0,
     };
     let seconds = capped(unchanged_s / HEURISTIC_DIVISOR).min(HEURISTIC_MAX_S);
-    Lifetime { seconds, heuristic: true }
+    let source = if seconds > 0 { LifetimeSource::Heuristic } else { LifetimeSource::Nothing };
+    Lifetime { seconds, source }
 }
 
 /// `Last-Modified` in Unix seconds, if there is one that can be read.
@@ -78,9 +86,8 @@ pub(crate) fn last_modified_s(response: &[Field<'_>], now_s: u64) -> Option<u64>
 }
 
 /// Statuses that are heuristically cacheable: RFC 9110 section 15.1, and 451 by RFC 7725 section 3.
-/// 206 is one too, yet it is never stored here.
 pub fn is_heuristically_cacheable(status: u16) -> bool {
-    matches!(status, 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 451 | 501)
+    matches!(status, 200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 451 | 501)
 }
 
 /// `corrected_initial_age` (RFC 9111 section 4.2.3), in seconds, at most [`DELTA_MAX_S`].

@@ -61,6 +61,7 @@ pub mod freshness;
 pub mod invalidate;
 mod meta;
 pub mod method;
+pub mod part;
 pub mod range;
 pub mod reuse;
 pub mod status;
@@ -70,4 +71,4 @@ pub mod validate;
 pub mod vary;
 
 pub use fields::Field;
-pub use meta::StoredMeta;
+pub use meta::{LifetimeSource, Part, StoredMeta};

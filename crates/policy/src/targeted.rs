@@ -53,6 +53,7 @@ fn set<'a>(directives: &mut ResponseDirectives<'a>, key: &[u8], value: Value<'a>
         b"proxy-revalidate" => directives.proxy_revalidate = is_set,
         // These two permit, so that they count only in the form that they should have.
         b"public" => directives.public = value == Value::Boolean(true),
+        b"immutable" => directives.immutable = is_set,
         b"must-understand" => directives.must_understand = value == Value::Boolean(true),
         _ => {}
     }
@@ -78,7 +79,7 @@ fn window_s(value: Value<'_>) -> u32 {
 fn reach(value: Value<'_>) -> Reach<'_> {
     match value {
         Value::Boolean(false) => Reach::Absent,
-        Value::String(names) => Reach::Fields(names),
+        Value::String(names) => fields::unquote(names).map_or(Reach::Whole, Reach::of),
         Value::Boolean(true) | Value::Integer(_) | Value::Other => Reach::Whole,
     }
 }

@@ -31,6 +31,22 @@ impl<'a> Validators<'a> {
         }
     }
 
+    /// Whether one of them is strong, so that two parts that have it are parts of one and the same
+    /// representation (RFC 9110 section 8.8.1): a strong tag, or else a date that is at least a
+    /// second before the response (RFC 9110 section 8.8.2.2).
+    pub fn is_strong(&self) -> bool {
+        match self.etag {
+            Some(etag) => is_strong_match(etag, etag),
+            None => self.strong_date_s().is_some(),
+        }
+    }
+
+    /// `Last-Modified` in Unix seconds, if it is strong.
+    pub(crate) fn strong_date_s(&self) -> Option<u64> {
+        let modified_s = self.last_modified.and_then(|value| self.parse_date(value))?;
+        self.date_s.filter(|date_s| *date_s > modified_s).map(|_| modified_s)
+    }
+
     /// Reads a date of a request. The stored response's own date tells the century of a two-digit
     /// year.
     pub(crate) fn parse_date(&self, value: &[u8]) -> Option<u64> {

@@ -15,12 +15,13 @@
 use std::fmt::Debug;
 use std::path::Path;
 
-use longhold_policy::directives::RequestDirectives;
+use longhold_policy::directives::{RequestDirectives, ResponseDirectives};
 use longhold_policy::range::RangeChoice;
-use longhold_policy::storable::{Exchange, NotStored};
+use longhold_policy::storable::{Exchange, NotStored, Rules};
 use longhold_policy::validate::Validators;
 use longhold_policy::{
-    Field, StoredMeta, date, fields, freshen, invalidate, range, reuse, storable, validate, vary,
+    Field, LifetimeSource, StoredMeta, date, fields, freshen, invalidate, range, reuse, storable,
+    validate, vary,
 };
 
 /// Sunday, 15 June 2025, 15:06:40.
@@ -219,7 +220,9 @@ impl Play {
             "precondition" | "conditional" | "for-origin" | "sends" | "range" => {
                 self.validates(what, rest, fields)
             }
-            "about" | "merged" | "storable" | "invalidates" => self.updates(what, rest, fields),
+            "about" | "merged" | "storable" | "withheld" | "invalidates" => {
+                self.updates(what, rest, fields)
+            }
             "vary" | "nominated" | "same-variant" => self.varies(what, rest),
             "date" | "strong" | "weak" => self.compares(what, rest),
             _ => Err("expects something unknown".to_owned()),
@@ -228,14 +231,16 @@ impl Play {
 
     fn evaluate(&self) -> Result<Result<StoredMeta, NotStored>, String> {
         let (status, response) = self.response.as_ref().ok_or("needs a response")?;
-        Ok(storable::evaluate(&Exchange {
+        let (request, response) = (borrow(&self.request), borrow(response));
+        let exchange = Exchange {
             method: &self.method,
-            request: &borrow(&self.request),
+            request: &request,
             status: *status,
-            response: &borrow(response),
+            response: &response,
             request_time_ms: BASE_S * 1000 + self.request_ms,
             response_time_ms: BASE_S * 1000 + self.response_ms,
-        }))
+        };
+        Ok(storable::evaluate(&exchange, &Rules::default()))
     }
 
     fn meta(&self) -> Result<StoredMeta, String> {
@@ -259,7 +264,12 @@ impl Play {
                 "swr" => meta.stale_while_revalidate_s.to_string(),
                 "sie" => meta.stale_if_error_s.to_string(),
                 "date" => (i128::from(meta.date_s) - i128::from(BASE_S)).to_string(),
-                "heuristic" => yes_no(meta.heuristic),
+                "heuristic" => yes_no(matches!(
+                    meta.lifetime_source,
+                    LifetimeSource::Heuristic | LifetimeSource::Nothing
+                )),
+                "source" => meta.lifetime_source.name().replace(' ', "-"),
+                "immutable" => yes_no(meta.immutable),
                 "must-revalidate" => yes_no(meta.must_revalidate),
                 "no-cache" => yes_no(meta.no_cache),
                 "etag" => yes_no(meta.has_etag),
@@ -323,8 +333,12 @@ impl Play {
         if what == "invalidates" {
             return same(expected, &yes_no(invalidate::applies(&self.method, *status)));
         }
-        if what == "storable" {
+        if matches!(what, "storable" | "withheld") {
             let (name, expected) = expected.split_once(' ').ok_or("needs a name and yes or no")?;
+            if what == "withheld" {
+                let directives = ResponseDirectives::from_fields(&response);
+                return same(expected, &yes_no(directives.withholds(name)));
+            }
             return same(expected, &yes_no(fields::is_storable(&response, name)));
         }
         let update = borrow(self.update.as_ref().ok_or("needs an update")?);
@@ -398,7 +412,12 @@ fn shown(choice: &RangeChoice) -> String {
     match choice {
         RangeChoice::Whole => "whole".to_owned(),
         RangeChoice::Single(range) => format!("{}-{}", range.start, range.end - 1),
-        RangeChoice::Multiple => "multiple".to_owned(),
+        RangeChoice::Multiple(ranges) => {
+            let ranges = ranges.as_slice().iter();
+            let shown: Vec<String> =
+                ranges.map(|range| format!("{}-{}", range.start, range.end - 1)).collect();
+            shown.join(",")
+        }
         RangeChoice::Unsatisfiable => "unsatisfiable".to_owned(),
     }
 }

@@ -4,10 +4,11 @@ use longhold_policy::directives::{RequestDirectives, ResponseDirectives};
 use longhold_policy::range::RangeChoice;
 use longhold_policy::reuse::Decision;
 use longhold_policy::status::{CacheOutcome, Fwd, Parameters};
-use longhold_policy::storable::Exchange;
+use longhold_policy::storable::{Exchange, Rules};
 use longhold_policy::validate::Validators;
 use longhold_policy::{
-    Field, StoredMeta, date, fields, freshen, range, reuse, status, storable, validate, vary,
+    Field, LifetimeSource, Part, StoredMeta, date, fields, freshen, range, reuse, status, storable,
+    validate, vary,
 };
 use proptest::prelude::*;
 
@@ -113,11 +114,21 @@ fn meta() -> impl Strategy<Value = StoredMeta> {
         lifetime_s: spans.1,
         stale_while_revalidate_s: spans.2,
         stale_if_error_s: spans.3,
-        heuristic: flags[0],
+        immutable: flags[0],
         must_revalidate: flags[1],
         no_cache: flags[2],
         has_etag: flags[3],
         has_last_modified: flags[4],
+        lifetime_source: [
+            LifetimeSource::Nothing,
+            LifetimeSource::SMaxage,
+            LifetimeSource::MaxAge,
+            LifetimeSource::Expires,
+            LifetimeSource::Heuristic,
+            LifetimeSource::Targeted,
+            LifetimeSource::Site,
+        ][usize::from(numbers.0 % 7)],
+        part: Part::new(u64::from(spans.0)..u64::from(spans.1), u64::from(spans.2)),
     })
 }
 
@@ -166,7 +177,7 @@ proptest! {
         };
         let directives = RequestDirectives::from_fields(&request);
         let stored = Validators::of(&response);
-        if let Ok(meta) = storable::evaluate(&exchange) {
+        if let Ok(meta) = storable::evaluate(&exchange, &Rules::default()) {
             reuse::decide(&directives, &meta, times.2);
             reuse::may_serve_on_error(&directives, &meta, times.2);
             reuse::ttl_s(&meta, times.2);
@@ -175,9 +186,26 @@ proptest! {
         ResponseDirectives::from_fields(&response);
         validate::evaluate(method, &request, &stored, status);
         validate::conditional_fields(&stored, &mut |_, _| {});
-        if let RangeChoice::Single(part) = range::select(&request, method, body_len, &stored) {
-            prop_assert!(part.start < part.end && part.end <= body_len);
+        let chosen = range::select(&request, method, body_len, &stored);
+        let chosen = match &chosen {
+            RangeChoice::Single(range) => std::slice::from_ref(range),
+            RangeChoice::Multiple(ranges) => {
+                prop_assert!(ranges.as_slice().len() > 1);
+                ranges.as_slice()
+            }
+            RangeChoice::Whole | RangeChoice::Unsatisfiable => &[],
+        };
+        let mut sent = 0_u64;
+        for (at, range) in chosen.iter().enumerate() {
+            prop_assert!(range.start < range.end && range.end <= body_len);
+            let mut others = chosen.iter().skip(at + 1);
+            let is_apart = |other: &std::ops::Range<u64>| {
+                range.end <= other.start || other.end <= range.start
+            };
+            prop_assert!(others.all(is_apart));
+            sent += range.end - range.start;
         }
+        prop_assert!(sent <= body_len);
         freshen::is_about(&stored, &request);
         freshen::merge(&response, &request, &mut |_, _| {});
         vary::of(&response);
@@ -239,7 +267,7 @@ proptest! {
             request_time_ms: 0,
             response_time_ms: 0,
         };
-        let is_stored = storable::evaluate(&exchange).is_ok();
+        let is_stored = storable::evaluate(&exchange, &Rules::default()).is_ok();
         prop_assert!(!is_stored || (forbidden_by_origin && is_lifted));
     }
 
@@ -255,14 +283,23 @@ proptest! {
 
     /// PO-5: what decodes was encoded; no two byte strings say the same.
     #[test]
-    fn encoding_is_unique(bytes in any::<[[u8; 16]; 3]>(), flags in 0..64_u8) {
+    fn encoding_is_unique(
+        bytes in any::<[[u8; 16]; 3]>(),
+        source in 0..9_u8,
+        flags in 0..=255_u8,
+        part in any::<[u8; 3]>(),
+    ) {
         let mut bytes = bytes.concat();
         bytes[..2].copy_from_slice(&[StoredMeta::VERSION, flags]);
-        bytes[20..24].fill(0);
-        if let Some(meta) = StoredMeta::decode(&bytes) {
+        bytes[20..24].copy_from_slice(&[source, 0, 0, 0]);
+        bytes.extend(part.into_iter().flat_map(|byte| u64::from(byte).to_le_bytes()));
+        let is_known = flags < 64 && source < 7;
+        let is_part = part[0] < part[1] && part[1] <= part[2];
+        let is_valid = if flags & 1 == 0 { part == [0; 3] } else { is_part };
+        let decoded = StoredMeta::decode(&bytes);
+        prop_assert_eq!(decoded.is_some(), is_known && is_valid);
+        if let Some(meta) = decoded {
             prop_assert_eq!(meta.encode().to_vec(), bytes);
-        } else {
-            prop_assert!(flags >= 32);
         }
     }
 

@@ -3,7 +3,7 @@
 use longhold_policy::exceptions::EXCEPTIONS;
 use longhold_policy::fields::{self, Single};
 use longhold_policy::status::{CacheOutcome, Fwd, Parameters, write};
-use longhold_policy::{StoredMeta, date, method};
+use longhold_policy::{LifetimeSource, Part, StoredMeta, date, method};
 
 fn members(value: &str) -> Vec<&str> {
     fields::members(value.as_bytes())
@@ -139,7 +139,8 @@ fn encoded_form_is_fixed() {
         date_s: 0x11,
         initial_age_s: 0x21,
         lifetime_s: 0x31,
-        heuristic: true,
+        lifetime_source: LifetimeSource::Expires,
+        immutable: true,
         stale_while_revalidate_s: 0x41,
         stale_if_error_s: 0x51,
         must_revalidate: false,
@@ -147,14 +148,18 @@ fn encoded_form_is_fixed() {
         has_etag: false,
         has_last_modified: true,
         last_modified_s: 0x61,
+        part: Part::new(0x71..0x72, 0x73),
     };
     let expected = [
-        [1, 0b1_0101, 200, 0, 0x21, 0, 0, 0],
+        [2, 0b11_0101, 200, 0, 0x21, 0, 0, 0],
         [0x31, 0, 0, 0, 0x41, 0, 0, 0],
-        [0x51, 0, 0, 0, 0, 0, 0, 0],
+        [0x51, 0, 0, 0, 3, 0, 0, 0],
         [8, 7, 6, 5, 4, 3, 2, 1],
         [0x11, 0, 0, 0, 0, 0, 0, 0],
         [0x61, 0, 0, 0, 0, 0, 0, 0],
+        [0x71, 0, 0, 0, 0, 0, 0, 0],
+        [0x72, 0, 0, 0, 0, 0, 0, 0],
+        [0x73, 0, 0, 0, 0, 0, 0, 0],
     ];
     assert_eq!(meta.encode().as_slice(), expected.as_flattened());
 }

@@ -14,7 +14,7 @@ use longhold_gateway::stored::StoredHead;
 use longhold_http1::{self as http1, RequestHead};
 use longhold_origin::fill::pump;
 use longhold_origin::{Download, FetchError, OriginResponse, RequestBody};
-use longhold_policy::storable::{Exchange, NotStored};
+use longhold_policy::storable::{Exchange, NotStored, Rules};
 use longhold_policy::validate::Validators;
 use longhold_policy::{freshen, vary};
 use longhold_store::Record;
@@ -197,7 +197,7 @@ impl Plane {
             request_time_ms: answer.response.request_time_ms,
             response_time_ms: answer.response.response_time_ms,
         };
-        match fetch::dispose(&exchange) {
+        match fetch::dispose(&exchange, &Rules::default()) {
             Disposition::Store { meta, nominated } => {
                 drop(fields);
                 self.keep(lead, request, answer, (meta, nominated)).await;

@@ -41,16 +41,8 @@ mod tests {
             status: 200,
             response_time_ms: 1_000_000,
             date_s: 1000,
-            initial_age_s: 0,
             lifetime_s,
-            heuristic: false,
-            stale_while_revalidate_s: 0,
-            stale_if_error_s: 0,
-            must_revalidate: false,
-            no_cache: false,
-            has_etag: false,
-            has_last_modified: false,
-            last_modified_s: 0,
+            ..StoredMeta::default()
         }
     }
 

@@ -64,6 +64,19 @@ fn fields_for_the_edge_alone_are_kept_and_not_sent() {
     assert_eq!(stored.validators().etag, Some(&b"\"v1\""[..]));
 }
 
+/// RFC 9111 sections 5.2.2.4 and 5.2.2.7: named fields are not stored, the rest is.
+#[test]
+fn withheld_fields_are_not_stored() {
+    let head = encoded(&[
+        ("Cache-Control", b"private=\"x-name\", no-cache=\"set-cookie\""),
+        ("Set-Cookie", b"a=b"),
+        ("X-Name", b"me"),
+        ("X", b"y"),
+    ]);
+    let names: Vec<&str> = response(&head).fields().map(|(name, _)| name).collect();
+    assert_eq!(names, ["Cache-Control", "X", "Date", "Via"]);
+}
+
 #[test]
 fn a_missing_date_is_added() {
     let head = encoded(&[("X", b"y")]);

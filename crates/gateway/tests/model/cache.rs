@@ -11,7 +11,7 @@ use longhold_gateway::plan::{self, Facts, Plan};
 use longhold_gateway::stored::{self, RecordHead, StoredHead, VaryBase};
 use longhold_gateway::{Field, key};
 use longhold_http1::{Limits, RequestHead, parse_request};
-use longhold_policy::storable::Exchange;
+use longhold_policy::storable::{Exchange, Rules};
 use longhold_policy::{freshen, invalidate, reuse, storable};
 
 /// What the origin says; nothing when it cannot be reached.
@@ -140,7 +140,7 @@ impl Cache {
             self.freshen(asking, record_key, (head, *body), &fields);
             return Answered::Validated(*body);
         }
-        match fetch::dispose(&exchange(asking, status, &fields)) {
+        match fetch::dispose(&exchange(asking, status, &fields), &Rules::default()) {
             Disposition::Store { meta, nominated } => {
                 let mut head = Vec::new();
                 stored::encode_response(&meta, &fields, Some("1.1"), &mut head);
@@ -194,7 +194,8 @@ impl Cache {
         });
         let fields: Vec<Field<'_>> =
             merged.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
-        let evaluated = storable::evaluate(&exchange(asking, old.meta.status, &fields));
+        let evaluated =
+            storable::evaluate(&exchange(asking, old.meta.status, &fields), &Rules::default());
         match evaluated {
             Ok(meta) => {
                 let mut head = Vec::new();
