@@ -41,6 +41,13 @@ pub enum Event {
     },
     /// The fetch that this exchange waited for cannot be shared: ask alone.
     AskAlone,
+    /// An interim response, for the one who asked (RFC 9110 section 15.2).
+    Interim {
+        /// 100 or 102 to 199.
+        status: u16,
+        /// Fields as received.
+        fields: Vec<(String, Vec<u8>)>,
+    },
     /// No response.
     Failed(FetchError),
     /// The body has grown, ended or failed.
@@ -64,7 +71,8 @@ impl Inbox {
     }
 
     /// Leaves news for `exchange` and wakes the worker. The list is bounded by the exchanges in
-    /// progress: each has at most one head or failure and one of each kind of movement in it.
+    /// progress: each has at most one head or failure in it, one of each kind of movement, and a
+    /// bounded number of interim responses.
     pub fn post(&self, exchange: ExchangeId, event: Event) {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push((exchange, event));
         self.waker.wake();

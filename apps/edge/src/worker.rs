@@ -47,6 +47,7 @@ mod deadlines;
 mod events;
 mod exchange;
 mod input;
+mod interim;
 mod output;
 mod pages;
 

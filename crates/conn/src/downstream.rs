@@ -284,6 +284,12 @@ impl Downstream {
         self.tx == Tx::Waiting && core::mem::take(&mut self.facts.awaits_continue)
     }
 
+    /// Whether the client waits for `100 Continue`, which [`Self::interim`] has not been asked to
+    /// give yet.
+    pub fn awaits_continue(&self) -> bool {
+        self.tx == Tx::Waiting && self.facts.awaits_continue
+    }
+
     /// The head of the final response is about to be sent. Decides framing by RFC 9112 section 6
     /// and whether the connection can go on; a second call within one exchange only replaces the
     /// first's plan, for a head that was never sent. A response that answers no request (408), or

@@ -62,6 +62,10 @@ pub fn fields(
     {
         emit("Max-Forwards", number(hops.saturating_sub(1)).as_bytes());
     }
+    // RFC 9110 section 10.1.1: whether the body is wanted is the next one's to say.
+    if purpose == Purpose::Pass && head.expect_continue && plan::has_content(head.framing) {
+        emit("Expect", b"100-continue");
+    }
     if let Purpose::Validate(validators) = purpose {
         validate::conditional_fields(validators, emit);
     }
@@ -197,7 +201,7 @@ pub fn collect(
     collected
 }
 
-/// Fields that the edge writes itself. `Expect` is answered by the edge (RFC 9110 section 10.1.1).
+/// Fields that the edge writes itself.
 const OURS: [&str; 7] = [
     "host",
     "content-length",

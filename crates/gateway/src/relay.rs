@@ -101,6 +101,18 @@ pub fn write_head(out: &mut Vec<u8>, relay: &Relay<'_>) {
     head.finish();
 }
 
+/// Writes an interim response into `out`, with what of its fields goes on to the client (RFC 9110
+/// section 15.2, RFC 8297).
+pub fn write_interim(out: &mut Vec<u8>, status: u16, received: &[Field<'_>]) {
+    let mut head = HeadWriter::response(out, status);
+    for (name, value) in received {
+        if is_relayed(name, received) {
+            head.field(name, value);
+        }
+    }
+    head.finish();
+}
+
 /// Whether a field of a whole response belongs to this form of it.
 fn is_of_shape(name: &str, shape: &Shape) -> bool {
     match shape {

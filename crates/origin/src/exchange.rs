@@ -240,6 +240,8 @@ fn replay_of(message: &Request<OutgoingBody>, pace: &Pace) -> Option<Request<Out
     *copy.method_mut() = message.method().clone();
     *copy.uri_mut() = message.uri().clone();
     *copy.headers_mut() = message.headers().clone();
+    // Who hears of interim responses is among them.
+    *copy.extensions_mut() = message.extensions().clone();
     Some(copy)
 }
 

@@ -58,6 +58,7 @@
 //!             path_and_query: "/".to_owned(),
 //!             fields: HeaderMap::from_iter([(HOST, host)]),
 //!             body: RequestBody::Empty,
+//!             on_interim: None,
 //!         })
 //!         .await?;
 //!     while let Some(piece) = response.body.next().await {
@@ -92,4 +93,4 @@ pub use connect::{FIELDS_MAX, HEAD_BYTES_MAX};
 pub use error::{ConfigError, FetchError, UrlError};
 pub use exchange::OriginBody;
 pub use pool::{OriginPool, OriginStats};
-pub use request::{OriginRequest, OriginResponse, RequestBody};
+pub use request::{OnInterim, OriginRequest, OriginResponse, RequestBody};

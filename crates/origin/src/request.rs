@@ -1,6 +1,7 @@
 //! One exchange with an origin as the caller sees it: the request that goes out, the head that
 //! comes back, and the rules that decide whether that head may be believed.
 
+use std::fmt;
 use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
@@ -24,6 +25,28 @@ pub struct OriginRequest {
     pub fields: HeaderMap,
     /// The body.
     pub body: RequestBody,
+    /// Who hears of interim responses (RFC 9110 section 15.2), if anyone does.
+    pub on_interim: Option<OnInterim>,
+}
+
+/// Called with the status and the fields of each interim response that comes before the final one;
+/// 101 is none. It must not block.
+#[derive(Clone)]
+pub struct OnInterim(Arc<TellInterim>);
+
+type TellInterim = dyn Fn(u16, &HeaderMap) + Send + Sync;
+
+impl OnInterim {
+    /// Tells by this function.
+    pub fn new(tell: impl Fn(u16, &HeaderMap) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+}
+
+impl fmt::Debug for OnInterim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnInterim")
+    }
 }
 
 /// The body of a request.
@@ -41,7 +64,7 @@ pub enum RequestBody {
     },
 }
 
-/// The final response of an origin; interim ones were ignored.
+/// The final response of an origin; interim ones went to [`OriginRequest::on_interim`].
 #[derive(Debug)]
 pub struct OriginResponse {
     /// The status, never 1xx.
@@ -87,6 +110,11 @@ impl OriginRequest {
         *message.uri_mut() = uri;
         *message.headers_mut() = self.fields;
         frame(&mut message, framing);
+        if let Some(OnInterim(tell)) = self.on_interim {
+            hyper::ext::on_informational(&mut message, move |interim| {
+                tell(interim.status().as_u16(), interim.headers());
+            });
+        }
         Ok(Checked { message, pace })
     }
 }

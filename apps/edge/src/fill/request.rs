@@ -1,11 +1,14 @@
 //! From a client's head to the origin's request, and from the origin's head to ours.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use longhold_gateway::forward::{self, Client, Purpose};
 use longhold_http1::{RequestHead, TargetForm, target};
-use longhold_origin::{FetchError, OriginRequest, OriginResponse, RequestBody};
+use longhold_origin::{FetchError, OnInterim, OriginRequest, OriginResponse, RequestBody};
 
-use super::FillJob;
+use super::{FillJob, ReplyTo};
+use crate::inbox::Event;
 use crate::node;
 
 /// Builds the origin's request; bodies are added by the caller.
@@ -35,8 +38,23 @@ pub(super) fn build(
         TargetForm::Asterisk => "*".to_owned(),
         TargetForm::Origin | TargetForm::Absolute | TargetForm::Authority => path_of(head),
     };
-    Ok(OriginRequest { method, path_and_query, fields, body })
+    let on_interim = job.reply.clone().map(relay_interim);
+    Ok(OriginRequest { method, path_and_query, fields, body, on_interim })
 }
+
+/// Hands interim responses to the one who asked; those beyond [`INTERIM_MAX`] are left out, because
+/// none is needed to understand the final one.
+fn relay_interim(reply: ReplyTo) -> OnInterim {
+    let relayed = AtomicU32::new(0);
+    OnInterim::new(move |status, fields| {
+        if relayed.fetch_add(1, Ordering::Relaxed) < INTERIM_MAX {
+            reply.post(Event::Interim { status, fields: owned(fields) });
+        }
+    })
+}
+
+/// Interim responses of one fetch that are relayed.
+const INTERIM_MAX: u32 = 64;
 
 /// Path and query in the normal form that the cache key has: what is stored under a key is the
 /// answer to a request for just that. A target without a normal form has no key; it goes out as it
@@ -50,7 +68,11 @@ fn path_of(head: &RequestHead<'_>) -> String {
 
 /// The response's fields as owned pairs, in order.
 pub(super) fn fields_of(response: &OriginResponse) -> Vec<(String, Vec<u8>)> {
-    let pairs = response.fields.iter();
+    owned(&response.fields)
+}
+
+fn owned(fields: &HeaderMap) -> Vec<(String, Vec<u8>)> {
+    let pairs = fields.iter();
     pairs.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
 }
 

@@ -30,6 +30,10 @@ pub(super) struct Active {
     pub(super) sending: bool,
     /// A response that waits for the interim response in flight.
     pub(super) queued: Option<Outgoing>,
+    /// Interim responses that wait for the one in flight, as they will be sent.
+    pub(super) interim: Vec<u8>,
+    /// Since when the client waits for `100 Continue`, ms.
+    pub(super) continue_since_ms: Option<u64>,
     pub(super) phase: Phase,
     pub(super) body: Body,
     /// What comes after `AwaitsPages`.
@@ -152,6 +156,8 @@ impl Actives {
             starving: false,
             sending: false,
             queued: None,
+            interim: Vec::new(),
+            continue_since_ms: None,
             phase: Phase::Reading,
             body: Body::Done,
             resume: None,

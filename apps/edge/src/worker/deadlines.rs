@@ -26,6 +26,8 @@ enum Waiting {
     Origin,
     /// The pager was busy.
     Pages,
+    /// The origin has not said whether it wants the body.
+    Continue,
 }
 
 impl<T: Transport<Payload = Outgoing>> Worker<T> {
@@ -78,6 +80,10 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 return self.io.cancel(token);
             }
             Waiting::Pages => return index.into_iter().for_each(|index| self.page_in_again(index)),
+            Waiting::Continue => {
+                index.into_iter().for_each(|index| self.give_continue(index));
+                return;
+            }
             Waiting::Origin => {
                 let again_ms = self.now_ms() + self.shared.timeouts.idle_ms;
                 self.wheel.schedule(&self.slots, slot, again_ms);
@@ -122,6 +128,9 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         if let Some(since_ms) = active.rest_since_ms {
             return (Waiting::Rest, since_ms + REST_MS);
         }
+        if let Some(since_ms) = active.continue_since_ms.filter(|_| active.conn.awaits_continue()) {
+            return (Waiting::Continue, since_ms + CONTINUE_MS);
+        }
         match (active.conn.expecting(), active.head_since_ms) {
             (Expecting::Head, Some(since_ms)) => (Waiting::Head, since_ms + timeouts.head_ms),
             (Expecting::Head, None) => (Waiting::Idle, self.idle_deadline_ms(slot)),
@@ -137,6 +146,10 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
 /// How long a connection rests with its receive armed before it parks: longer than a busy client's
 /// pause between two requests, short enough that a crowd of quiet ones holds no buffers.
 const REST_MS: u64 = 200;
+
+/// How long a client with a body waits for its origin's `100 Continue` before it gets the edge's:
+/// an origin that knows no expectations says nothing, and a client may wait for long.
+const CONTINUE_MS: u64 = 1000;
 
 /// Expiries handled in one turn of the loop.
 const EXPIRED_MAX: usize = 256;

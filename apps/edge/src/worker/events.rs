@@ -44,6 +44,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             Event::BodyMoved => self.pump(index),
             Event::UploadMoved => self.on_upload_moved(index),
             Event::PagesIn => self.on_pages_in(index),
+            Event::Interim { status, fields } => self.on_interim(index, status, &fields),
             Event::Head { .. } | Event::UseStored { .. } | Event::AskAlone | Event::Failed(_) => {
                 // Else the exchange answered by itself in the meantime.
                 if active.phase == Phase::AwaitsFill {
@@ -62,7 +63,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             }
             Event::AskAlone => self.ask_alone(index),
             Event::Failed(error) => self.on_failed(index, error),
-            Event::BodyMoved | Event::UploadMoved | Event::PagesIn => {}
+            Event::BodyMoved | Event::UploadMoved | Event::PagesIn | Event::Interim { .. } => {}
         }
     }
 

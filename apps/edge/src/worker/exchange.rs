@@ -114,6 +114,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         }
         active.outcome = Outcome::local(0);
         active.paged = 0;
+        active.continue_since_ms = None;
         active.draft.is_http10 = head.version == Version::Http10;
         let mut parts: [&[u8]; 5] = [&[]; 5];
         if logged {
@@ -379,11 +380,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             active.upload = upload.clone();
         }
         self.ask(index, held, JobKind::Pass { upload, length });
-        // RFC 9110 section 10.1.1: the body is wanted, so say so at once.
-        let expects = self.actives.get_mut(index).is_some_and(|active| active.conn.interim());
-        if expects {
-            self.send(index, Outgoing::new(None, Piece::None).with_suffix(CONTINUE));
-        }
+        self.await_continue(index);
     }
 
     /// Asks the fill plane; over its bound the client is told when to come back.
@@ -489,5 +486,3 @@ fn field<'a>(fields: &[Field<'a>], name: &str) -> &'a [u8] {
 
 /// RFC 9110 section 7.6.3.
 const LOOP: &str = "the request has come back here: an origin of this edge leads to the edge";
-
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

@@ -116,6 +116,10 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             return;
         }
         let token = active.token;
+        if !active.interim.is_empty() {
+            let interim = std::mem::take(&mut active.interim);
+            return self.send(index, Outgoing::new(None, Piece::Staged(interim.into())));
+        }
         if let Some(outgoing) = active.queued.take() {
             return self.send(index, outgoing);
         }

@@ -252,17 +252,3 @@ fn max_forwards_ends_an_options_here() {
     }
     origin.was_left_alone();
 }
-
-#[test]
-fn interim_responses_of_the_origin_are_no_answer() {
-    let origin = Origin::start();
-    let edge = Edge::before(&origin);
-    let mut client = edge.client();
-    client.ask("GET", "/hints", &[]);
-    let mut call = origin.call();
-    call.say("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
-    call.answer(reply("200 OK", &[FRESH], "final"));
-    let response = client.response();
-    assert_eq!((response.status, &*response.body), (200, &b"final"[..]));
-    assert_eq!(response.field("Link"), None);
-}

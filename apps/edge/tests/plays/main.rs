@@ -14,6 +14,7 @@ mod drain;
 mod exchange;
 mod faults;
 mod hits;
+mod interim;
 mod invalidation;
 mod large;
 mod life;

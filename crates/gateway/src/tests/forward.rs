@@ -38,8 +38,24 @@ fn hop_by_hop_fields_and_those_named_by_connection_stay() {
 fn framing_is_never_copied() {
     let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
     let fields = forwarded(request, Purpose::Pass, CLIENT);
-    for name in ["content-length", "transfer-encoding", "expect"] {
+    for name in ["content-length", "transfer-encoding"] {
         assert_eq!(value(&fields, name), None, "{name}");
+    }
+}
+
+/// RFC 9110 section 10.1.1: the expectation goes along where a body may follow, and only there.
+#[test]
+fn expectation_goes_with_a_body() {
+    let request = |head: &str| format!("{head}\r\nHost: a\r\nExpect: 100-continue\r\n");
+    for (head, sent) in [
+        (request("POST / HTTP/1.1") + "Content-Length: 3\r\n\r\n", Some("100-continue")),
+        (request("PUT / HTTP/1.1") + "Transfer-Encoding: chunked\r\n\r\n", Some("100-continue")),
+        (request("POST / HTTP/1.1") + "Content-Length: 0\r\n\r\n", None),
+        (request("GET / HTTP/1.1") + "\r\n", None),
+        (request("POST / HTTP/1.0") + "Content-Length: 3\r\n\r\n", None),
+    ] {
+        assert_eq!(value(&forwarded(&head, Purpose::Pass, CLIENT), "expect"), sent, "{head:?}");
+        assert_eq!(value(&forwarded(&head, Purpose::Fill, CLIENT), "expect"), None);
     }
 }
 

@@ -14,7 +14,7 @@ fn request(method: Method, target: &str, body: RequestBody) -> OriginRequest {
     // Whatever the caller left in, the body decides.
     fields.insert(CONTENT_LENGTH, HeaderValue::from_static("77"));
     fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("gzip"));
-    OriginRequest { method, path_and_query: target.to_owned(), fields, body }
+    OriginRequest { method, path_and_query: target.to_owned(), fields, body, on_interim: None }
 }
 
 fn stream(length: Option<u64>) -> RequestBody {

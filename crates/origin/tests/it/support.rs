@@ -132,7 +132,8 @@ pub(crate) fn url(address: SocketAddr) -> OriginUrl {
 
 pub(crate) fn request(method: Method) -> OriginRequest {
     let fields = HeaderMap::from_iter([(HOST, HeaderValue::from_static("site.example"))]);
-    OriginRequest { method, path_and_query: "/p?q".into(), fields, body: RequestBody::Empty }
+    let (path_and_query, body) = ("/p?q".into(), RequestBody::Empty);
+    OriginRequest { method, path_and_query, fields, body, on_interim: None }
 }
 
 pub(crate) fn get() -> OriginRequest {
