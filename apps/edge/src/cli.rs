@@ -14,6 +14,7 @@ use crate::admin::{PurgeOrder, PurgeReply, client, purge_answer};
 use crate::config::checked::{Admin, AdminAddress, Log, LogFormat, LogLevel};
 use crate::config::{self, Faults, dump, knobs, parse_admin_address};
 use crate::demo::{self, Addresses};
+use crate::explain::{CacheCommand, ExplainOptions};
 use crate::run;
 use crate::signals::{self, Listening, Stop};
 use crate::store_tool::{NotOpened, StoreCommand};
@@ -41,6 +42,11 @@ pub enum Command {
     Check(CheckOptions),
     /// Purges from a running edge's store; done when it is durable and in force on every worker
     Purge(PurgeOptions),
+    /// Says what a running edge knows of a URL, what the next request would do, and by which clause
+    Explain(ExplainOptions),
+    /// Shows what a running edge has stored
+    #[command(subcommand)]
+    Cache(CacheCommand),
     /// Looks after a store that no edge has open
     #[command(subcommand)]
     Store(StoreCommand),
@@ -231,7 +237,8 @@ pub fn conclude(outcome: anyhow::Result<()>) -> ExitCode {
 }
 
 impl RunningEdge {
-    fn admin(&self) -> anyhow::Result<Admin> {
+    /// Its address and token.
+    pub(crate) fn admin(&self) -> anyhow::Result<Admin> {
         match &self.config {
             Some(file) => admin_of(file),
             None => {

@@ -24,6 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::inbox::{Event, ExchangeId, Inbox};
 
+mod explain;
 mod freshen;
 mod keep;
 mod lead;
@@ -113,6 +114,13 @@ pub struct FillHead {
 pub enum Message {
     /// A fetch.
     Job(FillJob),
+    /// Explain what would become of a request.
+    Explain {
+        /// The request, as a worker would hand it over.
+        job: Box<FillJob>,
+        /// What is known of it; `None` when it is no request.
+        done: oneshot::Sender<Option<serde_json::Value>>,
+    },
     /// Purge; the answer comes when that is durable.
     Purge {
         /// What.
@@ -190,6 +198,20 @@ impl FillPort {
             return Err(FillBusy);
         }
         outcome.await.map_err(|_| FillBusy)
+    }
+
+    /// Explains what would become of a request; `None` when it is none.
+    ///
+    /// # Errors
+    /// [`FillBusy`] when the plane is gone.
+    pub async fn explain(&self, job: FillJob) -> Result<Option<serde_json::Value>, FillBusy> {
+        let (done, said) = oneshot::channel();
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        if self.sender.send(Message::Explain { job: Box::new(job), done }).await.is_err() {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(FillBusy);
+        }
+        said.await.map_err(|_| FillBusy)
     }
 
     /// Messages that wait for the plane.

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod demo;
+pub mod explain;
 pub mod fill;
 pub mod inbox;
 pub mod manual;

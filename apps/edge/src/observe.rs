@@ -18,6 +18,7 @@ use crate::fill::FillPort;
 use crate::shared::Shared;
 use crate::signals::{Stage, Stop};
 
+mod explaining;
 mod purging;
 mod store_view;
 
@@ -81,6 +82,7 @@ impl Observer {
         let (ready, purged) = (Arc::clone(&self.view), Arc::clone(&self.view));
         let (stop_seen, stop_status) = (stop.clone(), stop.clone());
         let (fills, fills_status) = (port.clone(), port.clone());
+        let (fills_explain, shared_explain) = (port.clone(), Arc::clone(shared));
         let shared = Arc::clone(shared);
         Handles {
             readiness: Arc::new(move || ready.readiness(&stop_seen)),
@@ -93,6 +95,10 @@ impl Observer {
                 let (fills, shared) = (fills.clone(), Arc::clone(&shared));
                 let store = purged.store.clone();
                 Box::pin(async move { purging::carry_out(order, (fills, &shared, &store)).await })
+            }),
+            explain: Arc::new(move |ask| {
+                let (fills, shared) = (fills_explain.clone(), Arc::clone(&shared_explain));
+                Box::pin(async move { explaining::carry_out(ask, fills, &shared).await })
             }),
             tick: Arc::new(move || tick.note()),
         }

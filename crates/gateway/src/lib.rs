@@ -37,6 +37,7 @@ extern crate alloc;
 
 pub mod coalesce;
 pub mod deliver;
+pub mod explain;
 pub mod fetch;
 pub mod forward;
 pub mod key;

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use super::{PurgeOrder, PurgeReply};
+use super::{ExplainAsk, PurgeOrder, PurgeReply};
 use crate::config::checked::AdminAddress;
 
 /// Why a running edge did not do what it was asked; each prints what to do.
@@ -63,6 +63,19 @@ pub fn purge(
     let body = Value::Object(order.json()).to_string();
     let said = call(address, token, (Method::POST, "/purge", body))?;
     serde_json::from_value(said).map_err(|_| ClientError::NotAnEdge(address.clone()))
+}
+
+/// Asks a running edge what would become of a request.
+///
+/// # Errors
+/// See [`ClientError`].
+pub fn explain(
+    address: &AdminAddress,
+    token: Option<&str>,
+    ask: &ExplainAsk,
+) -> Result<Value, ClientError> {
+    let path = format!("/explain?{}", ask.query());
+    call(address, token, (Method::GET, &path, String::new()))
 }
 
 /// One request to a running edge, and the JSON that it answers.

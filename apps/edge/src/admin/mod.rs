@@ -10,6 +10,7 @@
 //! | `GET /metrics` | Prometheus text |
 //! | `GET /status.json` | the state as JSON |
 //! | `GET /` | a page that shows it |
+//! | `GET /explain?url=…` | what would become of a request, and by which clause |
 //! | `POST /purge` | `{"url": "…"}`, or `prefix`, `tag`, `host`, `all`; done when it is durable |
 //!
 //! Invariants:
@@ -22,6 +23,7 @@
 pub mod bind;
 pub mod client;
 
+mod explain;
 mod guard;
 mod order;
 mod page;
@@ -47,6 +49,7 @@ use serde_json::json;
 
 use crate::config::checked::AdminAddress;
 
+pub use explain::{ExplainAsk, ExplainError};
 pub use order::{NAMES_MAX, PurgeOrder};
 pub(crate) use purge::answer as purge_answer;
 pub use purge::{PurgeError, PurgeReply};
@@ -55,6 +58,9 @@ pub use status::Readiness;
 
 /// A purge under way.
 pub type Purging = Pin<Box<dyn Future<Output = Result<PurgeReply, PurgeError>> + Send>>;
+
+/// An explanation under way.
+pub type Explaining = Pin<Box<dyn Future<Output = Result<serde_json::Value, ExplainError>> + Send>>;
 
 /// What the admin API shows and does; each may be called at any time, from the control thread.
 #[derive(Clone)]
@@ -67,6 +73,8 @@ pub struct Handles {
     pub status: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
     /// Purges, and is done when the purge is durable and in force.
     pub purge: Arc<dyn Fn(PurgeOrder) -> Purging + Send + Sync>,
+    /// Says what would become of a request, and why.
+    pub explain: Arc<dyn Fn(ExplainAsk) -> Explaining + Send + Sync>,
     /// Called each [`TICK`] on the control thread, for what must be done from time to time.
     pub tick: Arc<dyn Fn() + Send + Sync>,
 }
@@ -94,10 +102,12 @@ async fn answer(api: &Api, request: Request<Incoming>) -> Reply {
     }
     let access = match route {
         Route::Health | Route::Ready | Route::Page => None,
-        Route::Metrics | Route::Status | Route::Purge => match guard::judge(api, &head) {
-            Ok(access) => Some(access),
-            Err(denied) => return denied_reply(denied),
-        },
+        Route::Metrics | Route::Status | Route::Explain | Route::Purge => {
+            match guard::judge(api, &head) {
+                Ok(access) => Some(access),
+                Err(denied) => return denied_reply(denied),
+            }
+        }
     };
     match route {
         Route::Health => status::health(),
@@ -105,6 +115,7 @@ async fn answer(api: &Api, request: Request<Incoming>) -> Reply {
         Route::Page => page::page(),
         Route::Metrics => status::metrics((api.handles.metrics)()),
         Route::Status => json_reply(StatusCode::OK, &(api.handles.status)()),
+        Route::Explain => explain::carry_out(&api.handles, head.uri.query()).await,
         Route::Purge => match purge::read(&head, body, access).await {
             Ok(order) => purge::carry_out(&api.handles, order).await,
             Err(reply) => reply,
@@ -119,6 +130,7 @@ enum Route {
     Metrics,
     Status,
     Page,
+    Explain,
     Purge,
 }
 
@@ -130,6 +142,7 @@ impl Route {
             "/metrics" => Self::Metrics,
             "/status.json" => Self::Status,
             "/" => Self::Page,
+            "/explain" => Self::Explain,
             "/purge" => Self::Purge,
             _ => return None,
         })
@@ -138,9 +151,12 @@ impl Route {
     fn takes(self, method: &Method) -> bool {
         match self {
             Self::Purge => method == Method::POST,
-            Self::Health | Self::Ready | Self::Metrics | Self::Status | Self::Page => {
-                method == Method::GET || method == Method::HEAD
-            }
+            Self::Health
+            | Self::Ready
+            | Self::Metrics
+            | Self::Status
+            | Self::Page
+            | Self::Explain => method == Method::GET || method == Method::HEAD,
         }
     }
 }

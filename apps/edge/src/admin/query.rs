@@ -13,6 +13,25 @@ pub(super) fn pairs(form: &[u8]) -> Option<Vec<(String, String)>> {
         .collect()
 }
 
+/// Appends a pair to a query.
+pub(super) fn push(query: &mut String, name: &str, value: &str) {
+    if !query.is_empty() {
+        query.push('&');
+    }
+    query.push_str(name);
+    query.push('=');
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            query.push(char::from(byte));
+        } else {
+            query.push('%');
+            for digit in [byte >> 4, byte & 15] {
+                query.extend(char::from_digit(u32::from(digit), 16));
+            }
+        }
+    }
+}
+
 fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.iter().copied();

@@ -15,7 +15,9 @@ use serde_json::json;
 use super::bind::{BindError, bind};
 use super::client::{self, ClientError};
 use super::serve::CONNECTIONS_MAX;
-use super::{Handles, NAMES_MAX, PurgeError, PurgeOrder, PurgeReply, Readiness};
+use super::{
+    ExplainAsk, ExplainError, Handles, NAMES_MAX, PurgeError, PurgeOrder, PurgeReply, Readiness,
+};
 use crate::config::checked::{Admin, AdminAddress};
 use crate::control::{self, Control};
 
@@ -40,6 +42,17 @@ fn handles() -> Handles {
                         at_ms: 7,
                         duration_us: 42,
                     }),
+                }
+            })
+        }),
+        explain: Arc::new(|ask| {
+            Box::pin(async move {
+                match ask.url.as_str() {
+                    "bad" => Err(ExplainError::BadUrl),
+                    "nosite" => Err(ExplainError::NoSite),
+                    "unavailable" => Err(ExplainError::Unavailable),
+                    "badrequest" => Err(ExplainError::BadRequest),
+                    url => Ok(json!({ "url": url, "fields": ask.fields, "method": ask.method })),
                 }
             })
         }),
@@ -291,6 +304,42 @@ fn purge_answers_what_the_store_said() {
         assert!(reply.contains(said), "{body}: {reply}");
         assert!(code == 200 || reply.contains("\"remedy\":\""), "{body}: {reply}");
     }
+}
+
+#[test]
+fn explanation_is_asked_for_by_a_query() {
+    let (_control, address) = start(None, handles());
+    let table = [
+        ("url=http%3A%2F%2Fa%2F%3Fx", 200, "\"url\":\"http://a/?x\""),
+        ("url=u&field=A:+b&field=C%3Ad", 200, "\"fields\":[\"A: b\",\"C:d\"]"),
+        ("url=u&method=HEAD", 200, "\"method\":\"HEAD\""),
+        ("url=u", 200, "\"method\":\"GET\""),
+        ("", 400, "names no request"),
+        ("field=A:b", 400, "names no request"),
+        ("url=u&url=v", 400, "names no request"),
+        ("url=u&x=y", 400, "names no request"),
+        ("url=%ff", 400, "names no request"),
+        ("url=bad", 400, "not an absolute http or https URL"),
+        ("url=badrequest", 400, "make no request"),
+        ("url=nosite", 404, "no site answers"),
+        ("url=unavailable", 503, "explains nothing now"),
+    ];
+    for (query, code, said) in table {
+        let reply = get(address, &format!("/explain?{query}"), HERE);
+        assert_eq!(status(&reply), code, "{query}: {reply}");
+        assert!(reply.contains(said), "{query}: {reply}");
+        assert!(code == 200 || reply.contains("\"remedy\":\""), "{query}: {reply}");
+    }
+    assert_eq!(status(&get(address, "/explain", HERE)), 400);
+    assert_eq!(status(&get(address, "/explain?url=u", "Host: rebound.example\r\n")), 421);
+    let ask = ExplainAsk {
+        url: "http://a/ä b?c=d&e#%".to_owned(),
+        fields: vec!["A: b&c=d+e".to_owned(), "B: \u{1}".to_owned()],
+        method: "FROB".to_owned(),
+    };
+    let said = client::explain(&AdminAddress::Tcp(address), None, &ask).unwrap();
+    let expected = json!({ "url": ask.url, "fields": ask.fields, "method": ask.method });
+    assert_eq!(said, expected, "what is asked arrives as it was");
 }
 
 /// AD-3

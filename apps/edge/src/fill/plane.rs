@@ -129,6 +129,8 @@ pub async fn run(parts: Parts, mut queue: FillQueue) -> Result<(), WriteError> {
         plane.parts.counters.set(Gauge::FillQueue, queue_len(&queue));
         match message {
             Message::Job(job) => plane.spawn(job),
+            // Whoever asked may have gone.
+            Message::Explain { job, done } => drop(done.send(plane.explain(&job))),
             Message::Purge { scopes, mode, done } => {
                 let plane = Rc::clone(&plane);
                 plane.clone().track(async move {

@@ -109,16 +109,25 @@ impl Plane {
 
     /// Whether this request waits for no other: the last response was for its asker alone.
     pub(super) fn is_unshared(&self, fetch_key: &[u8], request: &RequestHead<'_>) -> bool {
-        let unshared = self.unshared.borrow();
-        if unshared.is_empty() {
-            return false;
-        }
-        let now_ms = unix_ms();
-        let knows = |key: &[u8]| unshared.recall(key, now_ms).is_some();
-        let is_known =
-            knows(fetch_key) || (has_credentials(request) && knows(&credentials_key(fetch_key)));
+        let is_known = self.unshared_reason(fetch_key, request).is_some();
         self.parts.counters.add(Counter::RequestsUnshared, u64::from(is_known));
         is_known
+    }
+
+    /// Why the last response to such a request was for its asker alone, where that is remembered.
+    pub(super) fn unshared_reason(
+        &self,
+        fetch_key: &[u8],
+        request: &RequestHead<'_>,
+    ) -> Option<NotStored> {
+        let unshared = self.unshared.borrow();
+        if unshared.is_empty() {
+            return None;
+        }
+        let now_ms = unix_ms();
+        let of_all = unshared.recall(fetch_key, now_ms);
+        let of_credentials = || unshared.recall(&credentials_key(fetch_key), now_ms);
+        of_all.or_else(|| has_credentials(request).then(of_credentials).flatten())
     }
 
     /// A response was for its asker alone. Where that says something of the next ones, they need

@@ -96,22 +96,54 @@ fn host_scopes(host: &str, shared: &Shared, scopes: &mut Vec<Scope>) -> Result<(
     Ok(())
 }
 
-/// The key of an absolute URL, by the same parser that clients' requests go through.
-pub(super) fn key_of(url: &str, shared: &Shared) -> Result<Vec<u8>, PurgeError> {
-    let (scheme, rest) = url.split_once("://").ok_or(PurgeError::BadUrl)?;
-    let scheme = scheme.to_ascii_lowercase();
-    if scheme != "http" && scheme != "https" {
-        return Err(PurgeError::BadUrl);
+/// The key of an absolute URL.
+fn key_of(url: &str, shared: &Shared) -> Result<Vec<u8>, PurgeError> {
+    let (scheme, head) = head_of(url, "GET", &[]).ok_or(PurgeError::BadUrl)?;
+    Ok(parse(scheme, &head, shared)?.key)
+}
+
+/// The head of a request for an absolute URL with these field lines, and its scheme; `None` where
+/// something in it could be read as more than it is.
+pub(super) fn head_of(
+    url: &str,
+    method: &str,
+    fields: &[String],
+) -> Option<(&'static str, Vec<u8>)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let scheme = match scheme.to_ascii_lowercase().as_str() {
+        "http" => "http",
+        "https" => "https",
+        _ => return None,
+    };
+    let is_one_word = |text: &str| text.bytes().all(|byte| byte > b' ' && byte != 0x7f);
+    if !is_one_word(rest) || !is_one_word(method) || fields.iter().any(|f| f.contains(['\r', '\n']))
+    {
+        return None;
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
-    let request = format!("GET {scheme}://{rest} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
-    let limits = Limits { head_bytes_max: request.len().max(1024), ..shared.limits };
-    let parsed = parse_request(request.as_bytes(), &limits);
-    let Ok(Some(head)) = parsed else { return Err(PurgeError::BadUrl) };
-    if shared.sites.find(head.target.authority).is_none() {
-        return Err(PurgeError::NoSite);
+    let mut head = format!("{method} {scheme}://{rest} HTTP/1.1\r\nHost: {authority}\r\n");
+    for field in fields {
+        head.push_str(field);
+        head.push_str("\r\n");
     }
+    head.push_str("\r\n");
+    Some((scheme, head.into_bytes()))
+}
+
+/// What a request's head means to this edge.
+pub(super) struct Parsed {
+    /// The primary key.
+    pub(super) key: Vec<u8>,
+    /// The site that answers for its host.
+    pub(super) site: usize,
+}
+
+/// Reads a head by the same parser that clients' requests go through.
+pub(super) fn parse(scheme: &str, head: &[u8], shared: &Shared) -> Result<Parsed, PurgeError> {
+    let limits = Limits { head_bytes_max: head.len().max(1024), ..shared.limits };
+    let Ok(Some(head)) = parse_request(head, &limits) else { return Err(PurgeError::BadUrl) };
+    let site = shared.sites.find(head.target.authority).ok_or(PurgeError::NoSite)?;
     let mut key = Vec::new();
-    key::write_primary(&mut key, &scheme, &head.target).map_err(|_| PurgeError::BadUrl)?;
-    Ok(key)
+    key::write_primary(&mut key, scheme, &head.target).map_err(|_| PurgeError::BadUrl)?;
+    Ok(Parsed { key, site })
 }

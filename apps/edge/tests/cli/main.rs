@@ -96,6 +96,9 @@ fn wrong_options_are_told_with_code_2() {
         &["purge"],
         &["purge", "--url", "u", "--config", "f", "--admin", "127.0.0.1:1"],
         &["purge", "--url", "u", "--admin", "localhost:9900"],
+        &["purge", "--soft"],
+        &["purge", "--all", "--tag", "t"],
+        &["explain"],
         &["demo", "--listen", "8080"],
         &["completions", "no-such-shell"],
         &["store", "check"],
@@ -108,7 +111,7 @@ fn wrong_options_are_told_with_code_2() {
 #[test]
 fn help_and_version_go_to_the_output() {
     let help = text(&check(&["--help"], 0, "A caching HTTP reverse proxy", "").stdout);
-    for command in ["demo", "run", "check", "purge", "store", "completions"] {
+    for command in ["demo", "run", "check", "purge", "explain", "cache", "store", "completions"] {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
     }
     check(&["--version"], 0, concat!("edge ", env!("CARGO_PKG_VERSION")), "");
@@ -119,6 +122,7 @@ fn help_and_version_go_to_the_output() {
 #[test]
 fn command_without_its_part_shows_them_with_code_2() {
     check(&["store"], 2, "", "Looks after a store that no edge has open\n\nUsage: edge store");
+    check(&["cache"], 2, "", "Shows what a running edge has stored\n\nUsage: edge cache");
 }
 
 #[test]

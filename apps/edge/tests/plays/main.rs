@@ -12,6 +12,7 @@ mod stage;
 mod cold;
 mod drain;
 mod exchange;
+mod explain;
 mod faults;
 mod hits;
 mod interim;

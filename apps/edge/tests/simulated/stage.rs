@@ -237,7 +237,7 @@ impl Stage {
     pub(crate) fn job(&mut self) -> FillJob {
         match self.jobs.try_next() {
             Some(Message::Job(job)) => job,
-            Some(Message::Purge { .. }) | None => panic!("no job waits"),
+            Some(Message::Purge { .. } | Message::Explain { .. }) | None => panic!("no job waits"),
         }
     }
 

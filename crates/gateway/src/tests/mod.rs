@@ -2,6 +2,7 @@
 
 mod coalesce;
 mod deliver;
+mod explain;
 mod fetch;
 mod forward;
 mod key;

@@ -1,0 +1,193 @@
+//! `edge explain` and `edge cache get`: what they say is what happens.
+
+use serde_json::Value;
+
+use crate::stage::{Client, Edge, FRESH, Origin, reply};
+
+const URL: &str = "http://play.test/page";
+
+/// `edge explain --json` of the page, with these options.
+fn explain(edge: &Edge, options: &[&str]) -> Value {
+    let output = edge.command(&[&["explain", URL, "--json"], options].concat());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// The same in words.
+fn told(edge: &Edge, options: &[&str]) -> String {
+    let output = edge.command(&[&["explain", URL], options].concat());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn fetch(origin: &Origin, edge: &Edge, client: &mut Client, fields: &[&str]) {
+    let stored = edge.counter("longhold_store_stored_total");
+    client.ask("GET", "/page", &["Accept-Language: de"]);
+    origin.call_for("GET", "/page").answer(reply("200 OK", fields, "hello"));
+    assert_eq!(client.response().body, b"hello");
+    edge.wait_for_stored(stored + 1);
+}
+
+#[test]
+fn page_is_explained_from_its_first_fetch_to_its_purge() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let mut client = edge.client();
+
+    let said = explain(&edge, &[]);
+    assert_eq!((&said["key"], &said["stored"]), (&URL.into(), &Value::Null));
+    assert_eq!(
+        (&said["next"]["act"], &said["next"]["cache"]),
+        (&"fetch".into(), &"uri-miss".into())
+    );
+
+    client.ask("GET", "/page", &[]);
+    let call = origin.call_for("GET", "/page");
+    let said = explain(&edge, &[]);
+    assert_eq!((&said["being_fetched"], &said["next"]["joins"]), (&true.into(), &true.into()));
+    let fields = [FRESH, "ETag: \"v1\"", "Surrogate-Key: red blue", "Age: 600"];
+    call.answer(reply("200 OK", &fields, "hello"));
+    assert_eq!(client.response().body, b"hello");
+    edge.wait_for_stored(1);
+
+    let said = explain(&edge, &[]);
+    let stored = &said["stored"];
+    assert_eq!((&stored["status"], &stored["body_bytes"]), (&200.into(), &5.into()));
+    assert_eq!(
+        (&stored["etag"], &stored["tags"]),
+        (&"\"v1\"".into(), &serde_json::json!(["red", "blue"]))
+    );
+    let freshness = &stored["freshness"];
+    assert_eq!(
+        (&freshness["lifetime_s"], &freshness["initial_age_s"]),
+        (&3600.into(), &600.into())
+    );
+    assert_eq!(
+        (&freshness["because"], &freshness["clause"]),
+        (&"max-age".into(), &"RFC 9111 section 4.2.1".into())
+    );
+    let next = &said["next"];
+    assert_eq!((&next["act"], &next["clause"]), (&"serve".into(), &"RFC 9111 section 4.2".into()));
+    assert!(client.get("/page").is_hit());
+
+    let said = explain(&edge, &["-H", "If-None-Match: \"v1\""]);
+    assert_eq!(said["next"]["status"], 304);
+    let said = explain(&edge, &["-H", "Range: bytes=1-2"]);
+    assert_eq!(said["next"]["status"], 206);
+    let said = explain(&edge, &["-H", "Cache-Control: no-cache"]);
+    let next = &said["next"];
+    assert_eq!(
+        (&next["act"], &next["clause"]),
+        (&"validate".into(), &"RFC 9111 section 5.2.1.4".into())
+    );
+    let said = explain(&edge, &["-X", "POST"]);
+    assert_eq!(said["next"]["act"], "pass");
+
+    let text = told(&edge, &[]);
+    for line in [
+        "GET http://play.test/page\n",
+        "  key         http://play.test/page\n",
+        "  stored      200, 5 bytes\n",
+        "s of 3600 s, by max-age (RFC 9111 section 4.2.1)\n",
+        "  tags        red, blue\n",
+        "  next        is served from the store: it is fresh",
+    ] {
+        assert!(text.contains(line), "{line:?} in {text}");
+    }
+
+    edge.command(&["purge", "--url", URL, "--soft"]);
+    let said = explain(&edge, &[]);
+    assert_eq!(
+        (&said["stored"]["soft_purged"], &said["next"]["act"]),
+        (&true.into(), &"validate".into())
+    );
+    assert!(told(&edge, &[]).contains("a soft purge has made it stale"));
+
+    assert!(edge.purge(URL));
+    assert_eq!(explain(&edge, &[])["stored"], Value::Null);
+    // To explain is not to ask.
+    assert_eq!(edge.fetches(), 1);
+    origin.was_left_alone();
+}
+
+#[test]
+fn variants_are_explained_for_the_request_at_hand() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let mut client = edge.client();
+    fetch(&origin, &edge, &mut client, &[FRESH, "Vary: Accept-Language"]);
+    let said = explain(&edge, &["-H", "Accept-Language: de"]);
+    assert_eq!(
+        (&said["vary"]["accept-language"], &said["next"]["act"]),
+        (&"de".into(), &"serve".into())
+    );
+    for other in [&["-H", "Accept-Language: en"][..], &[]] {
+        let said = explain(&edge, other);
+        assert_eq!(said["next"]["cache"], "vary-miss", "{said}");
+        assert_eq!(said["next"]["clause"], "RFC 9111 section 4.1", "{said}");
+    }
+    assert!(told(&edge, &[]).contains("  varies by   accept-language (not sent)\n"));
+}
+
+/// What was not stored is remembered with its reason.
+#[test]
+fn response_that_is_not_stored_is_explained() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let mut client = edge.client();
+    for (field, reason, clause) in [
+        ("Cache-Control: no-store", "no-store", "RFC 9111 section 5.2.2.5"),
+        ("Cache-Control: private", "private", "RFC 9111 section 5.2.2.7"),
+        ("Vary: *", "vary-star", "RFC 9111 section 4.1"),
+    ] {
+        client.ask("GET", "/page", &[]);
+        origin.call_for("GET", "/page").answer(reply("200 OK", &[field], "mine"));
+        assert_eq!(client.response().body, b"mine");
+        let said = explain(&edge, &[]);
+        let why = &said["not_stored"];
+        assert_eq!((&why["reason"], &why["clause"]), (&reason.into(), &clause.into()), "{said}");
+        assert_eq!(said["next"]["act"], "fetch");
+        assert!(told(&edge, &[]).contains(&format!("was not: {reason} ({clause})")), "{field}");
+    }
+}
+
+#[test]
+fn cache_get_shows_the_stored_response() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let mut client = edge.client();
+    let output = edge.command(&["cache", "get", URL]);
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err.contains("http://play.test/page is not stored; edge explain says more"), "{err}");
+
+    fetch(&origin, &edge, &mut client, &[FRESH, "Content-Type: text/plain", "Cache-Tag: red"]);
+    let output = edge.command(&["cache", "get", URL]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0));
+    for line in ["HTTP/1.1 200\n", "content-type: text/plain\n", "  body        5 bytes\n"] {
+        assert!(text.contains(line), "{line:?} in {text}");
+    }
+    let output = edge.command(&["cache", "get", URL, "--json"]);
+    let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&said["status"], &said["tags"][0]), (&200.into(), &"red".into()));
+}
+
+#[test]
+fn what_cannot_be_explained_is_told_with_a_remedy() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    for (arguments, said) in [
+        (&["play.test/page"][..], "not an absolute http or https URL"),
+        (&["http://play.test/a b"], "not an absolute http or https URL"),
+        (&[URL, "-H", "no colon"], "the method and the fields make no request"),
+        (&[URL, "-H", "A: b\r\nC: d"], "the method and the fields make no request"),
+        (&[URL, "-H", "Host: other"], "the method and the fields make no request"),
+        (&[URL, "-X", "G T"], "the method and the fields make no request"),
+    ] {
+        let output = edge.command(&[&["explain"], arguments].concat());
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
+        assert!(err.contains(said), "{arguments:?}: {err}");
+    }
+}
