@@ -49,9 +49,9 @@ struct Arguments {
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=75))]
     memory: u32,
     /// Slices of a segment: what is larger is cut.
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
     slices: u32,
-    /// Where objects begin that are cut; in the store on disk.
+    /// Where objects begin that are cut: the store's `large_on_probation`.
     #[arg(long, value_enum, default_value_t = Large::Disk)]
     large: Large,
     /// Hits in memory that earn a place on disk.
@@ -166,7 +166,8 @@ fn report_real(
     for cache_percent in &arguments.cache {
         std::fs::create_dir(&folder)
             .with_context(|| format!("cannot make {}", folder.display()))?;
-        let compared = compare(trace, statistics, (*cache_percent, arguments.scale), &folder);
+        let compared =
+            compare(trace, statistics, (*cache_percent, arguments.scale, arguments.large), &folder);
         std::fs::remove_dir_all(&folder)
             .with_context(|| format!("cannot remove {}", folder.display()))?;
         let compared = compared?;

@@ -47,13 +47,14 @@ pub struct Comparison {
 pub fn compare(
     trace: &mut Trace,
     statistics: &Statistics,
-    (cache_percent, scale): (f64, u64),
+    (cache_percent, scale, large): (f64, u64, Large),
     folder: &Path,
 ) -> Result<Comparison> {
     let objects = statistics.objects;
     let overhead = objects * (record_bytes(1) - 1);
     let working_set = statistics.working_set_bytes / scale + overhead;
     let config = config((working_set as f64 * cache_percent / 100.0) as u64, objects, folder)?;
+    let config = Config { large_on_probation: large == Large::Memory, ..config };
     let mut simulated = Segments::new(settings(&config, objects));
     let mut cache = Cache::open(&config)?;
     let mut comparison = Comparison {
@@ -102,7 +103,7 @@ fn config(cache_bytes: u64, objects: u64, folder: &Path) -> Result<Config> {
     Ok(Config {
         segment_bytes,
         memory_segment_bytes,
-        slice_bytes: segment_bytes / 4 / 4096 * 4096,
+        slice_bytes: memory_segment_bytes / 8 / 4096 * 4096,
         object_bytes_max: cache_bytes / 10,
         pin_rows: 1,
         index_slots: objects * 2,
@@ -122,7 +123,7 @@ fn settings(config: &Config, objects: u64) -> Settings {
         memory: geometry(config.memory_bytes, config.memory_segment_bytes),
         disk,
         slice_bytes: record_bytes(config.slice_bytes),
-        large: Large::Disk,
+        large: if config.large_on_probation { Large::Memory } else { Large::Disk },
         object_bytes_max: record_bytes(config.object_bytes_max),
         promotion_frequency: PROMOTION_FREQUENCY,
         survival: Survival::default(),

@@ -193,7 +193,7 @@ impl Default for Ours {
         Self {
             segments: 256,
             memory_percent: 10,
-            slices: 16,
+            slices: 8,
             large: Large::Disk,
             promotion_frequency: PROMOTION_FREQUENCY,
             survival: Survival::default(),

@@ -14,9 +14,10 @@ use crate::device::Device;
 use crate::draft::{Draft, Front, OpenDraft, Work};
 use crate::error::Refused;
 use crate::eviction::{Class, Newcomer, Tier};
-use crate::format::{HEAD_BYTES_MAX, KEY_BYTES_MAX, Kind, Lengths, RecordHeader, TAGS_MAX};
+use crate::format::{HEAD_BYTES_MAX, KEY_BYTES_MAX, Kind, Lengths, RecordHeader, TAGS_MAX, u64_at};
 use crate::index::Place;
 use crate::keys::ChunkSums;
+use crate::root::{Root, SLICE_KEY_BYTES};
 use crate::segment::{Reserved, Wanted};
 use crate::volume::VolumeKind;
 use crate::writer::{Inner, Open, unix_ms};
@@ -33,14 +34,13 @@ impl<D: Device> Inner<D> {
             return self.reserve_in(home(), (wanted, stamps), draft);
         }
         let hash = self.shared.keys.key_hash(draft.key);
-        let was_ghost = self.ghost.borrow_mut().remove(hash);
-        self.shared.counters.ghost_hits.fetch_add(u64::from(was_ghost), Ordering::Relaxed);
+        let was_ghost = self.leave_ghost(hash);
         if let Some((volume, class)) = self.replaced(hash) {
             let class = if class == Class::Main { class } else { wanted.class };
             return self.reserve_in(Some(volume), (Wanted { class, ..wanted }, stamps), draft);
         }
         if stamps.kind == Kind::Root {
-            // With its slices, which are too large for the memory tier.
+            // With its slices.
             return self.reserve_in(home(), (wanted, stamps), draft);
         }
         let memory = self.memory();
@@ -96,7 +96,8 @@ impl<D: Device> Inner<D> {
         let volume = match (source.tier, source.kind) {
             // Slices stay with the others of their object.
             (Tier::Disk, Kind::Slice | Kind::Root) if is_disk => Some(number),
-            (Tier::Disk, _) => self.disk_for(),
+            (Tier::Disk, Kind::Slice | Kind::Root) => self.disk_of_object(source.kind, draft),
+            (Tier::Disk, Kind::Object) => self.disk_for(),
             (Tier::Memory, _) => self.memory(),
         };
         self.reserve_in(volume, (wanted, stamps), draft)
@@ -169,6 +170,41 @@ impl<D: Device> Inner<D> {
         replaced.or_else(|| self.disk_of(body_bytes))
     }
 
+    /// The memory tier, for an object in slices that begins there: one whose root is `wanted`.
+    pub(crate) fn probation_for(
+        &self,
+        hash: u128,
+        (wanted, body_bytes): (Wanted, u64),
+    ) -> Option<usize> {
+        let slicing = self.shared.slicing;
+        let memory = self.memory().filter(|_| slicing.on_probation)?;
+        let slice = Lengths {
+            key_bytes: SLICE_KEY_BYTES as u32,
+            tag_count: 0,
+            head_bytes: 0,
+            body_bytes: slicing.slice_bytes.into(),
+        };
+        let fits = body_bytes <= self.half_of(memory)
+            && self.fits_memory(memory, Wanted { lengths: slice, ..wanted })
+            && self.fits_memory(memory, wanted);
+        let newcomer = Newcomer {
+            has_memory: true,
+            has_disk: self.has_disk(),
+            fits_memory: fits,
+            was_ghost: self.leave_ghost(hash),
+            class: wanted.class,
+        };
+        let begins_there = newcomer.placement().tier == Tier::Memory;
+        (begins_there && self.replaced(hash).is_none()).then_some(memory)
+    }
+
+    /// Forgets that a key has left memory; says whether it was remembered.
+    fn leave_ghost(&self, hash: u128) -> bool {
+        let was_ghost = self.ghost.borrow_mut().remove(hash);
+        self.shared.counters.ghost_hits.fetch_add(u64::from(was_ghost), Ordering::Relaxed);
+        was_ghost
+    }
+
     /// Half of what a volume holds, in bytes.
     pub(crate) fn half_of(&self, volume: usize) -> u64 {
         self.shared.volumes[volume].geometry.record_bytes() / 2
@@ -187,6 +223,30 @@ impl<D: Device> Inner<D> {
             disks.map(|(number, _)| number).filter(|number| self.half_of(*number) >= half_bytes);
         let disk = disks.min_by(|a, b| taken(a).total_cmp(&taken(b)));
         disk.or_else(|| self.memory().filter(|_| !self.shared.has_disks()))
+    }
+
+    /// The disk to which the parts of an object go that leave memory one by one: the same for all,
+    /// a larger one for more objects.
+    fn disk_of_object(&self, kind: Kind, part: Draft<'_>) -> Option<usize> {
+        let object = match kind {
+            Kind::Slice => Some(u64_at(part.key, 0)),
+            Kind::Root => Root::parse(part.head).map(|root| root.object),
+            Kind::Object => None,
+        };
+        let volumes = self.shared.volumes.iter().enumerate();
+        let working = volumes
+            .filter(|(_, volume)| volume.kind == VolumeKind::Disk && !volume.is_offline())
+            .map(|(number, volume)| (number, volume.geometry.record_bytes()));
+        let total: u64 = working.clone().map(|(_, bytes)| bytes).sum();
+        // Numbers of objects rise one by one: spread over the bytes of all disks.
+        let spread = object?.wrapping_mul(GOLDEN);
+        let mut at = ((u128::from(spread) * u128::from(total)) >> 64) as u64;
+        let mut found = working.skip_while(|(_, bytes)| {
+            let is_behind = at >= *bytes;
+            at = at.saturating_sub(*bytes);
+            is_behind
+        });
+        found.next().map(|(number, _)| number)
     }
 
     pub(crate) fn has_disk(&self) -> bool {
@@ -320,5 +380,7 @@ fn class_of(expires_at_ms: u64, now_ms: u64, short_lifetime_ms: u64) -> Class {
     Class::of_lifetime(left, short_lifetime_ms)
 }
 
+/// 2⁶⁴ over the golden ratio: multiples of it fall evenly.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Open drafts at one time. Each costs its key and head, some 3 KiB, and at times a block.
 const DRAFTS_MAX: usize = 16_384;

@@ -39,10 +39,18 @@ pub struct Config {
     pub object_bytes_max: u64,
     /// Bodies above it are stored in slices of so many bytes, each a record of its own, so that an
     /// object may be larger than a segment and is evicted in parts. A multiple of 4,096, at most
-    /// half of a segment of the disks (without disks, of the memory); 0 for an eighth of one, but
-    /// not more than 4 MiB and, where half of one allows it, not less than 64 KiB. May differ from
-    /// one start to the next.
+    /// half of a segment of the disks (without disks, of the memory); 0 for an eighth of one (of
+    /// the memory tier, when large bodies begin there and its segments are smaller), but not more
+    /// than 4 MiB and, where half of one allows it, not less than 64 KiB. May differ from one
+    /// start to the next.
     pub slice_bytes: u64,
+    /// Bodies of known length above `slice_bytes` begin in the memory tier, as smaller ones do,
+    /// when they are no more than half of it: the disks see only what was asked for twice. Else
+    /// all go to a disk at once, and what disks write is several times as much (`DESIGN.md`,
+    /// "Eviction"). The price: the tier turns quickly, and with it goes the rest of a body that a
+    /// slow reader has not come to. For callers that fetch a
+    /// [missing](crate::Record::missing) slice again.
+    pub large_on_probation: bool,
     /// Heap for drafts of unknown length, which gather a slice before its place is reserved: as
     /// many may be open as have room in it, at the least of `slice_bytes` and 256 KiB each.
     pub gathering_bytes_max: u64,
@@ -109,6 +117,7 @@ impl Config {
             pin_rows: 64,
             object_bytes_max: 1 << 30,
             slice_bytes: 0,
+            large_on_probation: false,
             gathering_bytes_max: 16 << 20,
             index_slots: (size_bytes / 8192).max(1024),
             write_errors_max: 8,
@@ -227,8 +236,9 @@ impl Config {
     ) -> Result<Slicing, ConfigError> {
         let homes = || disks.iter().chain(memory.as_ref().filter(|_| disks.is_empty()));
         let segment_bytes = homes().map(|shape| shape.segment_bytes).min().unwrap_or_default();
+        let probation = memory.filter(|_| self.large_on_probation);
         let slice_bytes = match self.slice_bytes {
-            0 => Some(slice_for(segment_bytes)),
+            0 => Some(slice_for(segment_bytes.min(probation.map_or(u32::MAX, smallest_useful)))),
             chosen => u32::try_from(chosen).ok(),
         };
         let fits =
@@ -244,6 +254,7 @@ impl Config {
             gathered_bytes,
             gathering_max: self.gathering_bytes_max / u64::from(gathered_bytes),
             body_bytes_max: self.object_bytes_max.min(home_bytes / 2),
+            on_probation: self.large_on_probation,
         })
     }
 }
@@ -259,6 +270,8 @@ pub(crate) struct Slicing {
     pub(crate) gathering_max: u64,
     /// Largest body in slices.
     pub(crate) body_bytes_max: u64,
+    /// They begin in the memory tier, as far as they fit.
+    pub(crate) on_probation: bool,
 }
 
 /// Memory of an open store, in bytes.
@@ -395,6 +408,11 @@ fn segment_for(size_bytes: u64, parts: u64) -> u64 {
 fn slice_for(segment_bytes: u32) -> u32 {
     let eighth = (segment_bytes / 8).min(4 << 20) / CHUNK_BYTES * CHUNK_BYTES;
     eighth.max(CHUNK_BYTES).min(segment_bytes / 2 / 4096 * 4096)
+}
+
+/// A memory segment's bytes, if slices of an eighth of it are not too small.
+fn smallest_useful(memory: Geometry) -> u32 {
+    if memory.segment_bytes >= 8 * CHUNK_BYTES { memory.segment_bytes } else { u32::MAX }
 }
 
 /// Room for one image of the index: slots, their checksums, a line for each segment, and what

@@ -137,8 +137,6 @@ pub struct Candidate {
     pub extent_bytes: u32,
     /// Hits since it was written, 0 to [`FREQUENCY_MAX`].
     pub frequency: u8,
-    /// The size by which it is judged.
-    object_bytes: u64,
     /// Binary logarithm of frequency / size^α, once it was needed.
     worth: f32,
 }
@@ -146,15 +144,7 @@ pub struct Candidate {
 impl Candidate {
     /// A record at `position` that takes `extent_bytes` and was hit `frequency` times.
     pub const fn new(position: u32, frequency: u8, extent_bytes: u32) -> Self {
-        let object_bytes = extent_bytes as u64;
-        Self { position, extent_bytes, frequency, object_bytes, worth: 0.0 }
-    }
-
-    /// The same as a slice of an object of so many bytes, and judged by these: else the slices of
-    /// a large object look like many small objects, and are preferred to what is smaller.
-    #[must_use]
-    pub const fn slice_of(self, object_bytes: u64) -> Self {
-        Self { object_bytes, ..self }
+        Self { position, extent_bytes, frequency, worth: 0.0 }
     }
 }
 
@@ -200,7 +190,7 @@ impl Survival {
     }
 
     fn worth(&self, candidate: &Candidate) -> f32 {
-        let size = candidate.object_bytes.max(1) as f32;
+        let size = candidate.extent_bytes.max(1) as f32;
         f32::from(candidate.frequency).log2() - self.size_exponent * size.log2()
     }
 }

@@ -20,6 +20,7 @@ use crate::error::{Refused, WriteError};
 use crate::format::Kind;
 use crate::purge::{Standing, Tags};
 use crate::root::{Growth, ROOT_BYTES, Root, slice_key};
+use crate::segment::Wanted;
 use crate::writer::{Committed, Inner};
 
 /// An object that is filled in slices.
@@ -31,6 +32,8 @@ pub(crate) struct Sliced {
     tags: Box<[u64]>,
     head: Box<[u8]>,
     stamps: Stamps,
+    /// The memory tier, if it begins there.
+    probation: Option<usize>,
     /// The length, or the most that may come.
     body_bytes_max: u64,
     /// Body bytes taken so far.
@@ -97,6 +100,7 @@ impl<D: Device> Inner<D> {
     pub(crate) fn begin_slices(&self, draft: Draft<'_>) -> Result<Sliced, Refused> {
         let mut sliced = self.open_slices(draft)?;
         if !sliced.gathers {
+            sliced.probation = self.probation_of(&sliced, draft)?;
             let first = self.reserve_slice(&sliced, u64::from(sliced.growth.slice_bytes))?;
             self.place_slice(&mut sliced, first);
         }
@@ -131,15 +135,27 @@ impl<D: Device> Inner<D> {
         sliced.leave(committed)
     }
 
+    /// Bodies of unknown length may become too large on their way.
+    fn probation_of(&self, sliced: &Sliced, draft: Draft<'_>) -> Result<Option<usize>, Refused> {
+        let body_bytes = sliced.body_bytes_max;
+        let wanted = self.wanted_root(draft, sliced.stamps)?;
+        Ok(self.probation_for(sliced.key_hash, (wanted, body_bytes)))
+    }
+
+    fn wanted_root(&self, draft: Draft<'_>, stamps: Stamps) -> Result<Wanted, Refused> {
+        let root = Draft { body_len: Some(0), ..draft };
+        let mut wanted = self.wanted(root, stamps.expires_at_ms(), false)?;
+        wanted.lengths.head_bytes += ROOT_BYTES as u32;
+        Ok(wanted)
+    }
+
     fn open_slices(&self, draft: Draft<'_>) -> Result<Sliced, Refused> {
         let shape = self.shared.slicing;
         if draft.body_len.is_some_and(|len| len > shape.body_bytes_max) {
             return Err(Refused::TooLarge);
         }
         let stamps = Stamps::now(Kind::Root, draft.lifetime_ms);
-        let root = Draft { body_len: Some(0), ..draft };
-        let mut wanted = self.wanted(root, stamps.expires_at_ms(), false)?;
-        wanted.lengths.head_bytes += ROOT_BYTES as u32;
+        let wanted = self.wanted_root(draft, stamps)?;
         let key_hash = self.shared.keys.key_hash(draft.key);
         let home = self.home_for(key_hash, draft.body_len.unwrap_or_default());
         let home = home.ok_or(Refused::Offline)?;
@@ -158,6 +174,7 @@ impl<D: Device> Inner<D> {
             tags: draft.tags.into(),
             head: draft.head.into(),
             stamps: stamps.at_home(home),
+            probation: None,
             body_bytes_max: draft.body_len.unwrap_or(body_bytes_max),
             received: 0,
             completed: Cell::new(0),
@@ -182,6 +199,10 @@ impl<D: Device> Inner<D> {
     pub(crate) fn forget_slices(&self, sliced: &Sliced) {
         if let Some(draft) = sliced.current.take() {
             self.end(&draft);
+        }
+        if sliced.probation.is_some() && sliced.broken == Some(WriteError::Reclaimed) {
+            // Memory turns faster than the body comes: the next time it goes to a disk.
+            self.ghost.borrow_mut().insert(sliced.key_hash, sliced.body_bytes_max);
         }
         self.draft_keys.borrow_mut().remove(&(sliced.key_hash, sliced.object));
         self.slicing.borrow_mut().remove(&sliced.object);
@@ -306,7 +327,24 @@ impl<D: Device> Inner<D> {
     fn reserve_slice(&self, sliced: &Sliced, bytes: u64) -> Result<Rc<OpenDraft>, Refused> {
         let number = sliced.completed.get() / u64::from(sliced.growth.slice_bytes);
         let key = slice_key(sliced.object, number);
-        self.reserve(sliced.stamps.of_kind(Kind::Slice), Draft::new(&key, &[], bytes))
+        self.reserve_part(sliced, Kind::Slice, Draft::new(&key, &[], bytes))
+    }
+
+    fn reserve_part(
+        &self,
+        sliced: &Sliced,
+        kind: Kind,
+        draft: Draft<'_>,
+    ) -> Result<Rc<OpenDraft>, Refused> {
+        let stamps = sliced.stamps.of_kind(kind);
+        if let Some(memory) = sliced.probation {
+            let reserved = self.reserve(stamps.at_home(memory), draft);
+            // Slow readers may hold the whole tier.
+            if !matches!(reserved, Err(Refused::NoCleanSegment)) {
+                return reserved;
+            }
+        }
+        self.reserve(stamps, draft)
     }
 
     fn place_slice(&self, sliced: &mut Sliced, draft: Rc<OpenDraft>) {
@@ -376,7 +414,7 @@ impl<D: Device> Inner<D> {
         if sliced.outranked.get() || is_newer || !self.stands(sliced) {
             return Err(NotCurrent);
         }
-        Ok(self.reserve(sliced.stamps.of_kind(kind), draft))
+        Ok(self.reserve_part(sliced, kind, draft))
     }
 
     /// Whether no purge concerns the object that came after it had begun.

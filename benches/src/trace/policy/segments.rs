@@ -28,7 +28,7 @@ pub struct Settings {
     pub disk: Geometry,
     /// Larger objects are cut into slices of so many bytes.
     pub slice_bytes: u64,
-    /// Where the slices of a new key go; in the store to disk.
+    /// Where the slices of a new key go.
     pub large: Large,
     /// Larger objects are not stored.
     pub object_bytes_max: u64,
@@ -49,7 +49,7 @@ pub struct Settings {
 pub enum Large {
     /// On disk at once.
     Disk,
-    /// In memory, slice by slice, as small objects do.
+    /// In memory, slice by slice, as small objects do, if they are at most half of it.
     Memory,
 }
 
@@ -169,8 +169,10 @@ impl Segments {
     fn fits_memory(&self, bytes: u64) -> bool {
         let record_bytes = bytes.min(self.settings.slice_bytes);
         let is_cut = bytes > record_bytes;
-        let begins_there = !is_cut || self.settings.large == Large::Memory;
-        begins_there && record_bytes <= self.memory.geometry.segment_bytes / 4
+        let tier_bytes =
+            self.memory.geometry.segment_bytes * u64::from(self.memory.geometry.segments);
+        let begins_there = self.settings.large == Large::Memory && bytes <= tier_bytes / 2;
+        (begins_there || !is_cut) && record_bytes <= self.memory.geometry.segment_bytes / 4
     }
 
     /// Writes a record into the open segment, or the next one. There is a clean one.
@@ -239,9 +241,7 @@ impl Segments {
         for (position, record) in (0..).zip(&victim.records) {
             let part = self.parts[record.part as usize];
             if (part.serial, part.position) == (victim.serial, position) {
-                let candidate = Candidate::new(position, part.frequency, record.bytes);
-                let object = self.objects[record.object as usize];
-                candidates.push(candidate.slice_of(object.bytes));
+                candidates.push(Candidate::new(position, part.frequency, record.bytes));
             }
         }
         candidates

@@ -159,14 +159,6 @@ fn the_exponent_chooses_between_bytes_and_objects() {
 }
 
 #[test]
-fn a_slice_is_judged_by_its_object() {
-    let slice = |position| Candidate::new(position, 3, 100).slice_of(90_000);
-    let mut candidates = [slice(0), slice(1), Candidate::new(2, 1, 300)];
-    assert_eq!(Survival::new(0.5, 40).unwrap().choose(&mut candidates, 1000), 2);
-    assert_eq!([candidates[0].position, candidates[1].position], [0, 2]);
-}
-
-#[test]
 fn a_survival_policy_out_of_bounds_is_refused() {
     for (exponent, percent, valid) in [
         (0.0, 0, true),

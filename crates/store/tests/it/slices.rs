@@ -483,3 +483,84 @@ fn slices_go_to_disk_and_a_store_in_memory_has_them_there() {
     assert_eq!(get(&rig.reader, 3), Some(Object { key: 3, ..object }));
     assert_eq!(rig.store.stats().disk_bytes, 0);
 }
+
+/// Of a mebibyte of disk and half a mebibyte of memory, with slices of 8 KiB.
+fn on_probation(path: &std::path::Path) -> Config {
+    let config = Config { slice_bytes: SLICE as u64, large_on_probation: true, ..tiny(path) };
+    config.with_memory(512 << 10)
+}
+
+#[test]
+fn large_objects_on_probation_reach_the_disk_when_they_were_asked_for() {
+    let folder = scratch();
+    let config = on_probation(folder.path());
+    let wanted = Object { key: 1, version: 1, body_bytes: 50_000 };
+    {
+        let rig = Rig::open(&config);
+        put_now(&rig.writer, wanted).unwrap();
+        assert_eq!(get(&rig.reader, 1), Some(wanted));
+        for key in 100..125 {
+            put_now(&rig.writer, Object { key, ..wanted }).unwrap();
+        }
+        let stats = rig.store.stats();
+        // Seven slices and a root.
+        assert_eq!(stats.promoted, 8, "{stats:?}");
+        assert!((50_000..60_000).contains(&stats.disk_bytes), "{stats:?}");
+        assert_eq!(get(&rig.reader, 1), Some(wanted));
+        assert_eq!(get(&rig.reader, 115), None);
+        // It has left a ghost.
+        put_now(&rig.writer, Object { key: 115, ..wanted }).unwrap();
+        assert!(rig.store.stats().disk_bytes > 100_000);
+        // More than half of the tier.
+        put_now(&rig.writer, Object { key: 2, version: 1, body_bytes: 300_000 }).unwrap();
+        assert!(rig.store.stats().disk_bytes > 400_000);
+    }
+    let rig = Rig::open(&config);
+    assert_eq!(get(&rig.reader, 1), Some(wanted), "memory has gone with the process");
+}
+
+#[test]
+fn a_large_object_that_comes_slower_than_the_memory_turns_goes_to_disk_the_next_time() {
+    let folder = scratch();
+    let rig = Rig::open(&on_probation(folder.path()));
+    let slow = Object { key: 1, version: 1, body_bytes: 40_000 };
+    for on_disk in [false, true] {
+        let parts = slow.parts();
+        let mut pending = rig.writer.begin(parts.draft()).unwrap();
+        block_on_ready(rig.writer.append(&mut pending, &parts.body[..30_000])).unwrap();
+        for key in 100..130 {
+            let other =
+                Object { key: key + 100 * u32::from(on_disk), version: 1, body_bytes: 40_000 };
+            put_now(&rig.writer, other).unwrap();
+        }
+        let appended = block_on_ready(rig.writer.append(&mut pending, &parts.body[30_000..]));
+        let committed = match appended {
+            Ok(()) => block_on_ready(rig.writer.commit(pending)).map(|_| ()),
+            Err(error) => Err(error),
+        };
+        assert_eq!(committed.is_ok(), on_disk, "{committed:?}");
+    }
+    assert_eq!(get(&rig.reader, 1), Some(slow));
+}
+
+#[test]
+fn the_parts_of_an_object_leave_memory_for_the_same_disk() {
+    let (folder, second) = (scratch(), scratch());
+    let config = on_probation(folder.path()).with_device(second.path(), 1 << 20);
+    let objects = || (0..12).map(|key| Object { key, version: 1, body_bytes: 30_000 });
+    {
+        let rig = Rig::open(&config);
+        for object in objects() {
+            put_now(&rig.writer, object).unwrap();
+            assert_eq!(get(&rig.reader, object.key), Some(object));
+        }
+        block_on_ready(rig.writer.promote(|| true));
+        let used: Vec<u64> = rig.store.devices().iter().map(|device| device.used_bytes).collect();
+        assert!(used[0] > 60_000 && used[1] > 60_000, "{used:?}");
+    }
+    // Without the second disk an object is whole or not there.
+    let rig = Rig::open(&on_probation(folder.path()));
+    let whole = objects().filter(|object| get(&rig.reader, object.key) == Some(*object)).count();
+    let there = objects().filter(|object| get(&rig.reader, object.key).is_some()).count();
+    assert!(whole == there && (1..12).contains(&whole), "{whole} of {there}");
+}
