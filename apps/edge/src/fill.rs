@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use longhold_gateway::purge::Scope;
+use longhold_gateway::rules::SiteRef;
 use longhold_origin::Upload;
 use longhold_store::{Mode, WriteError};
 use std::net::SocketAddr;
@@ -44,8 +45,8 @@ pub struct FillJob {
     pub key: Vec<u8>,
     /// The request's head as received.
     pub head: Arc<[u8]>,
-    /// Number of the site.
-    pub site: usize,
+    /// The site, and the rule that holds there.
+    pub site: SiteRef,
     /// The client's address.
     pub peer: SocketAddr,
     /// `http` or `https`: how the client reached the edge.

@@ -11,6 +11,7 @@ pub mod control;
 pub mod demo;
 pub mod explain;
 pub mod fill;
+pub mod gate;
 pub mod inbox;
 pub mod manual;
 mod node;

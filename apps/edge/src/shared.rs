@@ -1,16 +1,24 @@
 //! What all workers read and nobody changes while the edge runs.
 
+use std::sync::Arc;
+
 use longhold_conn::deadline::Timeouts;
+use longhold_gateway::rules::RuleBook;
 use longhold_gateway::site::SiteTable;
 use longhold_http1::Limits;
 
 use crate::config::checked::Checked;
+use crate::gate::Gate;
 
 /// Sites, limits and timeouts in the form in which a worker wants them.
 #[derive(Debug)]
 pub struct Shared {
     /// Hosts to site numbers.
     pub sites: SiteTable,
+    /// What sites do otherwise than the RFCs' defaults.
+    pub rules: Arc<RuleBook>,
+    /// Bounds of requests in progress, by the site's number; empty when no site has one.
+    pub gates: Vec<Option<Arc<Gate>>>,
     /// `http` or `https`: how clients reach the listeners.
     pub scheme: &'static str,
     /// Of heads and chunks.
@@ -34,6 +42,8 @@ impl Shared {
         let sites = config.sites.iter().map(|site| site.hosts.iter().cloned());
         Self {
             sites: SiteTable::new(sites),
+            rules: Arc::new(RuleBook::new(config.sites.iter().map(|site| site.rules.clone()))),
+            gates: config.sites.iter().map(|site| site.requests_max.map(Gate::new)).collect(),
             scheme: "http",
             limits: Limits {
                 head_bytes_max: limits.head_max.0 as usize,

@@ -50,6 +50,7 @@ mod input;
 mod interim;
 mod output;
 mod pages;
+mod ruled;
 
 use active::Actives;
 
@@ -116,6 +117,9 @@ struct Faults {
 struct Scratch {
     key: Vec<u8>,
     head: Vec<u8>,
+    /// A target's normal path, and a request as a site's rule has it.
+    path: Vec<u8>,
+    rewritten: Vec<u8>,
     expired: Vec<u32>,
     events: Vec<(ExchangeId, Event)>,
 }

@@ -172,6 +172,8 @@ fn ask(clients: &mut [TcpStream], rounds: usize) {
 fn shared() -> Shared {
     Shared {
         sites: SiteTable::new([[HostPattern::Any]]),
+        rules: Arc::default(),
+        gates: Vec::new(),
         scheme: "http",
         limits: Default::default(),
         timeouts: Default::default(),

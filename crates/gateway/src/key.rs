@@ -10,6 +10,7 @@
 use alloc::vec::Vec;
 use longhold_http1::Target;
 use longhold_http1::target;
+use longhold_policy::{fields, vary};
 
 use crate::Field;
 
@@ -38,8 +39,45 @@ pub(crate) fn default_port(scheme: &str) -> u16 {
 pub fn append_variant(key: &mut Vec<u8>, base_id: u64, nominated: &str, request: &[Field<'_>]) {
     key.push(0);
     key.extend_from_slice(&base_id.to_le_bytes());
-    longhold_policy::vary::write_key(nominated.split(','), request, key);
+    write_nominated(nominated, request, key);
 }
+
+/// Appends the request's values of the `nominated` fields. Two requests get the same bytes only if
+/// they select the same variant (RFC 9111 section 4.1). A site's rule may nominate cookies, too:
+/// `cookie:name`, which is no field's name.
+pub fn write_nominated(nominated: &str, request: &[Field<'_>], out: &mut Vec<u8>) {
+    let names = nominated.split(',');
+    let of_fields = names.clone().filter(|name| !name.starts_with(COOKIE));
+    vary::write_key(of_fields, request, out);
+    for name in names.filter_map(|name| name.strip_prefix(COOKIE)) {
+        write_sized(out, name.as_bytes());
+        match cookie(name, request) {
+            Some(value) => {
+                out.push(1);
+                write_sized(out, value);
+            }
+            None => out.push(0),
+        }
+    }
+}
+
+/// The value of the first cookie of that name (RFC 6265 section 5.4).
+fn cookie<'a>(name: &str, request: &[Field<'a>]) -> Option<&'a [u8]> {
+    let pairs = fields::values(request, "cookie").flat_map(|line| line.split(|byte| *byte == b';'));
+    let mut values = pairs.filter_map(|pair| {
+        let value = fields::trim(pair).strip_prefix(name.as_bytes())?;
+        value.strip_prefix(b"=")
+    });
+    values.next()
+}
+
+fn write_sized(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+    out.extend_from_slice(bytes);
+}
+
+/// Before the name of a nominated cookie.
+pub(crate) const COOKIE: &str = "cookie:";
 
 /// The target has no cache key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

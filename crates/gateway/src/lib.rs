@@ -36,6 +36,7 @@
 extern crate alloc;
 
 pub mod coalesce;
+pub mod coding;
 pub mod deliver;
 pub mod explain;
 pub mod fetch;
@@ -47,6 +48,7 @@ pub mod plan;
 pub mod purge;
 pub mod reject;
 pub mod relay;
+pub mod rules;
 pub mod site;
 pub mod stored;
 pub mod tags;

@@ -36,13 +36,15 @@ pub fn check(source: &Source) -> Result<Checked, Faults> {
     let listeners = listeners(&mut resolver, &file.listener);
     let store = store::store(&mut resolver, &file.store);
     let limits = limits(&mut resolver, &file.limits, &store);
-    let sites = sites::sites(&mut resolver, &file.site, limits.idle_timeout);
+    let sites = sites::sites(&mut resolver, &file.site, (limits.idle_timeout, limits.object_max));
     let admin = admin(&mut resolver, &file.admin, &listeners);
     let access_log = access_log(&mut resolver, &file.access_log);
     let log = log(&mut resolver, &file.log);
     let Resolver { mut faults, effective, .. } = resolver;
     if !faults.is_empty() {
         faults.sort_by_key(|fault| fault.place.map(|place| (place.line, place.column)));
+        // A site's defaults are judged with each of its rules.
+        faults.dedup();
         return Err(Faults(faults));
     }
     let listeners = listeners.into_iter().map(|(listener, _)| listener).collect();
@@ -327,7 +329,7 @@ pub(super) fn to_usize(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
 
-fn to_u32(value: u64) -> u32 {
+pub(super) fn to_u32(value: u64) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
 

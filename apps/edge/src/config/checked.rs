@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use longhold_gateway::rules::SiteRules;
 pub use longhold_gateway::site::HostPattern;
 pub use longhold_origin::{OriginUrl, Scheme};
 
@@ -98,6 +99,10 @@ pub struct Site {
     pub origin: Origin,
     /// How long a client's connection may rest after an exchange with this site.
     pub idle_timeout: Millis,
+    /// Its requests in progress at once, where they have a bound.
+    pub requests_max: Option<u32>,
+    /// What it does otherwise than the RFCs' defaults; also there when `requests_max` is.
+    pub rules: Option<SiteRules>,
 }
 
 /// `origin = { … }` of a site.

@@ -163,6 +163,41 @@ pub enum Cause {
     TlsLater,
     /// The epoll transport: not in this build.
     EpollLater,
+    /// Not of the form that is needed.
+    NotA {
+        /// The text as typed.
+        typed: String,
+        /// What was needed, with its article.
+        what: &'static str,
+        /// What is of that form.
+        example: &'static str,
+    },
+    /// Two values that cannot both hold.
+    Contradicts {
+        /// The other key.
+        key: &'static str,
+        /// Where it stands.
+        line: usize,
+    },
+    /// A value that means nothing without another.
+    Without {
+        /// The other key.
+        key: &'static str,
+    },
+    /// A field that the edge writes itself, or that says how the message's bytes are to be read.
+    ProtectedField(String),
+    /// A rule behind one that matches everything that it matches.
+    NeverHolds {
+        /// Where the other stands.
+        line: usize,
+    },
+    /// Site defaults say when they hold.
+    MatcherInDefaults,
+    /// A rule's largest object is larger than what is stored at all.
+    ObjectBeyondLimit {
+        /// The limit.
+        limit: String,
+    },
     /// `store.devices` beside `store.path` or `store.size`.
     DevicesBesideOne {
         /// The other key.
@@ -175,6 +210,7 @@ pub enum Cause {
 }
 
 impl fmt::Display for Cause {
+    #[expect(clippy::too_many_lines, reason = "one arm per rule, each a sentence")]
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(why) => write!(out, "cannot be read: {why}"),
@@ -233,6 +269,17 @@ impl fmt::Display for Cause {
             }
             Self::TlsLater => out.write_str("this build serves plain HTTP only"),
             Self::EpollLater => out.write_str("this build drives sockets with io_uring only"),
+            Self::NotA { typed, what, .. } => write!(out, "{typed} is not {what}"),
+            Self::Contradicts { key, line } => write!(out, "contradicts {key} in line {line}"),
+            Self::Without { key } => write!(out, "means nothing without {key}"),
+            Self::ProtectedField(name) => write!(out, "{name} is the edge's own to write"),
+            Self::NeverHolds { line } => {
+                write!(out, "never holds: the rule in line {line} matches all that it matches")
+            }
+            Self::MatcherInDefaults => out.write_str("defaults hold for every request"),
+            Self::ObjectBeyondLimit { limit } => {
+                write!(out, "more than limits.object_max, which is {limit}")
+            }
             Self::DevicesBesideOne { key, line } => {
                 write!(out, "the store is named already, by {key} in line {line}")
             }
@@ -291,6 +338,13 @@ impl Cause {
             Self::FewerConnectionsThanWorkers { .. } => "raise it, or lower server.workers".into(),
             Self::TlsLater => "remove tls from the listener".into(),
             Self::EpollLater => "use \"auto\" or \"uring\"".into(),
+            Self::NotA { example, .. } => format!("write it like {example}"),
+            Self::Contradicts { key, .. } => format!("remove it, or {key}"),
+            Self::Without { key } => format!("add {key}, or remove it"),
+            Self::ProtectedField(_) => "remove it from the list".into(),
+            Self::NeverHolds { .. } => "put it before that one, or remove it".into(),
+            Self::MatcherInDefaults => "remove it, or write a [[site.rule]]".into(),
+            Self::ObjectBeyondLimit { .. } => "make it smaller, or limits.object_max larger".into(),
             Self::DevicesBesideOne { key, .. } => {
                 format!("remove {key}; each device in the list has a path and a size")
             }

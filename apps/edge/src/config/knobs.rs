@@ -47,6 +47,8 @@ pub enum Unit {
     Text(&'static str),
     /// A list of texts, each described by the word given.
     List(&'static str),
+    /// `true` or `false`.
+    Flag,
 }
 
 /// What holds when the file says nothing.
@@ -81,7 +83,7 @@ impl Unit {
             Self::Bytes => parse_bytes(text),
             Self::Time => parse_millis(text),
             Self::Rate => parse_rate(text),
-            Self::Count | Self::Choice(_) | Self::Text(_) | Self::List(_) => {
+            Self::Count | Self::Choice(_) | Self::Text(_) | Self::List(_) | Self::Flag => {
                 Err(UnitFault::NoNumber)
             }
         }
@@ -94,7 +96,9 @@ impl Unit {
             Self::Bytes => Bytes(value).to_string(),
             Self::Time => Millis(value).to_string(),
             Self::Rate => BytesPerSecond(value).to_string(),
-            Self::Count | Self::Choice(_) | Self::Text(_) | Self::List(_) => value.to_string(),
+            Self::Count | Self::Choice(_) | Self::Text(_) | Self::List(_) | Self::Flag => {
+                value.to_string()
+            }
         }
     }
 
@@ -115,6 +119,7 @@ impl fmt::Display for Unit {
             Self::Choice(words) => out.write_str(&words.join(" | ")),
             Self::Text(what) => out.write_str(what),
             Self::List(what) => write!(out, "list of {what}"),
+            Self::Flag => out.write_str("true or false"),
         }
     }
 }
@@ -229,7 +234,7 @@ macro_rules! knobs {
 }
 
 use Preset::{Absent, Derived, Number, Required};
-use Unit::{Choice, Count, List, Rate, Time};
+use Unit::{Choice, Count, Flag, List, Rate, Time};
 
 knobs! {
     SERVER_WORKERS = "server.workers", Count, Derived("the number of cores"), 1, 512,
@@ -322,6 +327,9 @@ knobs! {
         24 * HOUR,
         "How long a client's connection may rest between two exchanges after it has asked for \
          this site.";
+    SITE_REQUESTS_MAX = "site.requests_max", Count, Absent, 1, 8_388_608,
+        "Requests for the site in progress at once, hits and uploads included; beyond them 503 \
+         with Retry-After.";
     SITE_ORIGIN_URLS = "site.origin.urls", List("URLs"), Required, 0, 0,
         "Where the site's content comes from: http:// or https://, host, and port if it is not \
          the usual one.";
@@ -344,6 +352,71 @@ knobs! {
          Retry-After.";
     SITE_ORIGIN_IDLE_TIMEOUT = "site.origin.idle_timeout", Time, Number(60 * SECOND), SECOND, HOUR,
         "How long an unused connection to the origin is kept for the next fetch.";
+
+    RULE_PATH = "site.rule.path", List("path patterns"), Absent, 0, 0,
+        "Paths for which the rule holds, in their normal form and without a query; `*` stands for \
+         any characters, also for `/`. Every path when not set. The first rule of a site that \
+         matches holds, with what `[site.defaults]` says beneath it; a key of the rule takes the \
+         place of the same key there.";
+    RULE_METHODS = "site.rule.methods", List("methods"), Absent, 0, 0,
+        "Methods for which the rule holds; GET stands for HEAD, too. Every method when not set.";
+    RULE_FRESHNESS = "site.rule.freshness", Choice(&["origin", "default", "override", "ignore"]),
+        Derived("origin"), 0, 0,
+        "How long responses are fresh: as the origin says; for `lifetime` where it says nothing; \
+         for `lifetime` whatever it says; or, with ignore, not at all.";
+    RULE_LIFETIME = "site.rule.lifetime", Time, Absent, SECOND, 8760 * HOUR,
+        "The lifetime for freshness = \"default\" and \"override\".";
+    RULE_NEGATIVE_LIFETIME = "site.rule.negative_lifetime", Time, Absent, SECOND, 24 * HOUR,
+        "How long an error is fresh of which the origin says nothing: 404, 405, 410, 414, 451 and \
+         501.";
+    RULE_GRACE = "site.rule.grace", Time, Absent, SECOND, 8760 * HOUR,
+        "How long a stale response may still be served: while it is fetched anew, and when the \
+         origin fails. Added to what the origin allows.";
+    RULE_STORE_SET_COOKIE = "site.rule.store_set_cookie", Flag, Derived("true"), 0, 0,
+        "Whether responses with Set-Cookie are stored, as RFC 9111 section 7.3 has it.";
+    RULE_S_MAXAGE_REVALIDATES = "site.rule.s_maxage_revalidates", Flag, Derived("true"), 0, 0,
+        "Whether s-maxage forbids stale answers, as RFC 9111 section 5.2.2.10 has it. Many an \
+         origin sends it beside stale-while-revalidate and means the latter.";
+    RULE_BYPASS = "site.rule.bypass", Flag, Derived("false"), 0, 0,
+        "Forward requests as they are and store nothing.";
+    RULE_COLLAPSE = "site.rule.collapse", Flag, Derived("true"), 0, 0,
+        "Whether requests that miss at the same time share one fetch.";
+    RULE_QUERY = "site.rule.query", Choice(&["all", "none", "only", "without"]), Derived("all"),
+        0, 0,
+        "Which fields of a query belong to the target, in the key and towards the origin: all, \
+         none, only those of `query_fields`, or all but those. GET and HEAD only.";
+    RULE_QUERY_FIELDS = "site.rule.query_fields", List("query fields"), Absent, 0, 0,
+        "Names of query fields; `*` stands for any characters, as in \"utm_*\".";
+    RULE_KEY_FIELDS = "site.rule.key_fields", List("request fields"), Absent, 0, 0,
+        "Request fields by which responses are kept apart, as if each named them in Vary.";
+    RULE_KEY_COOKIES = "site.rule.key_cookies", List("cookies"), Absent, 0, 0,
+        "Cookies by which responses are kept apart.";
+    RULE_REQUEST_REMOVE = "site.rule.request_remove", List("field names"), Absent, 0, 0,
+        "Fields taken out of requests before anything looks at them.";
+    RULE_REQUEST_SET = "site.rule.request_set", List("field lines"), Absent, 0, 0,
+        "Fields put into requests in place of those of their name, as \"Name: value\".";
+    RULE_RESPONSE_REMOVE = "site.rule.response_remove", List("field names"), Absent, 0, 0,
+        "Fields taken out of the origin's responses before anything looks at them. What is stored \
+         already stays as it is.";
+    RULE_RESPONSE_SET = "site.rule.response_set", List("field lines"), Absent, 0, 0,
+        "Fields put into the origin's responses in place of those of their name; Cache-Control \
+         set here counts as the origin's.";
+    RULE_REDIRECT = "site.rule.redirect", Unit::Text("URL template"), Absent, 0, 0,
+        "Answer with a redirect to this URL, in which {host}, {path} and {query} (with its `?`) \
+         stand for the request's.";
+    RULE_REDIRECT_STATUS = "site.rule.redirect_status", Count, Number(302), 301, 308,
+        "Status of the redirect: 301, 302, 303, 307 or 308.";
+    RULE_OBJECT_MAX = "site.rule.object_max", Unit::Bytes, Derived("limits.object_max"), KIB,
+        32 * TIB,
+        "Largest body that is stored; larger ones are streamed through.";
+    RULE_COMPRESS = "site.rule.compress", List("codings"), Absent, 0, 0,
+        "Codings for responses that the origin sends plain, the preferred first: br, zstd, gzip; \
+         or none alone. Each coding is stored beside the others; entity tags become weak.";
+    RULE_COMPRESS_TYPES = "site.rule.compress_types", List("media types"),
+        Derived("text and the like"), 0, 0,
+        "Media types that are compressed; `*` stands for any characters, as in \"text/*\".";
+    RULE_COMPRESS_MIN = "site.rule.compress_min", Unit::Bytes, Number(KIB), 1, GIB,
+        "Shorter bodies stay plain, where the origin says their length.";
 
     ADMIN_ADDRESS = "admin.address", Unit::Text("IP:port or unix:PATH"),
         Preset::Text("127.0.0.1:9900"), 0, 0,

@@ -23,9 +23,11 @@ pub mod source;
 pub mod units;
 
 mod check;
+mod contradictions;
 mod names;
 mod raw;
 mod resolve;
+mod rules;
 mod shape;
 mod sites;
 mod store;
@@ -60,6 +62,10 @@ pub const LISTENERS_MAX: usize = 64;
 pub const SITES_MAX: usize = 10_000;
 /// Host patterns of one site.
 pub const HOSTS_MAX: usize = 10_000;
+/// Rules of one site.
+pub const RULES_MAX: usize = 1000;
+/// Items of one list in a rule.
+pub const RULE_ITEMS_MAX: usize = 100;
 /// URLs of one origin.
 pub const URLS_MAX: usize = 64;
 /// Devices of one store.

@@ -73,7 +73,40 @@ pub(super) struct Device {
 pub(super) struct Site {
     pub(super) hosts: Cell,
     pub(super) idle_timeout: Cell,
+    pub(super) requests_max: Cell,
     pub(super) origin: Option<Spanned<Origin>>,
+    pub(super) defaults: Option<Spanned<Rule>>,
+    pub(super) rule: Vec<Spanned<Rule>>,
+}
+
+/// `[[site.rule]]`, and `[site.defaults]` but for its first two.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Rule {
+    pub(super) path: Cell,
+    pub(super) methods: Cell,
+    pub(super) freshness: Cell,
+    pub(super) lifetime: Cell,
+    pub(super) negative_lifetime: Cell,
+    pub(super) grace: Cell,
+    pub(super) store_set_cookie: Cell,
+    pub(super) s_maxage_revalidates: Cell,
+    pub(super) bypass: Cell,
+    pub(super) collapse: Cell,
+    pub(super) query: Cell,
+    pub(super) query_fields: Cell,
+    pub(super) key_fields: Cell,
+    pub(super) key_cookies: Cell,
+    pub(super) request_remove: Cell,
+    pub(super) request_set: Cell,
+    pub(super) response_remove: Cell,
+    pub(super) response_set: Cell,
+    pub(super) redirect: Cell,
+    pub(super) redirect_status: Cell,
+    pub(super) object_max: Cell,
+    pub(super) compress: Cell,
+    pub(super) compress_types: Cell,
+    pub(super) compress_min: Cell,
 }
 
 /// `origin = { … }` of a site.
@@ -143,6 +176,7 @@ pub(super) enum Typed {
     Integer(i64),
     Text(String),
     List(Vec<Spanned<Typed>>),
+    Flag(bool),
     /// A type that no knob takes, by its name for people.
     Other(&'static str),
 }
@@ -154,6 +188,7 @@ impl Typed {
             Self::Integer(_) => "a number",
             Self::Text(_) => "text",
             Self::List(_) => "a list",
+            Self::Flag(_) => "true or false",
             Self::Other(name) => name,
         }
     }
@@ -182,8 +217,8 @@ impl<'de> Visitor<'de> for TypedVisitor {
         Ok(Typed::Text(value.to_owned()))
     }
 
-    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Typed, E> {
-        Ok(Typed::Other("true or false"))
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Typed, E> {
+        Ok(Typed::Flag(value))
     }
 
     fn visit_f64<E: de::Error>(self, _: f64) -> Result<Typed, E> {

@@ -69,6 +69,28 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// A number that holds only where the file says it.
+    pub(super) fn number_if(&mut self, knob: &'static Knob, typed: &Cell) -> Option<u64> {
+        typed.as_ref().map(|_| self.number(knob, typed))
+    }
+
+    /// A text or word that holds only where the file says it.
+    pub(super) fn text_if(&mut self, knob: &'static Knob, typed: &Cell) -> Option<Said> {
+        typed.as_ref().and_then(|_| self.text(knob, typed))
+    }
+
+    /// `true` or `false`, where the file says it.
+    pub(super) fn flag_if(&mut self, knob: &'static Knob, typed: &Cell) -> Option<bool> {
+        let cell = typed.as_ref()?;
+        if let Typed::Flag(value) = cell.get_ref() {
+            self.note(knob, json!(value), true);
+            return Some(*value);
+        }
+        let cause = wrong_type("true or false", cell.get_ref());
+        self.fault(Some(cell.span().start), knob.key, cause);
+        None
+    }
+
     /// A size of zero, which stands outside the bounds of the others.
     pub(super) fn nothing(&mut self, knob: &'static Knob) -> u64 {
         self.note_number(knob, 0, true);
@@ -155,7 +177,8 @@ impl<'a> Resolver<'a> {
             | Unit::Rate
             | Unit::Choice(_)
             | Unit::Text(_)
-            | Unit::List(_) => json!(knob.unit.show(value)),
+            | Unit::List(_)
+            | Unit::Flag => json!(knob.unit.show(value)),
         };
         self.note(knob, shown, set);
     }
@@ -214,6 +237,7 @@ fn judge_text(knob: &Knob, typed: &Typed) -> Result<String, Cause> {
         Unit::Choice(_)
         | Unit::Text(_)
         | Unit::List(_)
+        | Unit::Flag
         | Unit::Count
         | Unit::Bytes
         | Unit::Time
@@ -260,7 +284,13 @@ fn example(knob: &Knob) -> String {
 fn quoted(knob: &Knob, value: u64) -> String {
     match knob.unit {
         Unit::Count => value.to_string(),
-        Unit::Bytes | Unit::Time | Unit::Rate | Unit::Choice(_) | Unit::Text(_) | Unit::List(_) => {
+        Unit::Bytes
+        | Unit::Time
+        | Unit::Rate
+        | Unit::Choice(_)
+        | Unit::Text(_)
+        | Unit::List(_)
+        | Unit::Flag => {
             format!("{:?}", knob.unit.show(value))
         }
     }

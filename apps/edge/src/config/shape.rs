@@ -60,6 +60,10 @@ enum Kind {
 }
 
 fn kind(key: &str) -> Kind {
+    if key == DEFAULTS {
+        return Kind::Table;
+    }
+    let key = &*known_form(key);
     if REPEATING.contains(&key) {
         Kind::Repeating
     } else if keys().any(|known| known == key) {
@@ -68,6 +72,15 @@ fn kind(key: &str) -> Kind {
         Kind::Table
     } else {
         Kind::Unknown
+    }
+}
+
+/// The table's name for a key: a site's defaults are those of its rules.
+fn known_form(key: &str) -> String {
+    match key.strip_prefix(DEFAULTS) {
+        Some("") => RULE.to_owned(),
+        Some(rest) if rest.starts_with('.') => format!("{RULE}{rest}"),
+        Some(_) | None => key.to_owned(),
     }
 }
 
@@ -86,6 +99,7 @@ fn below<'a>(key: &'a str, path: &str) -> Option<&'a str> {
 
 /// The names that may stand in the table `path`; only those that this build obeys.
 fn known_at(path: &str) -> Vec<&'static str> {
+    let path = &*known_form(path);
     let mut names: Vec<&str> =
         knobs::ALL.iter().filter_map(|knob| below(knob.key, path)?.split('.').next()).collect();
     names.dedup();
@@ -94,6 +108,7 @@ fn known_at(path: &str) -> Vec<&'static str> {
 
 /// The key that was probably meant: one like it in the same table, or the same name in another.
 fn nearest(path: &str, name: &str) -> Option<&'static str> {
+    let path = &*known_form(path);
     let sibling = knobs::ALL
         .iter()
         .filter_map(|knob| Some((knob.key, below(knob.key, path)?.split('.').next()?)))
@@ -128,7 +143,9 @@ fn distance(typed: &str, known: &str) -> usize {
     row.last().copied().unwrap_or(usize::MAX)
 }
 
-const REPEATING: [&str; 3] = ["listener", "site", "store.devices"];
+const REPEATING: [&str; 4] = ["listener", "site", "site.rule", "store.devices"];
+const RULE: &str = "site.rule";
+const DEFAULTS: &str = "site.defaults";
 /// A key of the config's contract that this build refuses with a reason of its own.
 const LATER: [&str; 1] = ["listener.tls"];
 const NEAR_MAX: usize = 2;

@@ -4,22 +4,24 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::path::PathBuf;
 
+use longhold_gateway::rules::SiteRules;
 use toml::Spanned;
 
-use super::check::{start, to_usize};
+use super::check::{start, to_u32, to_usize};
 use super::checked::{HostPattern, Origin, OriginUrl, Scheme, Site};
 use super::fault::Cause;
 use super::knobs;
 use super::raw;
 use super::resolve::Resolver;
-use super::units::Millis;
-use super::{HOSTS_MAX, SITES_MAX, URLS_MAX, names};
+use super::units::{Bytes, Millis};
+use super::{HOSTS_MAX, SITES_MAX, URLS_MAX, names, rules};
 
-/// Reads all sites; `idle` is the client timeout of those that say none.
+/// Reads all sites; `idle` is the client timeout of those that say none, `object_max` the bound of
+/// what a rule may say.
 pub(super) fn sites(
     resolver: &mut Resolver<'_>,
     typed: &[Spanned<raw::Site>],
-    idle: Millis,
+    (idle, object_max): (Millis, Bytes),
 ) -> Vec<Site> {
     if typed.is_empty() {
         resolver.fault(None, "[[site]]", Cause::NoTable);
@@ -30,6 +32,7 @@ pub(super) fn sites(
     }
     let mut first: HashMap<HostPattern, usize> = HashMap::new();
     let mut sites = Vec::new();
+    let mut rules_count = 0;
     for (index, table) in typed.iter().take(SITES_MAX).enumerate() {
         resolver.enter("[[site]]", index);
         let (at, table) = (table.span().start, table.get_ref());
@@ -39,11 +42,15 @@ pub(super) fn sites(
         let hosts = hosts(resolver, table, &mut first);
         let knob = &knobs::SITE_IDLE_TIMEOUT;
         let idle_timeout = Millis(resolver.number_or(knob, &table.idle_timeout, idle.0));
+        let requests_max = resolver.number_if(&knobs::SITE_REQUESTS_MAX, &table.requests_max);
+        let requests_max = requests_max.map(to_u32);
         resolver.enter("[site.origin]", index);
         match &table.origin {
             Some(origin) => {
                 let origin = self::origin(resolver, origin.get_ref(), origin.span().start);
-                sites.push(Site { hosts, origin, idle_timeout });
+                let rules = rules::site(resolver, table, (index, &mut rules_count), object_max);
+                let rules = rules.or(requests_max.map(|_| SiteRules::default()));
+                sites.push(Site { hosts, origin, idle_timeout, requests_max, rules });
             }
             None => resolver.fault(Some(at), knobs::SITE_ORIGIN_URLS.key, Cause::Missing),
         }

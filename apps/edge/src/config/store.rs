@@ -96,7 +96,9 @@ fn size_of(device: &Spanned<raw::Device>) -> u64 {
     let knob = &knobs::STORE_DEVICES_SIZE;
     match device.get_ref().size.as_ref().map(Spanned::get_ref) {
         Some(Typed::Text(text)) => knob.unit.parse(text).unwrap_or(knob.least).max(knob.least),
-        Some(Typed::Integer(_) | Typed::List(_) | Typed::Other(_)) | None => knob.least,
+        Some(Typed::Integer(_) | Typed::List(_) | Typed::Flag(_) | Typed::Other(_)) | None => {
+            knob.least
+        }
     }
 }
 
@@ -130,7 +132,7 @@ fn memory(resolver: &mut Resolver<'_>, typed: &Cell, disks: u64) -> u64 {
     let is_none = typed.as_ref().is_some_and(|cell| match cell.get_ref() {
         Typed::Integer(number) => *number == 0,
         Typed::Text(text) => text == "0" || knob.unit.parse(text) == Ok(0),
-        Typed::List(_) | Typed::Other(_) => false,
+        Typed::List(_) | Typed::Flag(_) | Typed::Other(_) => false,
     });
     if is_none {
         return resolver.nothing(knob);

@@ -7,7 +7,7 @@ use longhold_gateway::stored::{self, StoredHead};
 use longhold_gateway::tags;
 use longhold_http1::RequestHead;
 use longhold_policy::freshen;
-use longhold_policy::storable::{self, Exchange, Rules};
+use longhold_policy::storable::{self, Exchange};
 use longhold_store::{Draft, Record};
 use longhold_telemetry::Counter;
 
@@ -43,7 +43,7 @@ impl Plane {
         };
         let tags = tags::of_response(&lead.job.key, &fields);
         // When it is no longer storable: this once it was confirmed, the next request asks anew.
-        if let Ok(meta) = storable::evaluate(&exchange, &Rules::default()) {
+        if let Ok(meta) = storable::evaluate(&exchange, &self.storing(&lead.job)) {
             let mut head = Vec::new();
             stored::encode_response(&meta, &fields, None, &mut head);
             let lifetime_ms = lifetime_ms(&meta, unix_ms());

@@ -13,7 +13,7 @@ use longhold_gateway::stored::{self, VaryBase};
 use longhold_gateway::tags;
 use longhold_http1::RequestHead;
 use longhold_origin::{Demand, Download, FetchError};
-use longhold_policy::{StoredMeta, reuse, vary};
+use longhold_policy::{StoredMeta, reuse};
 use longhold_store::{Draft, Extent, GATHERED_BYTES_MAX, Pending, WriteError};
 use longhold_telemetry::Counter;
 
@@ -31,11 +31,23 @@ struct Plan {
     /// A vary base to write under the primary key before the variant, so that a fetch of another
     /// variant in the meantime takes the same one.
     base: Option<Vec<u8>>,
+    /// Largest body that is stored here.
+    object_bytes_max: u64,
     /// How long the record is of use.
     lifetime_ms: Option<u64>,
 }
 
 impl Plan {
+    /// Whether a body of this length may be stored, as far as it is known.
+    fn fits(&self, length: Option<u64>) -> bool {
+        length.is_none_or(|length| length <= self.object_bytes_max)
+    }
+
+    /// Why a storable response is not stored.
+    fn unstored_detail(&self, length: Option<u64>) -> &'static str {
+        if self.fits(length) { "no-room" } else { "too-large" }
+    }
+
     fn draft(&self, body_len: Option<u64>) -> Draft<'_> {
         let lifetime_ms = self.lifetime_ms;
         Draft { body_len, lifetime_ms, tags: &self.tags, ..Draft::growing(&self.key, &self.head) }
@@ -73,12 +85,12 @@ impl Plane {
             ttl_s: stored.then(|| reuse::ttl_s(&meta, unix_ms())),
             detail: (!stored).then(|| match &pending {
                 Some(_) => "overtaken",
-                None => self.unstored_detail(length),
+                None => plan.unstored_detail(length),
             }),
         };
         let mut variant = Vec::new();
         if !nominated.is_empty() {
-            vary::write_key(nominated.split(','), &request.fields, &mut variant);
+            longhold_gateway::key::write_nominated(&nominated, &request.fields, &mut variant);
         }
         let open = Open {
             head: Arc::new(head),
@@ -95,10 +107,16 @@ impl Plane {
             // Background work whose result nobody keeps.
             return;
         }
+        let mut carried = 0;
         let outcome = loop {
             match response.body.next().await {
                 Some(Ok(bytes)) => {
                     self.parts.counters.add(Counter::OriginReceivedBytes, bytes.len() as u64);
+                    carried += bytes.len() as u64;
+                    if !plan.fits(Some(carried)) && pending.is_some() {
+                        self.parts.counters.add(Counter::StoreRefused, 1);
+                        self.give_up(&body, &mut pending).await;
+                    }
                     if self.take_piece(&body, &mut pending, bytes).await.is_err() {
                         break Err(FetchError::Abandoned);
                     }
@@ -109,12 +127,6 @@ impl Plane {
         };
         self.conclude(lead, (&body, pending), outcome).await;
         drop(guard);
-    }
-
-    /// Why a storable response is not stored.
-    fn unstored_detail(&self, length: Option<u64>) -> &'static str {
-        let fits = length.is_none_or(|length| length <= self.parts.object_bytes_max);
-        if fits { "no-room" } else { "too-large" }
     }
 
     /// Works out the record's key and head, and whether a new vary base is due.
@@ -131,9 +143,11 @@ impl Plane {
         stored::encode_response(meta, &fields, Some(via), &mut head);
         let tags = tags::of_response(&lead.job.key, &fields);
         let lifetime_ms = lifetime_ms(meta, unix_ms());
+        let own = self.rule(&lead.job).and_then(|rule| rule.object_bytes_max);
+        let object_bytes_max = self.parts.object_bytes_max.min(own.unwrap_or(u64::MAX));
         let mut key = lead.job.key.clone();
         if nominated.is_empty() {
-            return Plan { key, head, tags, base: None, lifetime_ms };
+            return Plan { key, head, tags, base: None, object_bytes_max, lifetime_ms };
         }
         let known = self.parts.reader.lookup(&key);
         let known = known.as_ref().and_then(|record| match stored::decode(record.head())? {
@@ -147,7 +161,7 @@ impl Plane {
             base
         });
         longhold_gateway::key::append_variant(&mut key, id, nominated, &request.fields);
-        Plan { key, head, tags, base, lifetime_ms }
+        Plan { key, head, tags, base, object_bytes_max, lifetime_ms }
     }
 
     /// Makes the body's window and its place in the store, as far as there is room for either.
@@ -168,8 +182,7 @@ impl Plane {
         if let Some(length) = length {
             body.set_length(length);
         }
-        let fits = length.is_none_or(|length| length <= self.parts.object_bytes_max);
-        if !fits || !body.is_granted() || !self.put_base(plan).await {
+        if !plan.fits(length) || !body.is_granted() || !self.put_base(plan).await {
             self.parts.counters.add(Counter::StoreRefused, 1);
             return (body, None);
         }

@@ -8,15 +8,15 @@ use longhold_gateway::fetch::{self, Disposition};
 use longhold_gateway::forward::Purpose;
 use longhold_gateway::lookup::{self, Served, Verdict};
 use longhold_gateway::outcome::Fwd;
-use longhold_gateway::plan;
 use longhold_gateway::purge::Mark;
 use longhold_gateway::stored::StoredHead;
+use longhold_gateway::{key, plan};
 use longhold_http1::{self as http1, RequestHead};
 use longhold_origin::fill::pump;
 use longhold_origin::{Download, FetchError, OriginResponse, RequestBody};
-use longhold_policy::storable::{Exchange, NotStored, Rules};
+use longhold_policy::freshen;
+use longhold_policy::storable::{Exchange, NotStored};
 use longhold_policy::validate::Validators;
-use longhold_policy::{freshen, vary};
 use longhold_store::Record;
 use longhold_telemetry::Counter;
 
@@ -171,11 +171,14 @@ impl Plane {
         purpose: Purpose<'_>,
         body: RequestBody,
     ) -> Result<Answer, FetchError> {
-        let pool = self.parts.pools.get(job.site).ok_or(FetchError::Unreachable)?;
+        let pool = self.parts.pools.get(job.site.number).ok_or(FetchError::Unreachable)?;
         let origin_request = request::build(head, job, purpose, body)?;
         self.parts.counters.add(Counter::OriginFetches, 1);
         let response = pool.fetch(origin_request).await?;
-        let fields = request::fields_of(&response);
+        let mut fields = request::fields_of(&response);
+        if let Some(rule) = self.rule(job) {
+            rule.response.apply(&mut fields);
+        }
         Ok(Answer { response, fields })
     }
 
@@ -197,9 +200,12 @@ impl Plane {
             request_time_ms: answer.response.request_time_ms,
             response_time_ms: answer.response.response_time_ms,
         };
-        match fetch::dispose(&exchange, &Rules::default()) {
-            Disposition::Store { meta, nominated } => {
+        match fetch::dispose(&exchange, &self.storing(&lead.job)) {
+            Disposition::Store { meta, mut nominated } => {
                 drop(fields);
+                if let Some(rule) = self.rule(&lead.job) {
+                    rule.add_key_names(&mut nominated);
+                }
                 self.keep(lead, request, answer, (meta, nominated)).await;
             }
             Disposition::Alone(reason) => {
@@ -271,7 +277,7 @@ impl Plane {
     pub(super) fn follow(self: &Rc<Self>, open: &Open, job: FillJob, request: &RequestHead<'_>) {
         let mut variant = Vec::new();
         if !open.nominated.is_empty() {
-            vary::write_key(open.nominated.split(','), &request.fields, &mut variant);
+            key::write_nominated(&open.nominated, &request.fields, &mut variant);
         }
         match &job.reply {
             Some(reply) if variant[..] == open.variant[..] && parts::is_near(open, request) => {

@@ -9,10 +9,12 @@ use longhold_gateway::coalesce::{Coalescer, FillId, Joined};
 use longhold_gateway::key;
 use longhold_gateway::outcome::Fwd;
 use longhold_gateway::purge::Journal;
+use longhold_gateway::rules::{Rule, RuleBook};
 use longhold_gateway::stored::{self, RecordHead};
 use longhold_gateway::unshared::Unshared;
 use longhold_http1::{Limits, RequestHead};
 use longhold_origin::{Download, FetchError, OriginPool, StagingBudget};
+use longhold_policy::storable;
 use longhold_policy::storable::NotStored;
 use longhold_store::{Extent, Reader, Record, UringDevice, WriteError, Writer};
 use longhold_telemetry::{Counter, Gauge, WorkerCounters};
@@ -55,6 +57,8 @@ pub struct Parts {
     pub waits: Waits,
     /// This thread's counters.
     pub counters: WorkerCounters,
+    /// Sites' rules.
+    pub rules: Arc<RuleBook>,
     /// When to wait for fetches no longer.
     pub stop: Stop,
 }
@@ -198,10 +202,14 @@ impl Plane {
         let Some(record) = self.parts.reader.lookup(&fetch_key) else {
             return Lookup { selected: Selected::Nothing(Fwd::UriMiss), fetch_key };
         };
+        let (rules, rule) = (&self.parts.rules, job.site.rule);
         let selected = match stored::decode(record.head()) {
+            Some(RecordHead::Response(_)) if !rules.fits(rule, "") => {
+                Selected::Nothing(Fwd::UriMiss)
+            }
             Some(RecordHead::Response(_)) if is_whole(&record) => Selected::Response(record),
             Some(RecordHead::Response(_)) => Selected::Nothing(Fwd::Miss),
-            Some(RecordHead::Vary(base)) => {
+            Some(RecordHead::Vary(base)) if rules.fits(rule, base.nominated) => {
                 key::append_variant(&mut fetch_key, base.id, base.nominated, &request.fields);
                 match self.parts.reader.lookup(&fetch_key) {
                     Some(variant) if is_whole(&variant) => Selected::Response(variant),
@@ -209,9 +217,19 @@ impl Plane {
                     None => Selected::Nothing(Fwd::VaryMiss),
                 }
             }
-            None => Selected::Nothing(Fwd::UriMiss),
+            Some(RecordHead::Vary(_)) | None => Selected::Nothing(Fwd::UriMiss),
         };
         Lookup { selected, fetch_key }
+    }
+
+    /// How the site stores what a job brings.
+    pub(super) fn storing(&self, job: &FillJob) -> storable::Rules {
+        self.rule(job).map_or_else(storable::Rules::default, |rule| rule.storing)
+    }
+
+    /// The rule that holds for a job.
+    pub(super) fn rule(&self, job: &FillJob) -> Option<&Rule> {
+        self.parts.rules.get(job.site.rule)
     }
 
     /// Joins the fetch of `fetch_key`, or leads it.

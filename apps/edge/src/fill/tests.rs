@@ -7,7 +7,7 @@ fn job() -> FillJob {
         kind: JobKind::Revalidate,
         key: Vec::new(),
         head: Arc::from([]),
-        site: 0,
+        site: SiteRef::plain(0),
         peer: SocketAddr::from(([192, 0, 2, 1], 1)),
         scheme: "http",
         reply: None,

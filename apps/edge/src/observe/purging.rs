@@ -70,7 +70,7 @@ fn scopes_of(order: &PurgeOrder, shared: &Shared) -> Result<Vec<Scope>, PurgeErr
 fn prefix_of(prefix: &str, shared: &Shared) -> Result<Vec<u8>, PurgeError> {
     let path = prefix.split(['?', '#']).next().unwrap_or("");
     let last = path.rsplit('/').next().unwrap_or("").to_ascii_lowercase().replace("%2e", ".");
-    match key_of(prefix, shared) {
+    match site_and_key(prefix, shared).map(|parsed| parsed.key) {
         Ok(_) if last == "." || last == ".." => Err(PurgeError::OpenPrefix),
         Err(PurgeError::BadUrl) => Err(PurgeError::BadPrefix),
         other => other,
@@ -83,9 +83,9 @@ fn host_scopes(host: &str, shared: &Shared, scopes: &mut Vec<Scope>) -> Result<(
         return Err(PurgeError::BadHost);
     }
     for scheme in ["http", "https"] {
-        let key = match key_of(&format!("{scheme}://{host}/"), shared) {
+        let key = match site_and_key(&format!("{scheme}://{host}/"), shared) {
             Err(PurgeError::BadUrl) => return Err(PurgeError::BadHost),
-            other => other?,
+            other => other?.key,
         };
         if site::host_of(host) == host {
             let bare = key.strip_suffix(b"/").unwrap_or(&key);
@@ -96,10 +96,17 @@ fn host_scopes(host: &str, shared: &Shared, scopes: &mut Vec<Scope>) -> Result<(
     Ok(())
 }
 
-/// The key of an absolute URL.
+/// The key under which the site's rules have what an absolute URL names.
 fn key_of(url: &str, shared: &Shared) -> Result<Vec<u8>, PurgeError> {
+    let Parsed { mut key, site } = site_and_key(url, shared)?;
+    shared.rules.canonical_key(site, &mut key);
+    Ok(key)
+}
+
+/// The primary key of an absolute URL as it stands, and its site.
+fn site_and_key(url: &str, shared: &Shared) -> Result<Parsed, PurgeError> {
     let (scheme, head) = head_of(url, "GET", &[]).ok_or(PurgeError::BadUrl)?;
-    Ok(parse(scheme, &head, shared)?.key)
+    parse(scheme, &head, shared)
 }
 
 /// The head of a request for an absolute URL with these field lines, and its scheme; `None` where

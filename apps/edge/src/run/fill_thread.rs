@@ -29,7 +29,7 @@ impl FillThread {
         (queue, counters): (FillQueue, WorkerCounters),
     ) -> anyhow::Result<Self> {
         let origins: Vec<OriginConfig> = config.sites.iter().map(origin_config).collect();
-        let limits = Shared::of(config).limits;
+        let Shared { limits, rules, .. } = Shared::of(config);
         let window_bytes = config.limits.download_window.0 as usize;
         let object_bytes_max = config.limits.object_max.0;
         let waits = Waits {
@@ -57,6 +57,7 @@ impl FillThread {
                         object_bytes_max,
                         waits,
                         counters,
+                        rules,
                         stop,
                     })
                 })();

@@ -12,6 +12,7 @@ use longhold_transport::{Buffer, Token};
 
 use super::exchange::Held;
 use super::pages::Resume;
+use crate::gate::Place;
 use crate::outgoing::Outgoing;
 
 /// One active connection.
@@ -47,6 +48,8 @@ pub(super) struct Active {
     /// Set from the moment an exchange waits for the fill plane until it ends.
     pub(super) held: Option<Box<Held>>,
     pub(super) upload: Option<Arc<Upload>>,
+    /// Its place among the site's requests in progress, where these have a bound.
+    pub(super) place: Option<Place>,
     /// Counts the exchanges of this connection since it woke.
     pub(super) serial: u32,
     pub(super) outcome: Outcome,
@@ -166,6 +169,7 @@ impl Actives {
             page_again_ms: None,
             held: None,
             upload: None,
+            place: None,
             serial: 0,
             outcome: Outcome::local(0),
             head_since_ms: None,

@@ -193,7 +193,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             return self.answer(index, 500, "the request was lost inside the edge", None);
         };
         let mut key = held.key.clone();
-        let cold = match self.find(&mut key, &request.fields) {
+        let cold = match self.find(&mut key, &request.fields, held.site.rule) {
             Found::Nothing(_) => None,
             Found::Cold(cold) => Some(cold),
             Found::Response(record) if !(validated || self.is_fresh(&record, &held)) => None,
@@ -282,7 +282,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             return Delivered::Unusable;
         };
         let mut key = held.key.clone();
-        let record = match self.find(&mut key, &request.fields) {
+        let record = match self.find(&mut key, &request.fields, held.site.rule) {
             Found::Response(record) => record,
             Found::Nothing(_) => return Delivered::Unusable,
             Found::Cold(cold) => return Delivered::Cold(cold),

@@ -8,6 +8,7 @@ use longhold_gateway::lookup::{self, Served, Verdict};
 use longhold_gateway::outcome::{CacheOutcome, Fwd, Outcome};
 use longhold_gateway::plan::{self, Facts, Plan};
 use longhold_gateway::reject::{self, Answer, Persistence};
+use longhold_gateway::rules::{RuleId, SiteRef};
 use longhold_gateway::stored::{self, RecordHead};
 use longhold_gateway::{Field, forward, key};
 use longhold_http1::{self as http1, BodyFraming, RequestHead, Version};
@@ -33,7 +34,7 @@ pub(super) struct Held {
     pub(super) head: Arc<[u8]>,
     pub(super) facts: Facts,
     pub(super) fwd: Fwd,
-    pub(super) site: usize,
+    pub(super) site: SiteRef,
     /// It is forwarded as it is: nothing stored answers it.
     pub(super) passes: bool,
     /// How often the fill plane has been asked for this exchange.
@@ -45,7 +46,7 @@ impl Held {
     fn of(
         (head, raw): (&RequestHead<'_>, &[u8]),
         key: &[u8],
-        (facts, site, fwd): (Facts, usize, Fwd),
+        (facts, site, fwd): (Facts, SiteRef, Fwd),
     ) -> Box<Self> {
         let head = Arc::from(raw.get(..head.head_bytes).unwrap_or(raw));
         Box::new(Self { key: Vec::from(key), head, facts, fwd, site, passes: false, asked: 0 })
@@ -98,6 +99,20 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             return self.answer(index, 421, "no site is configured for this host", None);
         };
         self.set_idle(index, site);
+        if self.shared.rules.has(site) {
+            return self.on_ruled(index, site, (plan, facts), (head, raw));
+        }
+        self.route(index, (plan, facts), SiteRef::plain(site), (head, raw));
+    }
+
+    /// On with a request whose site is known, and the rule that holds there.
+    pub(super) fn route(
+        &mut self,
+        index: u32,
+        (plan, facts): (Plan, Facts),
+        site: SiteRef,
+        (head, raw): (&RequestHead<'_>, &[u8]),
+    ) {
         match plan {
             Plan::Lookup => self.look_up(index, head, (facts, site), raw),
             Plan::Pass(fwd) => self.pass(index, head, (facts, site, fwd), raw),
@@ -149,13 +164,13 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         &mut self,
         index: u32,
         head: &RequestHead<'_>,
-        (facts, site): (Facts, usize),
+        (facts, site): (Facts, SiteRef),
         raw: &[u8],
     ) {
         let mut key = std::mem::take(&mut self.scratch.key);
         let now_ms = self.now.unix_ms;
         let verdict = if key::write_primary(&mut key, self.shared.scheme, &head.target).is_ok() {
-            let found = self.find(&mut key, &head.fields);
+            let found = self.find(&mut key, &head.fields, site.rule);
             let (stored, missed) = match &found {
                 Found::Response(record) => (response_of(record, now_ms), Fwd::Miss),
                 Found::Nothing(fwd) => (None, *fwd),
@@ -202,10 +217,11 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 let passes = key.is_empty();
                 let mut held = Held::of((head, raw), &key, (facts, site, fwd));
                 held.passes = passes;
+                let alone = self.shared.rules.get(site.rule).is_some_and(|rule| rule.alone);
                 let kind = if passes {
                     JobKind::Pass { upload: None, length: None }
                 } else {
-                    JobKind::Fill { share }
+                    JobKind::Fill { share: share && !alone }
                 };
                 self.ask(index, held, kind);
             }
@@ -219,7 +235,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         &mut self,
         index: u32,
         served: Served,
-        (key, site): (&[u8], usize),
+        (key, site): (&[u8], SiteRef),
         request: (&RequestHead<'_>, &[u8]),
     ) {
         match served {
@@ -242,9 +258,9 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         self.look_up(index, &request, (held.facts, held.site), &held.head);
     }
 
-    /// Looks `key` (the primary key) up, and the variant that the request selects. Leaves `key` as
-    /// it was.
-    pub(super) fn find(&mut self, key: &mut Vec<u8>, request: &[Field<'_>]) -> Found {
+    /// Looks `key` (the primary key) up, and the variant that the request selects under this rule.
+    /// Leaves `key` as it was.
+    pub(super) fn find(&mut self, key: &mut Vec<u8>, request: &[Field<'_>], rule: RuleId) -> Found {
         let record = match self.store.find(key) {
             store::Found::Record(record) => record,
             store::Found::Cold(cold) => return Found::Cold(cold),
@@ -254,9 +270,10 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             }
         };
         let primary_len = key.len();
+        let rules = &self.shared.rules;
         let found = match stored::decode(record.head()) {
-            Some(RecordHead::Response(_)) => Found::Response(record),
-            Some(RecordHead::Vary(base)) => {
+            Some(RecordHead::Response(_)) if rules.fits(rule, "") => Found::Response(record),
+            Some(RecordHead::Vary(base)) if rules.fits(rule, base.nominated) => {
                 key::append_variant(key, base.id, base.nominated, request);
                 match self.store.find(key) {
                     store::Found::Record(variant) => Found::Response(variant),
@@ -264,7 +281,9 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                     store::Found::Miss => Found::Nothing(Fwd::VaryMiss),
                 }
             }
-            None => Found::Nothing(Fwd::UriMiss),
+            Some(RecordHead::Response(_) | RecordHead::Vary(_)) | None => {
+                Found::Nothing(Fwd::UriMiss)
+            }
         };
         key.truncate(primary_len);
         match &found {
@@ -351,7 +370,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         &mut self,
         index: u32,
         head: &RequestHead<'_>,
-        (facts, site, fwd): (Facts, usize, Fwd),
+        (facts, site, fwd): (Facts, SiteRef, Fwd),
         raw: &[u8],
     ) {
         if forward::is_loop(&head.fields, node::id()) {
@@ -360,6 +379,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let mut primary = Vec::new();
         // Without a key nothing is invalidated, and nothing could have been stored.
         let _ = key::write_primary(&mut primary, self.shared.scheme, &head.target);
+        self.shared.rules.canonical_key(site.number, &mut primary);
         let mut held = Held::of((head, raw), &primary, (facts, site, fwd));
         held.passes = true;
         let length = match head.framing {
@@ -414,7 +434,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         index: u32,
         key: &[u8],
         (head, raw): (&RequestHead<'_>, &[u8]),
-        site: usize,
+        site: SiteRef,
     ) {
         // The answer to a HEAD could not replace what is stored.
         if head.method != "GET" {

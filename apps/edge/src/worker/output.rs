@@ -208,6 +208,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let after = active.conn.end_response();
         active.phase = Phase::Reading;
         active.held = None;
+        active.place = None;
         active.drained_bytes = 0;
         if let Some(upload) = active.upload.take() {
             upload.abort();

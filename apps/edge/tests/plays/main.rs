@@ -25,6 +25,7 @@ mod purge_soft;
 mod ranges;
 mod refusals;
 mod requests;
+mod rules;
 mod shared;
 mod stale;
 mod storage;

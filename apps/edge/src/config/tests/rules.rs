@@ -230,6 +230,16 @@ connections_max = 32
 [[site]]
 hosts = ["*"]
 origin = { urls = ["https://origin.example.net"] }
+requests_max = 5000
+[site.defaults]
+response_remove = ["Server"]
+[[site.rule]]
+path = ["/static/*"]
+query = "none"
+[[site.rule]]
+path = ["/live/*"]
+methods = ["GET"]
+bypass = true
 [admin]
 address = "unix:admin.sock"
 token = "not-to-be-printed"

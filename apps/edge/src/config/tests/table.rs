@@ -328,4 +328,138 @@ pub(super) const ROWS: &[(&str, &str)] = &[
           limits.target_max: a target could be larger than a head of 4KiB\n  \
           remedy: make it smaller, or limits.head_max larger",
     ),
+    // Rules.
+    (
+        "[[site.rule]]\nfreshnes = 1\n[site.defaults]\npth = 1",
+        "edge.toml:7:1: site.rule.freshnes: unknown key\n  \
+          remedy: did you mean site.rule.freshness?\n\
+         edge.toml:9:1: site.defaults.pth: unknown key\n  \
+          remedy: did you mean site.rule.path?",
+    ),
+    (
+        "[site.rule]\nbypass = true",
+        "edge.toml:6:7: site.rule: must be a table that may repeat\n  \
+          remedy: write it as [[table]] with keys below",
+    ),
+    (
+        "[site.defaults]\npath = [\"/\"]\nbypass = 1",
+        "edge.toml:7:8: site.defaults.path: defaults hold for every request\n  \
+          remedy: remove it, or write a [[site.rule]]\n\
+         edge.toml:8:10: site.defaults.bypass: needs true or false, found a number\n  \
+          remedy: write true or false",
+    ),
+    (
+        "[[site.rule]]\npath = [\"a\", \"/%41\", \"/a?b\", \"/a/../b\"]\nmethods = [\"GE T\"]",
+        "edge.toml:7:9: site.rule.path: \"a\" is not a path pattern in its normal form\n  \
+          remedy: write it like \"/static/*\"\n\
+         edge.toml:7:14: site.rule.path: \"/%41\" is not a path pattern in its normal form\n  \
+          remedy: write it like \"/static/*\"\n\
+         edge.toml:7:22: site.rule.path: \"/a?b\" is not a path pattern in its normal form\n  \
+          remedy: write it like \"/static/*\"\n\
+         edge.toml:7:30: site.rule.path: \"/a/../b\" is not a path pattern in its normal form\n  \
+          remedy: write it like \"/static/*\"\n\
+         edge.toml:8:12: site.rule.methods: \"GE T\" is not a method\n  \
+          remedy: write it like \"GET\"",
+    ),
+    (
+        "[[site.rule]]\npath = [\"/a/*\"]\n[[site.rule]]\npath = [\"/a/b\"]",
+        "edge.toml:8:1: [[site.rule]]: \
+          never holds: the rule in line 6 matches all that it matches\n  \
+          remedy: put it before that one, or remove it",
+    ),
+    (
+        "[[site.rule]]\nbypass = true\ngrace = \"1m\"\nquery = \"none\"",
+        "edge.toml:8:9: site.rule.grace: contradicts site.rule.bypass in line 7\n  \
+          remedy: remove it, or site.rule.bypass\n\
+         edge.toml:9:9: site.rule.query: contradicts site.rule.bypass in line 7\n  \
+          remedy: remove it, or site.rule.bypass",
+    ),
+    (
+        "[[site.rule]]\nredirect = \"/a\"\nrequest_set = [\"A: b\"]",
+        "edge.toml:8:15: site.rule.request_set: contradicts site.rule.redirect in line 7\n  \
+          remedy: remove it, or site.rule.redirect",
+    ),
+    (
+        "[[site.rule]]\nredirect = \"{path}\"\nredirect_status = 304",
+        "edge.toml:7:12: site.rule.redirect: \"{path}\" is not a URL that a redirect can name\n  \
+          remedy: write it like \"https://www.example.com{path}{query}\"\n\
+         edge.toml:8:19: site.rule.redirect_status: \
+          304 is not a status with which to redirect\n  remedy: write it like 302",
+    ),
+    (
+        "[[site.rule]]\nredirect_status = 301\ncompress_min = \"1KiB\"",
+        "edge.toml:7:19: site.rule.redirect_status: means nothing without site.rule.redirect\n  \
+          remedy: add site.rule.redirect, or remove it\n\
+         edge.toml:8:16: site.rule.compress_min: means nothing without site.rule.compress\n  \
+          remedy: add site.rule.compress, or remove it",
+    ),
+    (
+        "[[site.rule]]\nfreshness = \"override\"",
+        "edge.toml:7:13: site.rule.freshness: means nothing without site.rule.lifetime\n  \
+          remedy: add site.rule.lifetime, or remove it",
+    ),
+    (
+        "[[site.rule]]\nfreshness = \"ignore\"\nlifetime = \"1h\"\ngrace = \"1m\"",
+        "edge.toml:8:12: site.rule.lifetime: contradicts site.rule.freshness in line 7\n  \
+          remedy: remove it, or site.rule.freshness\n\
+         edge.toml:9:9: site.rule.grace: contradicts site.rule.freshness in line 7\n  \
+          remedy: remove it, or site.rule.freshness",
+    ),
+    // What a rule inherits counts as its own.
+    (
+        "[site.defaults]\nlifetime = \"1h\"\nfreshness = \"default\"\n\
+         [[site.rule]]\nfreshness = \"origin\"\n[[site.rule]]\npath = [\"/x\"]",
+        "edge.toml:11:1: [[site.rule]]: \
+          never holds: the rule in line 9 matches all that it matches\n  \
+          remedy: put it before that one, or remove it",
+    ),
+    (
+        "[site.defaults]\nbypass = true\n[[site.rule]]\nkey_cookies = [\"a\"]",
+        "edge.toml:9:15: site.rule.key_cookies: contradicts site.rule.bypass in line 7\n  \
+          remedy: remove it, or site.rule.bypass",
+    ),
+    (
+        "[[site.rule]]\nquery = \"only\"\n[[site.rule]]\npath = [\"/x\"]\nquery_fields = [\"a&b\"]",
+        "edge.toml:7:9: site.rule.query: means nothing without site.rule.query_fields\n  \
+          remedy: add site.rule.query_fields, or remove it\n\
+         edge.toml:8:1: [[site.rule]]: \
+          never holds: the rule in line 6 matches all that it matches\n  \
+          remedy: put it before that one, or remove it\n\
+         edge.toml:10:16: site.rule.query_fields: means nothing without site.rule.query\n  \
+          remedy: add site.rule.query, or remove it\n\
+         edge.toml:10:17: site.rule.query_fields: \"a&b\" is not the name of a query field\n  \
+          remedy: write it like \"utm_*\"",
+    ),
+    (
+        "[[site.rule]]\nrequest_remove = [\"Host\", \"Cookie\"]\nrequest_set = [\"cookie: a\", \
+          \"X: a\\r\\nY: b\"]\nkey_cookies = [\"a\"]\nkey_fields = [\"Cookie\"]",
+        "edge.toml:7:19: site.rule.request_remove: Host is the edge's own to write\n  \
+          remedy: remove it from the list\n\
+         edge.toml:8:16: site.rule.request_set: \
+          contradicts site.rule.request_remove in line 7\n  \
+          remedy: remove it, or site.rule.request_remove\n\
+         edge.toml:8:29: site.rule.request_set: \"X: a\\r\\nY: b\" is not a field line\n  \
+          remedy: write it like \"X-Edge: longhold\"\n\
+         edge.toml:9:15: site.rule.key_cookies: \
+          contradicts site.rule.request_remove in line 7\n  \
+          remedy: remove it, or site.rule.request_remove\n\
+         edge.toml:10:15: site.rule.key_fields: \
+          contradicts site.rule.request_remove in line 7\n  \
+          remedy: remove it, or site.rule.request_remove\n\
+         edge.toml:10:15: site.rule.key_fields: contradicts site.rule.request_set in line 8\n  \
+          remedy: remove it, or site.rule.request_set",
+    ),
+    (
+        "[[site.rule]]\ncompress = [\"br\", \"none\"]\nobject_max = \"2GiB\"",
+        "edge.toml:7:19: site.rule.compress: \"none\" is not a coding that can be applied\n  \
+          remedy: write it like \"br\"\n\
+         edge.toml:8:14: site.rule.object_max: \
+          more than limits.object_max, which is 512MiB\n  \
+          remedy: make it smaller, or limits.object_max larger",
+    ),
+    (
+        "[[site.rule]]\ncompress = [\"gzip\"]\nrequest_remove = [\"accept-encoding\"]",
+        "edge.toml:7:12: site.rule.compress: contradicts site.rule.request_remove in line 8\n  \
+          remedy: remove it, or site.rule.request_remove",
+    ),
 ];

@@ -65,6 +65,13 @@ impl Setting {
         self
     }
 
+    /// Lines behind the last site: its values, its defaults and its rules.
+    pub(crate) fn rules(mut self, lines: &str) -> Self {
+        self.sites.push_str(lines);
+        self.sites.push('\n');
+        self
+    }
+
     /// Values of `[server]`.
     pub(crate) fn server(mut self, values: &str) -> Self {
         self.server = values.to_owned();
