@@ -5,8 +5,8 @@
 //! 64-bit values; two tags that share one are purged together.
 //!
 //! ```text
-//! tags of a record   its primary key's, then its own, each once, 64 in all
-//! with more than 63  its primary key's and MANY, which every purge of a tag names, too
+//! tags of a record   its own, each once, up to 63; a variant has its primary key's beside them
+//! with more of them  MANY in their place, which every purge of a tag names, too
 //! ```
 //! So a record with more tags than the store keeps is purged too often, never too seldom.
 
@@ -16,22 +16,30 @@ use longhold_policy::fields;
 
 use crate::Field;
 
-/// The tags of a response that is stored under `primary` or as one of its variants.
-pub fn of_response(primary: &[u8], response: &[Field<'_>]) -> Vec<u64> {
+/// The tags of a response that is stored under `key`, a primary or a variant's.
+pub fn of_response(key: &[u8], response: &[Field<'_>]) -> Vec<u64> {
     let mut tags = Vec::new();
-    tags.push(of_primary(primary));
     for word in words(response) {
         let tag = of_word(word);
         if !tags.contains(&tag) {
             tags.push(tag);
         }
-        if tags.len() > TAGS_MAX {
-            tags.truncate(1);
+        if tags.len() > OWN_MAX {
+            tags.clear();
             tags.push(MANY);
             break;
         }
     }
+    // A primary key is purged itself; its variants are found by this.
+    if let Some((primary, _)) = split_variant(key) {
+        tags.push(of_primary(primary));
+    }
     tags
+}
+
+/// A variant's key without what makes it one, and that; `None` for a primary key.
+fn split_variant(key: &[u8]) -> Option<(&[u8], &[u8])> {
+    key.split_at_checked(key.iter().position(|byte| *byte == 0)?)
 }
 
 /// The tags that a response names, as received, in order and perhaps more than once.
@@ -73,8 +81,8 @@ fn hash(bytes: &[u8]) -> u64 {
     sum ^ (sum >> 31)
 }
 
-/// As many tags has a record in the store at most.
-pub const TAGS_MAX: usize = 64;
+/// As many tags of its own has a record at most: one less than the store keeps.
+pub const OWN_MAX: usize = 63;
 
 /// The tag of a record that has more of its own than it can carry.
 pub const MANY: u64 = 0;

@@ -238,6 +238,14 @@ metrics! {
     "longhold_purges_total" Count "Purges acknowledged." {
         Purges,
     }
+    "longhold_fetches_purged_total" Count
+        "Responses neither stored nor shared, because a purge had overtaken them." {
+        FetchesPurged,
+    }
+    "longhold_store_tags_folded_total" Count
+        "Purged tags forgotten for want of room; older records with tags count as purged." {
+        StoreTagsFolded,
+    }
     "longhold_access_log_dropped_total" Count
         "Exchanges missing in the access log because its queue was full." {
         AccessLogDropped,
@@ -312,6 +320,11 @@ metrics! {
         StoreDevicesOnline "state" = "online",
         StoreDevicesOffline "state" = "offline",
         StoreDevicesUnreadable "state" = "unreadable",
+    }
+    "longhold_store_purges" Count
+        "Purges that lookups compare records with, by what they name." {
+        StorePurgesTag "by" = "tag",
+        StorePurgesPrefix "by" = "prefix",
     }
     "longhold_workers" Count "Worker threads." {
         Workers,

@@ -41,7 +41,7 @@ impl Plane {
             request_time_ms: answer.response.request_time_ms,
             response_time_ms: answer.response.response_time_ms,
         };
-        let tags = tags::of_response(&lead.job.key, &fields);
+        let tags = tags::of_response(record.key(), &fields);
         // When it is no longer storable: this once it was confirmed, the next request asks anew.
         if let Ok(meta) = storable::evaluate(&exchange, &self.storing(&lead.job)) {
             let mut head = Vec::new();

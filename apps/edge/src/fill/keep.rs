@@ -141,12 +141,12 @@ impl Plane {
         let fields = request::borrowed(&answer.fields);
         let via = request::via_version(&answer.response);
         stored::encode_response(meta, &fields, Some(via), &mut head);
-        let tags = tags::of_response(&lead.job.key, &fields);
         let lifetime_ms = lifetime_ms(meta, unix_ms());
         let own = self.rule(&lead.job).and_then(|rule| rule.object_bytes_max);
         let object_bytes_max = self.parts.object_bytes_max.min(own.unwrap_or(u64::MAX));
         let mut key = lead.job.key.clone();
         if nominated.is_empty() {
+            let tags = tags::of_response(&key, &fields);
             return Plan { key, head, tags, base: None, object_bytes_max, lifetime_ms };
         }
         let known = self.parts.reader.lookup(&key);
@@ -161,6 +161,7 @@ impl Plane {
             base
         });
         longhold_gateway::key::append_variant(&mut key, id, nominated, &request.fields);
+        let tags = tags::of_response(&key, &fields);
         Plan { key, head, tags, base, object_bytes_max, lifetime_ms }
     }
 

@@ -14,6 +14,7 @@ use longhold_gateway::purge::{Mark, Scope};
 use longhold_gateway::stored::{self, RecordHead};
 use longhold_gateway::tags;
 use longhold_store::{Mode, Purge, WriteError};
+use longhold_telemetry::Counter;
 
 use super::lead::{Answer, Lead};
 use super::plane::{Plane, Waiting};
@@ -75,6 +76,7 @@ impl Plane {
 
     /// Ends a fetch that a purge has overtaken: those that waited ask again.
     pub(super) fn release(self: &Rc<Self>, lead: &Lead) {
+        self.parts.counters.add(Counter::FetchesPurged, 1);
         let waiting = self.table.borrow_mut().dissolve(&lead.entry, lead.id);
         for Waiting { job, .. } in waiting {
             self.spawn(job);

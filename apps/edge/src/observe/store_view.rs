@@ -19,6 +19,7 @@ pub(super) fn note(own: &WorkerCounters, stats: &Stats, devices: &[DeviceStats])
         (Counter::StoreDamaged, stats.damaged),
         (Counter::StoreDiskWrittenBytes, stats.disk_bytes),
         (Counter::StoreWriteErrors, stats.write_errors),
+        (Counter::StoreTagsFolded, stats.purges_tags_folded),
     ] {
         own.set_total(counter, total);
     }
@@ -36,6 +37,8 @@ pub(super) fn note(own: &WorkerCounters, stats: &Stats, devices: &[DeviceStats])
         (Gauge::StoreSegmentsSealed, u64::from(stats.segments_sealed)),
         (Gauge::StoreSegmentsRetiring, u64::from(stats.segments_retiring)),
         (Gauge::StoreSegmentsFailed, u64::from(stats.segments_failed)),
+        (Gauge::StorePurgesTag, stats.purges_tags),
+        (Gauge::StorePurgesPrefix, stats.purges_prefixes),
         (Gauge::StoreDevicesOnline, disks - u64::from(stats.devices_offline).min(disks)),
         (Gauge::StoreDevicesOffline, u64::from(stats.devices_offline - stats.devices_unreadable)),
         (Gauge::StoreDevicesUnreadable, u64::from(stats.devices_unreadable)),
@@ -67,6 +70,9 @@ pub(super) fn json(stats: &Stats, devices: &[DeviceStats]) -> Value {
         "ghost_hits": stats.ghost_hits,
         "displaced": stats.displaced,
         "damaged": stats.damaged,
+        "purged_tags": stats.purges_tags,
+        "purged_prefixes": stats.purges_prefixes,
+        "purged_tags_folded": stats.purges_tags_folded,
         "disk_written_bytes": stats.disk_bytes,
         "write_errors": stats.write_errors,
         "devices_offline": stats.devices_offline,

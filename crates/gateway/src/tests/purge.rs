@@ -2,7 +2,7 @@
 
 use crate::Field;
 use crate::purge::{BYTES_MAX, ENTRIES_MAX, Journal, Scope};
-use crate::tags::{self, MANY, TAGS_MAX, of_primary, of_response, of_word};
+use crate::tags::{self, MANY, OWN_MAX, of_primary, of_response, of_word};
 
 fn key(name: &str) -> Scope {
     Scope::Key(name.as_bytes().to_vec())
@@ -79,7 +79,6 @@ fn what_is_forgotten_counts_as_purged() {
 
 #[test]
 fn tags_come_from_both_fields_each_once() {
-    let own = of_primary(b"http://a/");
     type Case<'a> = (&'a [Field<'a>], &'a [&'a [u8]]);
     let cases: [Case<'_>; 6] = [
         (&[], &[]),
@@ -93,9 +92,10 @@ fn tags_come_from_both_fields_each_once() {
         (&[("Surrogate-Keys", b"a"), ("Surrogate-Control", b"max-age=1")], &[]),
     ];
     for (fields, words) in cases {
-        let expected: Vec<u64> =
-            [own].into_iter().chain(words.iter().map(|w| of_word(w))).collect();
+        let expected: Vec<u64> = words.iter().map(|word| of_word(word)).collect();
         assert_eq!(of_response(b"http://a/", fields), expected, "{fields:?}");
+        let variant = [&expected[..], &[of_primary(b"http://a/")]].concat();
+        assert_eq!(of_response(b"http://a/\0variant\0", fields), variant, "{fields:?}");
     }
     assert_ne!(of_word(b"A"), of_word(b"a"));
 }
@@ -104,12 +104,12 @@ fn tags_come_from_both_fields_each_once() {
 fn response_with_more_tags_than_a_record_carries_goes_with_every_tag() {
     let named = |count: usize| {
         let words: Vec<String> = (0..count).map(|number| format!("tag-{number}")).collect();
-        of_response(b"k", &[("Surrogate-Key", words.join(" ").as_bytes())])
+        of_response(b"k\0v", &[("Surrogate-Key", words.join(" ").as_bytes())])
     };
-    let full = named(TAGS_MAX - 1);
-    assert_eq!((full.len(), full.contains(&MANY)), (TAGS_MAX, false));
-    assert_eq!(named(TAGS_MAX), [of_primary(b"k"), MANY]);
-    assert!(Scope::Tag(of_word(b"any")).concerns(b"k", &named(TAGS_MAX)));
+    let full = named(OWN_MAX);
+    assert_eq!((full.len(), full.contains(&MANY)), (64, false));
+    assert_eq!(named(OWN_MAX + 1), [MANY, of_primary(b"k")]);
+    assert!(Scope::Tag(of_word(b"any")).concerns(b"k", &named(OWN_MAX + 1)));
 }
 
 /// Stores outlive the binary that wrote them.
