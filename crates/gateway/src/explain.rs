@@ -11,6 +11,7 @@ use crate::deliver::Shape;
 use crate::lookup::{self, Served, Verdict};
 use crate::outcome::Fwd;
 use crate::plan::{Facts, Plan};
+use crate::rules::Rule;
 use crate::stored::StoredHead;
 
 /// A fact, and the clause that makes it one.
@@ -77,14 +78,22 @@ pub struct Found<'a> {
     pub is_soft_purged: bool,
 }
 
+/// What a site's rule decides before anything is looked up.
+pub fn by_rule(rule: &Rule, plan: Plan) -> Option<Next> {
+    if let Some(redirect) = &rule.redirect {
+        return Some(of_edge(redirect.status, because("a rule of the site redirects it", "")));
+    }
+    let passes = rule.bypass && plan == Plan::Lookup;
+    passes.then(|| Next {
+        act: Act::Pass,
+        word: Some(Fwd::Bypass.token()),
+        because: because("a rule of the site has it pass by the cache", ""),
+        shares: false,
+    })
+}
+
 /// What a request that was planned so does at `now_ms`.
 pub fn next((plan, facts): (Plan, &Facts), found: Found<'_>, now_ms: u64) -> Next {
-    let of_edge = |status: u16, because: Because| Next {
-        act: Act::Answer(status),
-        word: None,
-        because,
-        shares: false,
-    };
     match plan {
         Plan::Lookup => {}
         Plan::Pass(fwd) => {
@@ -114,6 +123,10 @@ pub fn next((plan, facts): (Plan, &Facts), found: Found<'_>, now_ms: u64) -> Nex
             of_edge(504, because(what, "RFC 9111 section 5.2.1.7"))
         }
     }
+}
+
+fn of_edge(status: u16, because: Because) -> Next {
+    Next { act: Act::Answer(status), word: None, because, shares: false }
 }
 
 fn serve(served: Served) -> Next {

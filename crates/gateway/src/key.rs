@@ -61,6 +61,17 @@ pub fn write_nominated(nominated: &str, request: &[Field<'_>], out: &mut Vec<u8>
     }
 }
 
+/// The request's value of one nominated name, as received: all lines of a field, or a cookie.
+pub fn nominated_value(name: &str, request: &[Field<'_>]) -> Option<Vec<u8>> {
+    match name.strip_prefix(COOKIE) {
+        Some(name) => cookie(name, request).map(Vec::from),
+        None => {
+            let lines: Vec<&[u8]> = fields::values(request, name).collect();
+            (!lines.is_empty()).then(|| lines.join(&b", "[..]))
+        }
+    }
+}
+
 /// The value of the first cookie of that name (RFC 6265 section 5.4).
 fn cookie<'a>(name: &str, request: &[Field<'a>]) -> Option<&'a [u8]> {
     let pairs = fields::values(request, "cookie").flat_map(|line| line.split(|byte| *byte == b';'));

@@ -43,7 +43,10 @@ impl Plane {
             missed: if record.is_some() { Fwd::Miss } else { shelf.missed },
             is_soft_purged: record.is_some_and(Record::is_soft_purged),
         };
-        let next = explain::next((plan, &facts), found, now_ms);
+        let rule = self.rule(job);
+        let next = rule
+            .and_then(|rule| explain::by_rule(rule, plan))
+            .unwrap_or_else(|| explain::next((plan, &facts), found, now_ms));
         let mut said = Map::new();
         said.insert("at_ms".to_owned(), json!(now_ms));
         said.insert("method".to_owned(), json!(request.method));
@@ -82,7 +85,7 @@ impl Plane {
             (Act::Serve | Act::ServeAndRefresh | Act::Validate | Act::Fetch | Act::Pass, _, _) => {}
         }
         if matches!(next.act, Act::Validate | Act::Fetch) {
-            let joins = next.shares && is_filling;
+            let joins = next.shares && is_filling && rule.is_none_or(|rule| !rule.alone);
             next_json.insert("joins".to_owned(), json!(joins));
         }
         said.insert("next".to_owned(), Value::Object(next_json));
@@ -90,23 +93,27 @@ impl Plane {
     }
 
     fn shelf(&self, job: &FillJob, request: &RequestHead<'_>) -> Shelf {
-        let reader = &self.parts.reader;
-        let mut shelf = Shelf {
-            key: job.key.clone(),
-            nominated: None,
-            record: reader.lookup(&job.key),
-            missed: Fwd::UriMiss,
+        let (reader, rules) = (&self.parts.reader, &self.parts.rules);
+        let mut shelf =
+            Shelf { key: job.key.clone(), nominated: None, record: None, missed: Fwd::UriMiss };
+        let Some(record) = reader.lookup(&job.key) else { return shelf };
+        let base = match stored::decode(record.head()) {
+            Some(RecordHead::Vary(base)) => Some((base.id, base.nominated.to_owned())),
+            Some(RecordHead::Response(_)) | None => None,
         };
-        let base = shelf.record.as_ref().and_then(|record| match stored::decode(record.head())? {
-            RecordHead::Vary(base) => Some((base.id, base.nominated.to_owned())),
-            RecordHead::Response(_) => None,
-        });
-        if let Some((id, nominated)) = base {
-            key::append_variant(&mut shelf.key, id, &nominated, &request.fields);
-            shelf.record = reader.lookup(&shelf.key);
-            shelf.nominated = Some(nominated);
-            shelf.missed = Fwd::VaryMiss;
+        // What was stored under other rules answers nobody.
+        let nominated = base.as_ref().map_or("", |(_, nominated)| nominated);
+        if !rules.fits(job.site.rule, nominated) {
+            return shelf;
         }
+        let Some((id, nominated)) = base else {
+            shelf.record = Some(record);
+            return shelf;
+        };
+        key::append_variant(&mut shelf.key, id, &nominated, &request.fields);
+        shelf.record = reader.lookup(&shelf.key);
+        shelf.nominated = Some(nominated);
+        shelf.missed = Fwd::VaryMiss;
         shelf
     }
 
@@ -123,9 +130,8 @@ impl Plane {
 fn vary_json(shelf: &Shelf, request: &RequestHead<'_>) -> Value {
     let Some(nominated) = &shelf.nominated else { return Value::Null };
     let value_of = |name: &str| {
-        let lines = request.fields.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
-        let values: Vec<String> = lines.map(|(_, value)| text(value)).collect();
-        if values.is_empty() { Value::Null } else { json!(values.join(", ")) }
+        let value = key::nominated_value(name, &request.fields);
+        value.map_or(Value::Null, |value| json!(text(&value)))
     };
     let names = nominated.split(',').filter(|name| !name.is_empty());
     Value::Object(names.map(|name| (name.to_owned(), value_of(name))).collect())

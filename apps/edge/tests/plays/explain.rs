@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::stage::{Client, Edge, FRESH, Origin, reply};
+use crate::stage::{Client, Edge, FRESH, Origin, Setting, reply};
 
 const URL: &str = "http://play.test/page";
 
@@ -149,6 +149,45 @@ fn response_that_is_not_stored_is_explained() {
         assert_eq!(said["next"]["act"], "fetch");
         assert!(told(&edge, &[]).contains(&format!("was not: {reason} ({clause})")), "{field}");
     }
+}
+
+/// A site's rules are explained as they hold.
+#[test]
+fn rules_of_the_site_are_explained() {
+    let origin = Origin::start();
+    let rules = "[[site.rule]]\npath = [\"/private/*\"]\nbypass = true\n\
+                 [[site.rule]]\npath = [\"/old\"]\nredirect = \"/page\"\n\
+                 [[site.rule]]\nquery = \"none\"\nkey_cookies = [\"tier\"]\n\
+                 freshness = \"override\"\nlifetime = \"5m\"";
+    let edge = Setting::before(&origin).rules(rules).start();
+    let mut client = edge.client();
+    client.ask("GET", "/page?x=1", &["Cookie: tier=gold"]);
+    origin.call_for("GET", "/page").answer(reply("200 OK", &[FRESH], "hello"));
+    assert_eq!(client.response().body, b"hello");
+    edge.wait_for_stored(1);
+    let explain = |url: &str, options: &[&str]| -> Value {
+        let output = edge.command(&[&["explain", url, "--json"], options].concat());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    };
+    let said = explain("http://play.test/page?y=2", &["-H", "Cookie: a=b; tier=gold"]);
+    assert_eq!((&said["key"], &said["next"]["act"]), (&URL.into(), &"serve".into()), "{said}");
+    assert_eq!(said["vary"]["cookie:tier"], "gold", "{said}");
+    let freshness = &said["stored"]["freshness"];
+    assert_eq!(
+        (&freshness["lifetime_s"], &freshness["because"]),
+        (&300.into(), &"site rule".into()),
+        "{said}"
+    );
+    let said = explain(URL, &[]);
+    assert_eq!(said["next"]["cache"], "vary-miss", "{said}");
+    let said = explain("http://play.test/private/a", &[]);
+    let next = &said["next"];
+    assert_eq!((&next["act"], &next["cache"]), (&"pass".into(), &"bypass".into()), "{said}");
+    let said = explain("http://play.test/old", &[]);
+    let next = &said["next"];
+    assert_eq!(next["because"], "a rule of the site redirects it", "{said}");
+    assert_eq!(client.get("/old").status, next["status"].as_u64().expect("a status") as u16);
 }
 
 #[test]
