@@ -231,6 +231,27 @@ impl<'a> ResponseDirectives<'a> {
         self.no_cache.names(field) || self.private.names(field)
     }
 
+    /// One member of `Surrogate-Control`, see [`targeted`].
+    pub(crate) fn add_surrogate(&mut self, member: &'a [u8]) {
+        let plus = member.iter().position(|byte| *byte == b'+');
+        let (front, stale) = match plus.and_then(|at| member.split_at_checked(at)) {
+            Some((front, stale)) => (front, stale.get(1..)),
+            None => (member, None),
+        };
+        let directive = Directive::new(member);
+        if directive.is("no-store-remote") {
+            self.no_store = true;
+        } else if directive.is("max-age") && stale.is_some() {
+            let stale_s = stale.and_then(|stale| delta_seconds(stale.iter().copied()));
+            self.max_age = self.max_age.and(stale_s.and(Directive::new(front).seconds()));
+            // It may be served stale for so long, whatever the reason.
+            self.stale_while_revalidate_s = smaller(self.stale_while_revalidate_s, stale_s);
+            self.stale_if_error_s = smaller(self.stale_if_error_s, stale_s);
+        } else {
+            self.add(&directive);
+        }
+    }
+
     fn add(&mut self, directive: &Directive<'a>) {
         if directive.is("max-age") {
             self.max_age = self.max_age.and(directive.seconds());

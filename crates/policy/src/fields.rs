@@ -114,6 +114,21 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
+/// The same members, but with the empty ones: one more than there are commas outside of quotes.
+pub(crate) fn raw_members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(Members { rest: value, is_unclosed: false });
+    core::iter::from_fn(move || {
+        let members = rest.as_mut()?;
+        let end = members.member_end();
+        let (member, behind) = members.rest.split_at_checked(end)?;
+        match behind.split_first() {
+            Some((_, behind)) => members.rest = behind,
+            None => rest = None,
+        }
+        Some(trim(member))
+    })
+}
+
 impl Members<'_> {
     /// Where the next member ends: at a comma outside of quoted strings, or at the end.
     fn member_end(&mut self) -> usize {

@@ -22,7 +22,7 @@ const DROPPED: [&str; 2] = ["age", "date"];
 pub fn is_about(stored: &Validators<'_>, update_304: &[Field<'_>]) -> bool {
     let update = Validators::of(update_304);
     match (update.etag, stored.etag) {
-        (Some(new), Some(held)) if validate::is_weak(new) => validate::is_weak_match(new, held),
+        (Some(new), Some(held)) if !validate::is_strong(new) => validate::is_weak_match(new, held),
         (Some(new), Some(held)) => validate::is_strong_match(new, held),
         (Some(_), None) => false,
         (None, _) => match (update.last_modified, stored.last_modified) {
@@ -61,7 +61,7 @@ pub fn by_head(
     let update = Validators::of(response);
     let is_same_tag = !has_etag
         || matches!((update.etag, stored.etag), (Some(new), Some(held))
-            if new == held || validate::is_strong_match(new, held));
+            if new == held);
     let is_same_date = !has_date
         || matches!((update.last_modified, stored.last_modified), (Some(new), Some(held))
             if stored.parse_date(new) == stored.parse_date(held));

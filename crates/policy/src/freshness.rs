@@ -101,8 +101,9 @@ pub(crate) fn initial_age_s(exchange: &Exchange<'_>) -> u32 {
 
 /// RFC 9111 section 5.1: of several members the first counts, and one that is no number is ignored.
 fn age_value_s(response: &[Field<'_>]) -> u32 {
-    fields::first(response, "age")
-        .and_then(|value| fields::members(value).next())
+    fields::values(response, "age")
+        .flat_map(fields::members)
+        .next()
         .and_then(|member| delta_seconds(member.iter().copied()))
         .unwrap_or(0)
 }

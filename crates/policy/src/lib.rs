@@ -1,5 +1,6 @@
-//! HTTP caching rules as pure functions: RFC 9111, 5861 and 9213 for a shared cache, with the
-//! conditional and range requests of RFC 9110 and the `Cache-Status` of RFC 9211.
+//! HTTP caching rules as pure functions: RFC 9111, 5861, 8246 and 9213 for a shared cache, with the
+//! conditional and range requests of RFC 9110, the `Cache-Status` of RFC 9211 and the `Priority` of
+//! RFC 9218.
 //!
 //! # What it is
 //! ```text
@@ -12,14 +13,18 @@
 //! ```
 //! | question | answered by |
 //! |---|---|
-//! | may this response be stored, and for how long is it fresh? | [`storable::evaluate`] |
+//! | may this response be stored, and for how long is it fresh? | [`storable`] |
+//! | what may a site say beside its origin? | [`storable::Rules`] |
+//! | which fields must others not get? | [`directives::ResponseDirectives::withholds`] |
 //! | may the stored response answer this request now? | [`reuse::decide`] |
 //! | may it stand in for an error? | [`reuse::may_serve_on_error`] |
-//! | which variant does the request select? | [`vary::nominated`], [`vary::write_key`] |
+//! | which variant does the request select? | [`vary`] |
 //! | 200 or 304? which bytes? | [`validate::evaluate`], [`range::select`] |
 //! | what to ask the origin | [`validate::conditional_fields`] |
-//! | what does a 304 change? | [`freshen`] |
-//! | what makes stored responses invalid? | [`invalidate::applies`] |
+//! | what does a 304 change, or a HEAD? | [`freshen`] |
+//! | which parts belong together? | [`part::may_combine`] |
+//! | what makes stored responses invalid? | [`invalidate::applies`], [`invalidate::targets`] |
+//! | how urgent is a response? | [`priority`] |
 //! | how to say all this to the client | [`status::write`], [`reuse::age_s`] |
 //!
 //! # What it is not
@@ -62,10 +67,12 @@ pub mod invalidate;
 mod meta;
 pub mod method;
 pub mod part;
+pub mod priority;
 pub mod range;
 pub mod reuse;
 pub mod status;
 pub mod storable;
+mod structured;
 pub mod targeted;
 pub mod validate;
 pub mod vary;

@@ -5,8 +5,9 @@ pub fn is_safe(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
 }
 
-/// Whether a stored response may answer this method (RFC 9110 section 9.2.3). `POST` is cacheable
-/// by the RFC under conditions that this cache does not use (see [`crate::exceptions`]).
+/// Whether a stored response may answer this method (RFC 9110 section 9.2.3). A response to `POST`
+/// may be stored ([`crate::storable::evaluate_post`]), yet answers only these (RFC 9110 section
+/// 9.3.3).
 pub fn is_cacheable(method: &str) -> bool {
     matches!(method, "GET" | "HEAD")
 }

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | fresh | asks nothing more | [`Decision::Fresh`] |
 //! | fresh | has no-cache, max-age or min-fresh against it | validate |
+//! | fresh and immutable | has max-age against it | [`Decision::Fresh`] |
 //! | stale | is within stale-while-revalidate | [`Decision::StaleWhileRevalidate`] |
 //! | stale | has max-stale for it | [`Decision::StaleAllowed`] |
 //! | stale | must-revalidate, no-cache, or nothing permits it | validate |
@@ -32,6 +33,29 @@ pub enum Decision {
     GatewayTimeout,
 }
 
+impl Decision {
+    /// Whether the stored response answers the request as it is. The same holds for a response that
+    /// is still coming and a request that waits for it: RFC 9111 section 4 lets one response answer
+    /// several requests only where it may be reused for each of them.
+    pub fn serves(self) -> bool {
+        match self {
+            Self::Fresh | Self::StaleAllowed | Self::StaleWhileRevalidate => true,
+            Self::Validate(_) | Self::Forward(_) | Self::GatewayTimeout => false,
+        }
+    }
+
+    /// The clause that decides it.
+    pub fn clause(self) -> &'static str {
+        match self {
+            Self::Fresh => "RFC 9111 4.2",
+            Self::StaleAllowed => "RFC 9111 5.2.1.2",
+            Self::StaleWhileRevalidate => "RFC 5861 3",
+            Self::Validate(why) | Self::Forward(why) => why.clause(),
+            Self::GatewayTimeout => "RFC 9111 5.2.1.7",
+        }
+    }
+}
+
 /// Why a stored response cannot be served as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
@@ -42,6 +66,17 @@ pub enum Why {
     NoCache,
     /// It is stale; RFC 9211's `fwd=stale`.
     Stale,
+}
+
+impl Why {
+    /// The clause that decides it.
+    pub fn clause(self) -> &'static str {
+        match self {
+            Self::Request => "RFC 9111 5.2.1",
+            Self::NoCache => "RFC 9111 5.2.2.4",
+            Self::Stale => "RFC 9111 4.2.4",
+        }
+    }
 }
 
 /// `current_age` (RFC 9111 section 4.2.3) in whole seconds, for the `Age` field. Never falls as
@@ -69,7 +104,12 @@ pub fn decide(request: &RequestDirectives, stored: &StoredMeta, now_ms: u64) -> 
         Why::Stale
     } else if stored.no_cache {
         Why::NoCache
-    } else if request.no_cache || is_too_old(request, age_ms) || is_spent(request, stored, age_ms) {
+    } else if request.no_cache
+        // RFC 8246 section 2: what is immutable and fresh is not validated for a reload, which is
+        // what max-age in a request mostly is; no-cache asks for it in earnest.
+        || (is_too_old(request, age_ms) && !stored.immutable)
+        || is_spent(request, stored, age_ms)
+    {
         Why::Request
     } else {
         return Decision::Fresh;

@@ -9,7 +9,8 @@ use crate::fields::{self, Field};
 /// What identifies a stored representation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Validators<'a> {
-    /// `ETag` as stored. One that is not well formed matches nothing.
+    /// `ETag` as stored. One without its quotes is compared as it is, and never strongly; any other
+    /// that is not well formed matches nothing.
     pub etag: Option<&'a [u8]>,
     /// `Last-Modified` as stored.
     pub last_modified: Option<&'a [u8]>,
@@ -23,7 +24,7 @@ impl<'a> Validators<'a> {
     pub fn of(response: &[Field<'a>]) -> Self {
         let date = fields::single(response, "date").one();
         Self {
-            etag: fields::single(response, "etag").one().filter(|tag| is_entity_tag(tag)),
+            etag: fields::single(response, "etag").one().filter(|tag| is_usable_tag(tag)),
             last_modified: fields::single(response, "last-modified")
                 .one()
                 .filter(|value| date::parse(value).is_some()),
@@ -36,7 +37,7 @@ impl<'a> Validators<'a> {
     /// second before the response (RFC 9110 section 8.8.2.2).
     pub fn is_strong(&self) -> bool {
         match self.etag {
-            Some(etag) => is_strong_match(etag, etag),
+            Some(etag) => is_strong(etag),
             None => self.strong_date_s().is_some(),
         }
     }
@@ -113,7 +114,7 @@ pub fn is_for_origin(request: &[Field<'_>]) -> bool {
 /// `If-Modified-Since`, with the values as stored (RFC 9111 section 4.3.1). Ill-formed validators
 /// are left out.
 pub fn conditional_fields(stored: &Validators<'_>, emit: &mut dyn FnMut(&str, &[u8])) {
-    if let Some(etag) = stored.etag.filter(|tag| is_entity_tag(tag)) {
+    if let Some(etag) = stored.etag.filter(|tag| is_usable_tag(tag)) {
         emit("If-None-Match", etag);
     }
     if let Some(value) = stored.last_modified.filter(|value| date::parse(value).is_some()) {
@@ -129,11 +130,13 @@ pub fn is_strong_match(left: &[u8], right: &[u8]) -> bool {
     }
 }
 
-/// Weak comparison (RFC 9110 section 8.8.3.2): equal but for weakness. False for ill-formed tags.
+/// Weak comparison (RFC 9110 section 8.8.3.2): equal but for weakness. Tags without their quotes,
+/// which the grammar does not know, are equal to their like alone; false for other ill-formed tags.
 pub fn is_weak_match(left: &[u8], right: &[u8]) -> bool {
     match (EntityTag::parse(left), EntityTag::parse(right)) {
         (Some(left), Some(right)) => left.opaque == right.opaque,
-        _ => false,
+        (None, None) => left == right && is_bare_tag(left),
+        (Some(_), None) | (None, Some(_)) => false,
     }
 }
 
@@ -142,9 +145,26 @@ pub fn is_entity_tag(value: &[u8]) -> bool {
     EntityTag::parse(value).is_some()
 }
 
-/// Whether a well-formed entity tag is weak.
-pub(crate) fn is_weak(value: &[u8]) -> bool {
-    EntityTag::parse(value).is_some_and(|tag| tag.weak)
+/// Whether `value` can be compared with its like: an entity tag, or one without its quotes.
+pub(crate) fn is_usable_tag(value: &[u8]) -> bool {
+    is_entity_tag(value) || is_bare_tag(value)
+}
+
+/// Whether `value` is an entity tag but for its quotes. Origins that send such a tag mean it, and
+/// know it again byte by byte. `*` is none: it has a meaning of its own in conditions.
+fn is_bare_tag(value: &[u8]) -> bool {
+    let is_inside = |byte: &u8| is_tag_byte(byte) && *byte != b',';
+    !value.is_empty() && value != b"*" && value.iter().all(is_inside)
+}
+
+/// RFC 9110 section 8.8.3: the bytes between the quotes.
+fn is_tag_byte(byte: &u8) -> bool {
+    matches!(byte, 0x21 | 0x23..=0x7e | 0x80..)
+}
+
+/// Whether `value` is a well-formed entity tag that is not weak.
+pub(crate) fn is_strong(value: &[u8]) -> bool {
+    is_strong_match(value, value)
 }
 
 const CONDITIONS: [&str; 5] =
@@ -237,11 +257,11 @@ fn entity_tag_len(value: &[u8]) -> Option<usize> {
     };
     let inside = quoted.strip_prefix(b"\"")?;
     let len = inside.iter().position(|byte| *byte == b'"')?;
-    let is_tag_byte = |byte: &u8| matches!(byte, 0x21 | 0x23..=0x7e | 0x80..);
     inside.get(..len)?.iter().all(is_tag_byte).then_some(prefix_len + len + 2)
 }
 
-/// The well-formed members of one line; the others are skipped up to the next comma.
+/// The members of one line that are tags, with their quotes or without; the others are skipped up
+/// to the next comma.
 struct EntityTags<'a> {
     rest: &'a [u8],
 }
@@ -257,8 +277,12 @@ impl<'a> Iterator for EntityTags<'a> {
             let comma = behind.iter().position(|byte| *byte == b',').unwrap_or(behind.len());
             let (between, rest) = behind.split_at_checked(comma)?;
             self.rest = rest.get(1..).unwrap_or_default();
-            if tag_len > 0 && fields::trim(between).is_empty() {
+            let between = fields::trim(between);
+            if tag_len > 0 && between.is_empty() {
                 return Some(tag);
+            }
+            if tag_len == 0 && is_bare_tag(between) {
+                return Some(between);
             }
         }
         None

@@ -16,6 +16,9 @@ use crate::fields::{self, Field};
 const LISTS: [&str; 6] =
     ["accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "prefer"];
 
+/// Fields that name somebody: not one byte of them is taken for insignificant.
+const VERBATIM: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
+
 /// What `Vary` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Vary {
@@ -83,8 +86,11 @@ fn write_value(name: &str, request: &[Field<'_>], out: &mut Vec<u8>) {
     }
     if is_in(&LISTS, name) {
         write_joined(lines().flat_map(fields::members), out);
-    } else {
+    } else if is_in(&VERBATIM, name) {
         write_joined(lines(), out);
+    } else {
+        // An empty line or member stays: the field may be no list, where that would mean something.
+        write_joined(lines().flat_map(fields::raw_members), out);
     }
 }
 

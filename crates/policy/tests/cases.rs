@@ -10,18 +10,21 @@
 //! Times are relative to one base; the request goes out and the response arrives at 0 unless `given
 //! request-time` or `given response-time` say otherwise. In field values `{imf+60}`,
 //! `{rfc850+60}` and `{asctime-60}` are dates relative to the base, `\xff` is a byte.
+//! `given site` sets a rule of the site's. `EAS` is the Edge Architecture Specification of 2001.
 //! A line that is not understood fails the test, as does a case without a clause or a `then`.
 
 use std::fmt::Debug;
 use std::path::Path;
 
 use longhold_policy::directives::{RequestDirectives, ResponseDirectives};
+use longhold_policy::invalidate::Base;
+use longhold_policy::priority::Priority;
 use longhold_policy::range::RangeChoice;
-use longhold_policy::storable::{Exchange, NotStored, Rules};
+use longhold_policy::storable::{Exchange, LifetimeRule, NotStored, Rules};
 use longhold_policy::validate::Validators;
 use longhold_policy::{
-    Field, LifetimeSource, StoredMeta, date, fields, freshen, invalidate, range, reuse, storable,
-    validate, vary,
+    Field, LifetimeSource, StoredMeta, date, fields, freshen, invalidate, part, range, reuse,
+    storable, validate, vary,
 };
 
 /// Sunday, 15 June 2025, 15:06:40.
@@ -140,6 +143,7 @@ struct Play {
     method: String,
     request: OwnedFields,
     response: Option<(u16, OwnedFields)>,
+    rules: Rules,
     update: Option<OwnedFields>,
     later: Option<(String, OwnedFields, u64)>,
     request_ms: u64,
@@ -147,13 +151,14 @@ struct Play {
     value: Option<Vec<u8>>,
     tags: Option<(Vec<u8>, Vec<u8>)>,
     body_len: Option<u64>,
+    target: String,
 }
 
 impl Play {
     fn new(title: &str) -> Result<Self, String> {
         let clause = title.strip_suffix(']').and_then(|title| title.rsplit_once('['));
         match clause {
-            Some((_, clause)) if clause.starts_with("RFC ") => {
+            Some((_, clause)) if clause.starts_with("RFC ") || clause.starts_with("EAS ") => {
                 Ok(Self { method: "GET".to_owned(), ..Self::default() })
             }
             _ => Err("has no clause".to_owned()),
@@ -194,6 +199,8 @@ impl Play {
             "update" => self.update = Some(fields),
             "request-time" => self.request_ms = time_ms(rest)?,
             "response-time" => self.response_ms = time_ms(rest)?,
+            "site" => self.rules = rules(rest, self.rules)?,
+            "target" => self.target = rest.to_owned(),
             "value" => self.value = Some(bytes(rest)?),
             "length" => self.body_len = Some(number(rest)?),
             "tags" => {
@@ -220,11 +227,12 @@ impl Play {
             "precondition" | "conditional" | "for-origin" | "sends" | "range" => {
                 self.validates(what, rest, fields)
             }
-            "about" | "merged" | "storable" | "withheld" | "invalidates" => {
-                self.updates(what, rest, fields)
-            }
+            "about" | "by-head" | "combines" | "merged" | "storable" | "withheld"
+            | "invalidates" | "also-invalidates" => self.updates(what, rest, fields),
             "vary" | "nominated" | "same-variant" => self.varies(what, rest),
-            "date" | "strong" | "weak" => self.compares(what, rest),
+            "content-range" | "date" | "normal" | "priority" | "strong" | "weak" => {
+                self.compares(what, rest)
+            }
             _ => Err("expects something unknown".to_owned()),
         }
     }
@@ -240,7 +248,19 @@ impl Play {
             request_time_ms: BASE_S * 1000 + self.request_ms,
             response_time_ms: BASE_S * 1000 + self.response_ms,
         };
-        Ok(storable::evaluate(&exchange, &Rules::default()))
+        let rules = &self.rules;
+        Ok(match (self.method.as_str(), *status) {
+            ("POST", _) => storable::evaluate_post(&exchange, &self.base(), rules),
+            ("GET", 206) => storable::evaluate_part(&exchange, rules),
+            _ => storable::evaluate(&exchange, rules),
+        })
+    }
+
+    /// The request's target, without its scheme.
+    fn base(&self) -> Base<'_> {
+        let target = if self.target.is_empty() { "host/a/b?c" } else { &self.target };
+        let (authority, path_and_query) = target.split_at(target.find('/').unwrap_or(target.len()));
+        Base { scheme: "http", authority, path_and_query }
     }
 
     fn meta(&self) -> Result<StoredMeta, String> {
@@ -259,6 +279,9 @@ impl Play {
         for fact in facts.split_whitespace() {
             let (name, expected) = fact.split_once('=').ok_or("has a fact without a value")?;
             let found = match name {
+                "part" => meta.part.map_or("none".to_owned(), |part| {
+                    format!("{}-{}/{}", part.range().start, part.range().end, part.complete_len())
+                }),
                 "lifetime" => meta.lifetime_s.to_string(),
                 "age" => meta.initial_age_s.to_string(),
                 "swr" => meta.stale_while_revalidate_s.to_string(),
@@ -333,6 +356,12 @@ impl Play {
         if what == "invalidates" {
             return same(expected, &yes_no(invalidate::applies(&self.method, *status)));
         }
+        if what == "also-invalidates" {
+            let mut targets = Vec::new();
+            let mut add = |target: &str| targets.push(target.to_owned());
+            invalidate::targets(&self.base(), &response, &mut add);
+            return same(expected, &targets.join(" "));
+        }
         if matches!(what, "storable" | "withheld") {
             let (name, expected) = expected.split_once(' ').ok_or("needs a name and yes or no")?;
             if what == "withheld" {
@@ -342,6 +371,16 @@ impl Play {
             return same(expected, &yes_no(fields::is_storable(&response, name)));
         }
         let update = borrow(self.update.as_ref().ok_or("needs an update")?);
+        if what == "by-head" {
+            let body_len = self.body_len.ok_or("needs a length")?;
+            let stored = Validators::of(&response);
+            let found = freshen::by_head(&stored, body_len, 200, &update);
+            return same(expected, &debug(found));
+        }
+        if what == "combines" {
+            let found = part::may_combine(&Validators::of(&response), &Validators::of(&update));
+            return same(expected, &yes_no(found));
+        }
         if what == "about" {
             return same(expected, &yes_no(freshen::is_about(&Validators::of(&response), &update)));
         }
@@ -372,6 +411,29 @@ impl Play {
     }
 
     fn compares(&self, what: &str, expected: &str) -> Outcome {
+        if what == "content-range" {
+            let value = self.value.as_ref().ok_or("needs a value")?;
+            let found = part::parse(value).map_or("none".to_owned(), |part| {
+                format!("{}-{}/{}", part.range().start, part.range().end, part.complete_len())
+            });
+            return same(expected, &found);
+        }
+        if what == "normal" {
+            let lines = self.request.iter().map(|(_, value)| value.as_slice());
+            let (name, _) = self.request.first().ok_or("needs a request")?;
+            let mut normal = Vec::new();
+            let found = vary::normalise(name, lines, &mut normal);
+            let normal = String::from_utf8_lossy(&normal);
+            return same(expected, if found { &normal } else { "none" });
+        }
+        if what == "priority" {
+            let mut found = Priority::of_request(&borrow(&self.request));
+            if let Some((_, response)) = &self.response {
+                found = found.merged(&borrow(response));
+            }
+            let incremental = if found.incremental { ",i" } else { "" };
+            return same(expected, &format!("u={}{incremental}", found.urgency));
+        }
         if what == "date" {
             let value = self.value.as_ref().ok_or("needs a value")?;
             let found = date::parse_at(value, BASE_S);
@@ -420,6 +482,20 @@ fn shown(choice: &RangeChoice) -> String {
         }
         RangeChoice::Unsatisfiable => "unsatisfiable".to_owned(),
     }
+}
+
+/// One rule, `name=value`, over those before it.
+fn rules(text: &str, rules: Rules) -> Result<Rules, String> {
+    let (name, value) = text.split_once('=').ok_or("has a rule without a value")?;
+    Ok(match name {
+        "default" => Rules { lifetime: LifetimeRule::Default(number(value)?), ..rules },
+        "override" => Rules { lifetime: LifetimeRule::Override(number(value)?), ..rules },
+        "negative" => Rules { negative_s: Some(number(value)?), ..rules },
+        "grace" => Rules { grace_s: number(value)?, ..rules },
+        "set-cookie" => Rules { store_set_cookie: value == "yes", ..rules },
+        "s-maxage-revalidates" => Rules { s_maxage_revalidates: value == "yes", ..rules },
+        _ => return Err(format!("has an unknown rule, {name}")),
+    })
 }
 
 fn debug(value: impl Debug) -> String {

@@ -3,7 +3,8 @@
 use longhold_policy::exceptions::EXCEPTIONS;
 use longhold_policy::fields::{self, Single};
 use longhold_policy::status::{CacheOutcome, Fwd, Parameters, write};
-use longhold_policy::{LifetimeSource, Part, StoredMeta, date, method};
+use longhold_policy::storable::{Exchange, NotStored, Rules};
+use longhold_policy::{LifetimeSource, Part, StoredMeta, date, method, storable};
 
 fn members(value: &str) -> Vec<&str> {
     fields::members(value.as_bytes())
@@ -162,6 +163,26 @@ fn encoded_form_is_fixed() {
         [0x73, 0, 0, 0, 0, 0, 0, 0],
     ];
     assert_eq!(meta.encode().as_slice(), expected.as_flattened());
+}
+
+/// RFC 9111 section 3.3: a part is never taken for the whole.
+#[test]
+fn parts_are_not_stored_as_wholes() {
+    let response: [fields::Field<'_>; 3] =
+        [("Cache-Control", b"max-age=60"), ("Content-Range", b"bytes 0-1/2"), ("ETag", b"\"1\"")];
+    let exchange = Exchange {
+        method: "GET",
+        request: &[],
+        status: 206,
+        response: &response,
+        request_time_ms: 0,
+        response_time_ms: 0,
+    };
+    let rules = Rules::default();
+    assert_eq!(storable::evaluate(&exchange, &rules), Err(NotStored::Part));
+    assert!(storable::evaluate_part(&exchange, &rules).is_ok_and(|meta| meta.part.is_some()));
+    let whole = Exchange { status: 200, ..exchange };
+    assert_eq!(storable::evaluate_part(&whole, &rules), Err(NotStored::Part));
 }
 
 /// The exceptions are sorted as a reader looks for them, and each says all three things.
