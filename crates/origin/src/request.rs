@@ -177,6 +177,10 @@ pub(crate) fn judge(
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(FetchError::BadResponse);
     }
+    // RFC 9110 section 15: no class has it; as good as a failure of the origin's.
+    if status.as_u16() > STATUS_MAX {
+        return Err(FetchError::BadResponse);
+    }
     let encoded = fields.contains_key(TRANSFER_ENCODING);
     // RFC 9112 section 6.1: a server must not frame a 204 at all; many send a length of zero.
     if status == StatusCode::NO_CONTENT {
@@ -197,6 +201,9 @@ pub(crate) fn judge(
         Err(FetchError::BadResponse)
     }
 }
+
+/// The last status of the last class.
+const STATUS_MAX: u16 = 599;
 
 #[cfg(test)]
 mod tests;

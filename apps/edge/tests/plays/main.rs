@@ -9,6 +9,7 @@
 
 mod stage;
 
+mod ambiguous;
 mod cold;
 mod drain;
 mod exchange;

@@ -90,6 +90,9 @@ fn heads_that_contradict_themselves_are_refused() {
         (204, new, &[("content-length", "0")], OK),
         (204, new, &[("content-length", "5")], CLOSE),
         (204, new, &[("transfer-encoding", "chunked")], CLOSE),
+        (600, new, &[], BAD),
+        (999, new, &[], BAD),
+        (599, new, &[], OK),
         (101, new, &[], BAD),
     ];
     for (status, version, lines, expected) in rows {

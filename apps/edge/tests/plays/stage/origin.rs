@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use longhold_http1::{ChunkEvent, Chunked, Limits};
 use rustix::net::sockopt;
 
 use super::PATIENCE;
@@ -149,6 +150,11 @@ impl Call {
         self.fields.iter().filter(move |(known, _)| *known == lower).map(|(_, value)| &**value)
     }
 
+    /// The edge's end of the connection, which names it.
+    pub(crate) fn connection(&self) -> SocketAddr {
+        self.stream.peer_addr().expect("a connected socket")
+    }
+
     /// Says exactly these bytes.
     pub(crate) fn say(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).expect("the edge takes what the origin says");
@@ -202,6 +208,29 @@ impl Call {
         }
     }
 
+    /// Reads the request's body; `None` when the connection ends inside it.
+    pub(crate) fn try_body(&mut self) -> Option<Vec<u8>> {
+        let length = self.field("Content-Length").map(|length| length.parse().expect("a length"));
+        let mut body = match (self.field("Transfer-Encoding"), length) {
+            (None, None | Some(0)) => return Some(Vec::new()),
+            (None, Some(length)) => Reading::Length(length),
+            (Some("chunked"), None) => Reading::Chunked(Chunked::new(), Vec::new()),
+            (coding, length) => panic!("framed by {coding:?} and {length:?}"),
+        };
+        loop {
+            if let Some(whole) = body.look(&mut self.received) {
+                return Some(whole);
+            }
+            let mut some = [0; 16 * 1024];
+            match self.stream.read(&mut some) {
+                Ok(0) => return None,
+                Ok(read) => self.received.extend_from_slice(&some[..read]),
+                Err(fault) if fault.kind() == ErrorKind::ConnectionReset => return None,
+                Err(fault) => panic!("the body goes on and does not come: {fault}"),
+            }
+        }
+    }
+
     /// Reads so many bytes of what follows the head.
     pub(crate) fn hear(&mut self, len: usize) -> Vec<u8> {
         while self.received.len() < len {
@@ -241,6 +270,38 @@ impl Call {
     }
 }
 
+/// A body on its way.
+enum Reading {
+    Length(usize),
+    Chunked(Chunked, Vec<u8>),
+}
+
+impl Reading {
+    /// Takes what belongs to the body; the body, when that was all of it.
+    fn look(&mut self, received: &mut Vec<u8>) -> Option<Vec<u8>> {
+        match self {
+            Self::Length(length) => {
+                (received.len() >= *length).then(|| received.drain(..*length).collect())
+            }
+            Self::Chunked(decoder, body) => loop {
+                let (used, event) =
+                    decoder.decode(received, &Limits::default()).expect("chunks of the edge");
+                let has_more = match event {
+                    ChunkEvent::Data(data) => {
+                        body.extend_from_slice(data);
+                        true
+                    }
+                    ChunkEvent::NeedMore | ChunkEvent::End => false,
+                };
+                received.drain(..used);
+                if !has_more {
+                    return decoder.is_done().then(|| std::mem::take(body));
+                }
+            },
+        }
+    }
+}
+
 /// Waits for the next request on a connection, on a thread of its own.
 fn listen_to(mut stream: TcpStream, mut received: Vec<u8>, taker: Taker) {
     thread::spawn(move || {
@@ -256,7 +317,7 @@ fn listen_to(mut stream: TcpStream, mut received: Vec<u8>, taker: Taker) {
             }
         };
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
-        let head = String::from_utf8(received[..end].to_vec()).expect("a head of text");
+        let head = String::from_utf8_lossy(&received[..end]).into_owned();
         received.drain(..end + 4);
         let mut lines = head.split("\r\n");
         let mut line = lines.next().expect("a request line").split(' ').map(str::to_owned);
