@@ -22,6 +22,7 @@ mod large;
 mod life;
 mod purge;
 mod purge_groups;
+mod purge_race;
 mod purge_soft;
 mod ranges;
 mod refusals;
