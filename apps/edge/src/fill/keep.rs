@@ -19,7 +19,7 @@ use longhold_telemetry::Counter;
 
 use super::lead::{Answer, Lead, unix_ms};
 use super::lifetime::lifetime_ms;
-use super::plane::{Open, Plane, attach};
+use super::plane::{Open, Plane, Waiting, attach};
 use super::{FillHead, request};
 
 /// What will be stored, and under which keys.
@@ -203,8 +203,9 @@ impl Plane {
             attach(reply, open, false);
         }
         if !open.head.stored {
-            for waiting in self.table.borrow_mut().dissolve(&lead.entry, lead.id) {
-                self.go_alone(waiting.job);
+            let waiting = self.table.borrow_mut().dissolve(&lead.entry, lead.id);
+            for Waiting { job, .. } in waiting {
+                self.go_alone(job);
             }
             return;
         }

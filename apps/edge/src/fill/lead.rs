@@ -44,6 +44,23 @@ pub(super) struct Answer {
     pub(super) fields: Vec<(String, Vec<u8>)>,
 }
 
+/// A fetch that is to be made. Its job's head has been parsed.
+pub(super) enum Begun {
+    /// Of the whole, by its leader; `validate` says whether the record may be confirmed instead.
+    Whole { lead: Lead, record: Option<Record>, validate: bool },
+    /// Of no more than the client wants.
+    Part { job: FillJob, fetch_key: Vec<u8> },
+}
+
+impl Begun {
+    fn job(&self) -> &FillJob {
+        match self {
+            Self::Whole { lead, .. } => &lead.job,
+            Self::Part { job, .. } => job,
+        }
+    }
+}
+
 /// What the origin said to a fetch.
 enum Asked {
     /// The stored response still holds (304).
@@ -53,14 +70,16 @@ enum Asked {
 }
 
 impl Plane {
-    /// Does a job that fills or freshens.
-    /// With `seat` it is a follower's that leads now; else it leads or follows, as may be.
-    pub(super) async fn fill(self: &Rc<Self>, job: FillJob, seat: Option<Seat>) {
+    /// Takes up a job that fills or freshens, as far as nothing is to be waited for: one that
+    /// follows another's fetch, or finds what it wants, costs no task. With `seat` it is a
+    /// follower's that leads now; else it leads or follows, as may be.
+    pub(super) fn begin_fill(self: &Rc<Self>, job: FillJob, seat: Option<Seat>) -> Option<Begun> {
         let bytes = Arc::clone(&job.head);
         let limits = self.parts.limits;
         let Ok(Some(request)) = http1::parse_request(&bytes, &limits) else {
             self.vacate(seat, || Event::Failed(FetchError::BadTarget));
-            return tell(&job, Event::Failed(FetchError::BadTarget));
+            tell(&job, Event::Failed(FetchError::BadTarget));
+            return None;
         };
         let Lookup { selected, fetch_key } = self.look_up(&job, &request);
         let (record, missed) = match selected {
@@ -75,7 +94,8 @@ impl Plane {
             Verdict::Serve(served) if !(background && served == Served::WhileRevalidate) => {
                 let found = || Event::UseStored { validated: false, collapsed: true };
                 self.vacate(seat, found);
-                return tell(&job, Event::UseStored { validated: false, collapsed: false });
+                tell(&job, Event::UseStored { validated: false, collapsed: false });
+                return None;
             }
             Verdict::Serve(_) => stored.as_ref().is_some_and(StoredHead::can_validate),
             Verdict::Fetch { validate, .. } => validate,
@@ -87,17 +107,29 @@ impl Plane {
             && self.table.borrow().is_filling(&fetch_key)
             && !self.is_unshared(&fetch_key, &request);
         if is_partial && !shares {
-            return self.fill_partly(job, &request, fetch_key).await;
+            return Some(Begun::Part { job, fetch_key });
         }
         let lead = match seat {
             Some(Seat { id, entry }) => {
                 Lead { id, entry, record_key: fetch_key, job, mark: self.mark() }
             }
-            None => match self.lead(job, (&request, is_partial), fetch_key) {
-                Some(lead) => lead,
-                None => return,
-            },
+            None => self.lead(job, (&request, is_partial), fetch_key)?,
         };
+        Some(Begun::Whole { lead, record, validate })
+    }
+
+    /// Goes on with what has begun, to its end.
+    pub(super) async fn fill(self: &Rc<Self>, begun: Begun) {
+        let limits = self.parts.limits;
+        let bytes = Arc::clone(&begun.job().head);
+        let Ok(Some(request)) = http1::parse_request(&bytes, &limits) else { return };
+        let (lead, record, validate) = match begun {
+            Begun::Part { job, fetch_key } => {
+                return self.fill_partly(job, &request, fetch_key).await;
+            }
+            Begun::Whole { lead, record, validate } => (lead, record, validate),
+        };
+        let stored = record.as_ref().and_then(|record| response_of(record, unix_ms()));
         let validators = stored.as_ref().filter(|_| validate).map(StoredHead::validators);
         let asking = self.ask_origin(&lead, &request, validators.as_ref());
         match (self.await_head(&lead, asking).await, &record, &stored) {

@@ -21,6 +21,7 @@ use longhold_telemetry::{Counter, Gauge, WorkerCounters};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::succession::Seat;
 use super::{FillHead, FillJob, FillQueue, JobKind, Message, ReplyTo};
 use crate::inbox::Event;
 use crate::signals::{Stage, Stop};
@@ -153,18 +154,24 @@ pub async fn run(parts: Parts, mut queue: FillQueue) -> Result<(), WriteError> {
 }
 
 impl Plane {
-    /// Starts a job's task.
+    /// Takes up a job; it has a task of its own from the moment at which it must wait.
     pub(super) fn spawn(self: &Rc<Self>, job: FillJob) {
         let plane = Rc::clone(self);
-        self.track(async move {
-            match &job.kind {
-                JobKind::Pass { .. } => plane.pass(job).await,
-                JobKind::Fill { .. } | JobKind::Revalidate => plane.fill(job, None).await,
-            }
-        });
+        match &job.kind {
+            JobKind::Pass { .. } => self.track(async move { plane.pass(job).await }),
+            JobKind::Fill { .. } | JobKind::Revalidate => self.spawn_fill(job, None),
+        }
     }
 
-    pub(super) fn track(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+    /// The same for a job that fills or freshens, see [`Plane::begin_fill`].
+    pub(super) fn spawn_fill(self: &Rc<Self>, job: FillJob, seat: Option<Seat>) {
+        if let Some(begun) = self.begin_fill(job, seat) {
+            let plane = Rc::clone(self);
+            self.track(async move { plane.fill(begun).await });
+        }
+    }
+
+    fn track(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
         let plane = Rc::clone(self);
         self.tasks.set(self.tasks.get() + 1);
         tokio_uring::spawn(async move {

@@ -72,8 +72,7 @@ impl Plane {
     /// Lets a follower lead.
     fn seat(self: &Rc<Self>, lead: &Lead, id: FillId, Waiting { job, .. }: Waiting) {
         let seat = Seat { id, entry: lead.entry.clone() };
-        let plane = Rc::clone(self);
-        self.track(async move { plane.fill(job, Some(seat)).await });
+        self.spawn_fill(job, Some(seat));
     }
 
     /// A leader has got no response: the next in line tries where that may help, else all who wait
