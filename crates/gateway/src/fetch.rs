@@ -1,10 +1,14 @@
 //! The origin has answered: store and share the response, or hand it to the one who asked.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
-use longhold_policy::StoredMeta;
+use longhold_http1::{Target, TargetForm};
 use longhold_policy::storable::{self, Exchange, NotStored, Rules};
 use longhold_policy::vary::{self, Vary};
+use longhold_policy::{StoredMeta, invalidate};
+
+use crate::{Field, key};
 
 /// What becomes of an origin's response to a fill.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +30,10 @@ pub fn dispose(exchange: &Exchange<'_>, rules: &Rules) -> Disposition {
         Ok(meta) => meta,
         Err(reason) => return Disposition::Alone(reason),
     };
+    with_nominated(exchange, meta)
+}
+
+fn with_nominated(exchange: &Exchange<'_>, meta: StoredMeta) -> Disposition {
     let mut nominated = String::new();
     match vary::of(exchange.response) {
         Vary::None => {}
@@ -38,6 +46,39 @@ pub fn dispose(exchange: &Exchange<'_>, rules: &Rules) -> Disposition {
         }),
     }
     Disposition::Store { meta, nominated }
+}
+
+/// The same for the response to a POST, which may be the answer to later GETs of its target (RFC
+/// 9110 section 9.3.3). `primary` is the target's key.
+pub fn dispose_post(exchange: &Exchange<'_>, primary: &[u8], rules: &Rules) -> Disposition {
+    let Some(base) = key::base(primary) else { return Disposition::Alone(NotStored::Method) };
+    match storable::evaluate_post(exchange, &base, rules) {
+        Ok(meta) => with_nominated(exchange, meta),
+        Err(reason) => Disposition::Alone(reason),
+    }
+}
+
+/// The primary keys whose stored responses a successful unsafe request makes invalid: its target's,
+/// and those of what `Location` and `Content-Location` name on the same origin (RFC 9111 section
+/// 4.4). `primary` is the target's key.
+pub fn invalidated(primary: &[u8], response: &[Field<'_>]) -> Vec<Vec<u8>> {
+    let mut keys = Vec::from([Vec::from(primary)]);
+    if let Some(base) = key::base(primary) {
+        invalidate::targets(&base, response, &mut |path_and_query| {
+            let target = Target {
+                raw: path_and_query,
+                form: TargetForm::Origin,
+                scheme: None,
+                authority: base.authority,
+                path_and_query,
+            };
+            let mut key = Vec::new();
+            if key::write_primary(&mut key, base.scheme, &target).is_ok() {
+                keys.push(key);
+            }
+        });
+    }
+    keys
 }
 
 /// Whether a response that is not stored for `reason` ends the use of the stored one that the fetch

@@ -10,6 +10,7 @@
 use alloc::vec::Vec;
 use longhold_http1::Target;
 use longhold_http1::target;
+use longhold_policy::invalidate::Base;
 use longhold_policy::{fields, vary};
 
 use crate::Field;
@@ -27,6 +28,13 @@ pub fn write_primary(key: &mut Vec<u8>, scheme: &str, target: &Target<'_>) -> Re
     key.extend_from_slice(scheme.as_bytes());
     key.extend_from_slice(b"://");
     target::normalise(target, default_port(scheme), key).map_err(|_| NoKey)
+}
+
+/// The target of a primary key, taken apart again; `None` for other bytes.
+pub fn base(primary: &[u8]) -> Option<Base<'_>> {
+    let (scheme, rest) = core::str::from_utf8(primary).ok()?.split_once("://")?;
+    let (authority, path_and_query) = rest.split_at_checked(rest.find('/')?)?;
+    Some(Base { scheme, authority, path_and_query })
 }
 
 /// The port that need not be said.

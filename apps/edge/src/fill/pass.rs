@@ -3,16 +3,19 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use longhold_gateway::coalesce::Joined;
+use longhold_gateway::fetch::{self, Disposition};
 use longhold_gateway::forward::Purpose;
 use longhold_gateway::purge::Scope;
-use longhold_http1 as http1;
+use longhold_http1::{self as http1, RequestHead};
 use longhold_origin::{FetchError, RequestBody};
 use longhold_policy::invalidate;
+use longhold_policy::storable::{self, Exchange, NotStored};
 use longhold_store::Mode;
 
-use super::lead::tell;
+use super::lead::{Answer, Lead, tell};
 use super::plane::Plane;
-use super::{FillJob, JobKind};
+use super::{FillJob, JobKind, request};
 use crate::inbox::Event;
 
 impl Plane {
@@ -31,6 +34,7 @@ impl Plane {
                 RequestBody::Empty
             }
         };
+        let mark = self.mark();
         let answer = match self.fetch(&job, &request, Purpose::Pass, body).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -39,11 +43,69 @@ impl Plane {
             }
         };
         let status = answer.response.status.as_u16();
-        // RFC 9111 section 4.4, before the client hears of the change.
-        if !job.key.is_empty() && invalidate::applies(request.method, status) {
-            // A removal that cannot be written leaves the index entry out all the same.
-            let _ = self.purge(&[Scope::Key(job.key.clone())], Mode::Hard).await;
+        if job.key.is_empty() || !invalidate::applies(request.method, status) {
+            return self.stream_alone(job, answer, None).await;
         }
-        self.stream_alone(job, answer, None).await;
+        let purged = self.has_purged(mark, &job.key, &[]);
+        self.invalidate(&job, &answer).await;
+        match self.dispose_post(&job, &request, &answer) {
+            // What a purge has overtaken is nobody's but the asker's (FL-2).
+            Disposition::Store { meta, nominated } if !purged => {
+                if let Some(lead) = self.lead_alone(job) {
+                    self.keep(lead, &request, answer, (meta, nominated)).await;
+                }
+            }
+            Disposition::Store { .. } | Disposition::Alone(_) => {
+                self.stream_alone(job, answer, None).await;
+            }
+        }
+    }
+
+    /// RFC 9111 section 4.4, before the client hears of the change. Of what is on its way
+    /// while the change is made nobody knows which state it shows: it is not stored, either.
+    async fn invalidate(self: &Rc<Self>, job: &FillJob, answer: &Answer) {
+        let mut keys = fetch::invalidated(&job.key, &request::borrowed(&answer.fields));
+        // The target's own key is in that form already.
+        for key in keys.iter_mut().skip(1) {
+            self.parts.rules.canonical_key(job.site.number, key);
+        }
+        let scopes: Vec<Scope> = keys.into_iter().map(Scope::Key).collect();
+        // A removal that cannot be written leaves the index entry out all the same.
+        let _ = self.purge(&scopes, Mode::Hard).await;
+    }
+
+    /// Whether the response to a POST is the answer to later GETs of its target, too (RFC 9110
+    /// section 9.3.3). Where a site has rules of its own, those for GET would have to be asked:
+    /// there it is not.
+    fn dispose_post(
+        &self,
+        job: &FillJob,
+        request: &RequestHead<'_>,
+        answer: &Answer,
+    ) -> Disposition {
+        if request.method != "POST" || self.parts.rules.has(job.site.number) {
+            return Disposition::Alone(NotStored::Method);
+        }
+        let fields = request::borrowed(&answer.fields);
+        let exchange = Exchange {
+            method: request.method,
+            request: &request.fields,
+            status: answer.response.status.as_u16(),
+            response: &fields,
+            request_time_ms: answer.response.request_time_ms,
+            response_time_ms: answer.response.response_time_ms,
+        };
+        fetch::dispose_post(&exchange, &job.key, &storable::Rules::default())
+    }
+
+    /// A leader that nobody follows.
+    fn lead_alone(self: &Rc<Self>, job: FillJob) -> Option<Lead> {
+        let entry = self.lone_key(&job.key);
+        let record_key = job.key.clone();
+        match self.join(&entry, job, false) {
+            Joined::Lead(id, job) => Some(Lead { id, entry, record_key, job, mark: self.mark() }),
+            // Its key is nobody else's.
+            Joined::Waits | Joined::Attach(..) => None,
+        }
     }
 }
