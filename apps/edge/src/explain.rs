@@ -104,7 +104,9 @@ fn explanation(url: &str, said: &Value) -> String {
     if stored.is_null() {
         line(&mut text, "stored", "no");
     } else {
-        line(&mut text, "stored", &format!("{}, {}", plain(&stored["status"]), body_of(stored)));
+        let status = plain(&stored["status"]);
+        line(&mut text, "stored", &format!("{status}, {}", body_of(stored)));
+        line(&mut text, "because", &because(&stored["storing"], "because"));
         line(&mut text, "fresh", &freshness(&stored["freshness"]));
         for (name, key) in [("ETag", "etag"), ("modified", "last_modified")] {
             if !stored[key].is_null() {
@@ -121,7 +123,7 @@ fn explanation(url: &str, said: &Value) -> String {
         }
     }
     let why_not = &said["not_stored"];
-    if !why_not.is_null() {
+    if stored.is_null() && !why_not.is_null() {
         let told = format!("the last response was not: {}", because(why_not, "reason"));
         line(&mut text, "not stored", &told);
     }

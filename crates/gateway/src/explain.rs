@@ -5,7 +5,7 @@
 //! that what it says is what happens.
 
 use longhold_policy::directives::RequestDirectives;
-use longhold_policy::reuse;
+use longhold_policy::{LifetimeSource, freshness, reuse};
 
 use crate::deliver::Shape;
 use crate::lookup::{self, Served, Verdict};
@@ -226,6 +226,26 @@ pub fn on_error(directives: &RequestDirectives, stored: &StoredHead<'_>, now_ms:
         because("the error is told: the origin forbids stale answers", "RFC 9111 section 5.2.2.2")
     } else {
         because("the error is told: nothing permits a stale answer", "RFC 9111 section 4.2.4")
+    }
+}
+
+/// Why a stored response could be stored.
+pub fn storing(stored: &StoredHead<'_>) -> Because {
+    let meta = &stored.meta;
+    match meta.lifetime_source {
+        LifetimeSource::SMaxage
+        | LifetimeSource::MaxAge
+        | LifetimeSource::Expires
+        | LifetimeSource::Targeted => because("it says how long it is fresh", "RFC 9111 section 3"),
+        LifetimeSource::Site => because("a rule of the site says how long it is fresh", ""),
+        LifetimeSource::Heuristic | LifetimeSource::Nothing
+            if freshness::is_heuristically_cacheable(meta.status) =>
+        {
+            because("its status may be cached without a lifetime", "RFC 9110 section 15.1")
+        }
+        LifetimeSource::Heuristic | LifetimeSource::Nothing => {
+            because("the origin says public", "RFC 9111 section 5.2.2.9")
+        }
     }
 }
 

@@ -46,6 +46,7 @@ pub mod lookup;
 pub mod outcome;
 pub mod plan;
 pub mod purge;
+pub mod recent;
 pub mod reject;
 pub mod relay;
 pub mod rules;

@@ -5,6 +5,7 @@
 use longhold_gateway::explain::{self, Act, Because, Found};
 use longhold_gateway::outcome::Fwd;
 use longhold_gateway::plan;
+use longhold_gateway::recent::Unstored;
 use longhold_gateway::stored::{self, RecordHead, StoredHead};
 use longhold_gateway::{deliver, key, tags};
 use longhold_http1::{self as http1, RequestHead};
@@ -59,7 +60,7 @@ impl Plane {
                 (Some(_) | None, _) => Value::Null,
             },
         );
-        said.insert("not_stored".to_owned(), self.unstored_json(&shelf.key, &request));
+        said.insert("not_stored".to_owned(), self.unstored_json((&job.key, &shelf.key), &request));
         let is_filling = self.table.borrow().is_filling(&shelf.key);
         said.insert("being_fetched".to_owned(), json!(is_filling));
         let mut next_json = because_json(next.because);
@@ -117,12 +118,27 @@ impl Plane {
         shelf
     }
 
-    /// Why the last response was for its asker alone, where that is remembered.
-    fn unstored_json(&self, fetch_key: &[u8], request: &RequestHead<'_>) -> Value {
-        self.unshared_reason(fetch_key, request).map_or(
-            Value::Null,
-            |reason| json!({ "reason": reason.name(), "clause": spelled(reason.clause()) }),
-        )
+    /// Why the last response was not stored, where that is remembered. What keeps requests from
+    /// waiting for each other counts before what was so once.
+    fn unstored_json(
+        &self,
+        (primary, fetch_key): (&[u8], &[u8]),
+        request: &RequestHead<'_>,
+    ) -> Value {
+        let recent = self.recent.borrow().find(primary);
+        let (reason, clause) = match (self.unshared_reason(fetch_key, request), recent) {
+            (Some(reason), _) => (reason.name(), reason.clause()),
+            (None, Some(unstored)) => (unstored.reason, unstored.clause),
+            (None, None) => return Value::Null,
+        };
+        let clause = if clause.is_empty() { Value::Null } else { json!(spelled(clause)) };
+        json!({ "reason": reason, "clause": clause })
+    }
+
+    /// Remembers why a response was not stored.
+    pub(super) fn note_unstored(&self, job: &FillJob, reason: &'static str, clause: &'static str) {
+        let unstored = Unstored { reason, clause, at_ms: unix_ms() };
+        self.recent.borrow_mut().note(&job.key, unstored);
     }
 }
 
@@ -150,6 +166,7 @@ fn record_json(record: &Record, response: &StoredHead<'_>, now_ms: u64) -> Value
         "body_bytes": record.body_len(),
         "missing": missing.map(|range| [range.start, range.end]),
         "stored_at_ms": record.stored_at_ms(),
+        "storing": because_json(explain::storing(response)),
         "soft_purged": record.is_soft_purged(),
         "tags": words,
         "etag": validators.etag.map(text),

@@ -88,6 +88,9 @@ impl Plane {
                 None => plan.unstored_detail(length),
             }),
         };
+        if let Some(detail) = head.detail {
+            self.note_unstored(&lead.job, detail, "");
+        }
         let mut variant = Vec::new();
         if !nominated.is_empty() {
             longhold_gateway::key::write_nominated(&nominated, &request.fields, &mut variant);

@@ -259,6 +259,7 @@ impl Plane {
             self.go_alone(job);
         }
         if lead.job.reply.is_some() {
+            self.note_unstored(&lead.job, reason.name(), reason.clause());
             self.stream_alone(lead.job, answer, Some(reason.name())).await;
         }
     }

@@ -9,6 +9,7 @@ use longhold_gateway::coalesce::{Coalescer, FillId, Joined};
 use longhold_gateway::key;
 use longhold_gateway::outcome::Fwd;
 use longhold_gateway::purge::Journal;
+use longhold_gateway::recent::Recent;
 use longhold_gateway::rules::{Rule, RuleBook};
 use longhold_gateway::stored::{self, RecordHead};
 use longhold_gateway::unshared::Unshared;
@@ -91,6 +92,8 @@ pub struct Plane {
     pub(super) unshared: RefCell<Unshared<NotStored>>,
     /// The last purges, for fetches that began before them (FL-2).
     pub(super) journal: RefCell<Journal>,
+    /// The last responses that were not stored, for who asks why.
+    pub(super) recent: RefCell<Recent>,
     tasks: Cell<usize>,
     idle: Arc<Notify>,
     base_id: Cell<u64>,
@@ -120,6 +123,7 @@ pub async fn run(parts: Parts, mut queue: FillQueue) -> Result<(), WriteError> {
         table: RefCell::new(Coalescer::new()),
         unshared: RefCell::new(Unshared::new(UNSHARED_BYTES_MAX)),
         journal: RefCell::new(Journal::new()),
+        recent: RefCell::new(Recent::new()),
         tasks: Cell::new(0),
         idle: Arc::new(Notify::new()),
         base_id: Cell::new(unix_ns()),

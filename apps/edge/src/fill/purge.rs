@@ -70,6 +70,7 @@ impl Plane {
     pub(super) async fn give_purged(self: &Rc<Self>, lead: Lead, answer: Answer) {
         self.release(&lead);
         if lead.job.reply.is_some() {
+            self.note_unstored(&lead.job, "purged", "");
             self.stream_alone(lead.job, answer, Some("purged")).await;
         }
     }

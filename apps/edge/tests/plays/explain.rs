@@ -151,6 +151,68 @@ fn response_that_is_not_stored_is_explained() {
     }
 }
 
+/// So is what does not concern every next request, and what this edge's own bounds decide.
+#[test]
+fn response_that_found_no_room_is_explained() {
+    let origin = Origin::start();
+    let edge = Setting::before(&origin).limits("object_max = \"64KiB\"").start();
+    let mut client = edge.client();
+    client.ask("GET", "/page", &[]);
+    origin.call().answer(reply("200 OK", &[FRESH], "x".repeat(100_000)));
+    assert_eq!(client.response().body.len(), 100_000);
+    assert_eq!(explain(&edge, &[])["not_stored"]["reason"], "too-large");
+    assert!(told(&edge, &[]).contains("the last response was not: too-large\n"));
+
+    client.ask("GET", "/page", &["Authorization: Basic YTpi"]);
+    origin.call().answer(reply("200 OK", &[FRESH], "mine"));
+    assert_eq!(client.response().body, b"mine");
+    let why = &explain(&edge, &[])["not_stored"];
+    assert_eq!(why["reason"], "authorization");
+    assert_eq!(why["clause"], "RFC 9111 section 3.5");
+
+    client.ask("GET", "/page", &[]);
+    let call = origin.call();
+    edge.purge(URL);
+    call.answer(reply("200 OK", &[FRESH], "late"));
+    assert_eq!(client.response().body, b"late");
+    assert_eq!(explain(&edge, &[])["not_stored"]["reason"], "purged");
+}
+
+/// RFC 9213 section 2.2 for the older field of its kind: it is obeyed, kept for freshening, and not
+/// sent on.
+#[test]
+fn surrogate_control_is_honoured_and_removed() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let mut client = edge.client();
+    client.ask("GET", "/page", &[]);
+    let fields = ["Surrogate-Control: max-age=60", "Cache-Control: no-store", "ETag: \"v1\""];
+    origin.call().answer(reply("200 OK", &fields, "hello"));
+    let miss = client.response();
+    edge.wait_for_stored(1);
+    let hit = client.get("/page");
+    assert!(hit.is_hit() && hit.body == b"hello", "{hit:?}");
+    for response in [miss, hit] {
+        assert_eq!(response.field("Surrogate-Control"), None);
+        assert_eq!(response.field("Cache-Control"), Some("no-store"));
+    }
+    let said = explain(&edge, &[]);
+    let freshness = &said["stored"]["freshness"];
+    assert_eq!(
+        (&freshness["lifetime_s"], &freshness["because"]),
+        (&60.into(), &"targeted field".into())
+    );
+
+    // A 304 that does not name it leaves it in force.
+    client.ask("GET", "/page", &["Cache-Control: no-cache"]);
+    origin
+        .call()
+        .answer("HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\nCache-Control: no-store\r\n\r\n");
+    assert_eq!(client.response().body, b"hello");
+    edge.wait_for_stored(2);
+    assert!(client.get("/page").is_hit());
+}
+
 /// A site's rules are explained as they hold.
 #[test]
 fn rules_of_the_site_are_explained() {

@@ -7,6 +7,7 @@ mod fetch;
 mod forward;
 mod key;
 mod purge;
+mod recent;
 mod rules;
 mod site;
 mod stored;
