@@ -5,9 +5,9 @@
 //! the machine writes to or truncates the file, nor that its device gives every page. So this
 //! crate reads by [`Mapping::copy`], which meets a missing page as an error.
 //!
-//! A `&[u8]` must not exist over bytes that may change, so there are two ways to one:
+//! A `&[u8]` must not exist over bytes that may change, so there is one way to one:
 //! [`Mapping::pinned`] demands a segment's pin and serves ranges that were published or written
-//! before, and [`Mapping::unshared`] is for recovery, when no writer exists yet.
+//! before.
 #![expect(unsafe_code, reason = "slices over the mapping; each block states what makes it sound")]
 
 use std::fs::File;
@@ -85,14 +85,6 @@ impl Mapping {
                 prefetch(self.raw().as_ptr().wrapping_add(offset as usize + line * 64));
             }
         }
-    }
-
-    /// The whole file, while the store is being opened and no writer exists.
-    pub(crate) fn unshared(&mut self) -> &[u8] {
-        let raw = self.map.raw();
-        // SAFETY: `&mut self` shows that the mapping is not shared yet, so this process has no
-        // writer and no reader of it; the lock file keeps other stores away.
-        unsafe { std::slice::from_raw_parts(raw.as_ptr(), raw.len()) }
     }
 
     /// Copies what lies at `offset` of the file. A page that the file cannot give is an error.

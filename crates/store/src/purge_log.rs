@@ -32,7 +32,7 @@
 
 use std::collections::HashMap;
 
-use crate::format::{put, u32_at, u64_at, u128_at};
+use crate::format::{KEY_BYTES_MAX, put, u32_at, u64_at, u128_at};
 use crate::keys::Keys;
 use crate::purge::{Lazy, Mode, Newest, PrefixesFull, PurgeTable};
 
@@ -394,6 +394,8 @@ impl Ledger {
 
 /// Entries begin behind the header's page: whole sectors, so that neither can tear the other.
 pub(crate) const ENTRIES_AT: u32 = 4096;
+/// The longest entry: that of a prefix as long as a key may be.
+pub(crate) const ENTRY_BYTES_MAX: u32 = KEY_BYTES_MAX + 2 * ENTRY_ALIGN as u32;
 /// The header of an area.
 pub(crate) const HEADER_BYTES: usize = 64;
 

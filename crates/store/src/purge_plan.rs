@@ -14,7 +14,8 @@ use crate::error::WriteError;
 use crate::keys::Keys;
 use crate::purge::Mode;
 use crate::purge_log::{
-    Area, Compaction, Cursor, ENTRIES_AT, HEADER_BYTES, Ledger, LogEntry, What, replay,
+    Area, Compaction, Cursor, ENTRIES_AT, ENTRY_BYTES_MAX, HEADER_BYTES, Ledger, LogEntry,
+    Replayed, What, replay,
 };
 use crate::volume::{Volume, VolumeKind};
 
@@ -54,18 +55,13 @@ impl PurgeLogs {
     /// Reads the logs of all disk volumes. `ids` is above every sequence of earlier opens and below
     /// those of this one. When there are logs and none is whole, purges may be missing: everything
     /// older counts as purged then.
-    pub(crate) fn open(volumes: &mut [Volume], keys: &Keys, ids: u64) -> (Self, PurgesFound) {
+    pub(crate) fn open(volumes: &[Volume], keys: &Keys, ids: u64) -> (Self, PurgesFound) {
         let mut found = Vec::new();
         for volume in volumes {
-            found.push((volume.kind == VolumeKind::Disk).then(|| {
-                let (name, geometry) = (volume.device, volume.geometry);
-                let bytes = volume.map.unshared();
-                let area = |area: Area| {
-                    let start = geometry.purge_base(area) as usize;
-                    bytes.get(start..start + geometry.purge_bytes as usize).unwrap_or_default()
-                };
-                (replay([area(Area::A), area(Area::B)], name, keys), name, geometry.purge_bytes)
-            }));
+            found.push(
+                (volume.kind == VolumeKind::Disk)
+                    .then(|| (read(volume, keys), volume.device, volume.geometry.purge_bytes)),
+            );
         }
         let disks = || found.iter().flatten();
         let damaged = disks().next().is_some() && disks().all(|(log, _, _)| log.damaged);
@@ -241,10 +237,36 @@ pub(crate) fn first_header(name: u128, area_bytes: u64, keys: &Keys) -> [u8; HEA
     Cursor::first(name, area_bytes as u32, FIRST_GENERATION, keys).1
 }
 
+/// The log of a volume, as much of its areas as there is of it. Where the file does not give them
+/// the volume is marked as unreadable.
+fn read(volume: &Volume, keys: &Keys) -> Replayed {
+    let area_bytes = volume.geometry.purge_bytes;
+    let mut bytes = area_bytes.min(FIRST_READ_BYTES);
+    loop {
+        let [a, b] = [Area::A, Area::B].map(|area| {
+            let mut front = vec![0; bytes as usize];
+            // What could not be read is no log, and the open fails.
+            let _ = volume.copy(volume.geometry.purge_base(area), &mut front);
+            front
+        });
+        let mut found = replay([&a, &b], volume.device, keys);
+        let end = found.cursor.map_or(0, |cursor| cursor.end);
+        if bytes == area_bytes || u64::from(end) + u64::from(ENTRY_BYTES_MAX) <= bytes {
+            // It has seen the front only.
+            found.cursor =
+                found.cursor.map(|cursor| Cursor { area_bytes: area_bytes as u32, ..cursor });
+            return found;
+        }
+        bytes = (bytes * 8).min(area_bytes);
+    }
+}
+
 fn write_synced(file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
     file.write_all_at(bytes, at)?;
     file.sync_data()
 }
 
+/// What is read of an area before it is known how long the log is.
+const FIRST_READ_BYTES: u64 = 256 << 10;
 /// Below every sequence.
 const FIRST_GENERATION: u64 = 1;

@@ -15,9 +15,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, PoisonError};
 
-use crate::config::Geometry;
 use crate::format::{
-    self, FooterLine, Layout, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, Trailer,
+    self, FOOTER_TRAILER_BYTES, FooterLine, Layout, RECORD_HEADER_BYTES, RecordHeader,
+    SEGMENT_HEADER_BYTES, Trailer,
 };
 use crate::index::{Index, Place};
 use crate::keys::Keys;
@@ -80,7 +80,7 @@ impl RecoveryReport {
 
 /// Fills index and logs from the data files of all disk volumes.
 pub(crate) fn recover(
-    volumes: &mut [Volume],
+    volumes: &[Volume],
     identity: (u128, &Keys),
     index: &Index,
     logs: &mut Logs,
@@ -138,7 +138,7 @@ pub(crate) fn recover(
     // must be found without it, too.
     for source in youngest.into_iter().flatten() {
         let Origin::Read(found) = source.origin else { continue };
-        let survey = Survey::new(&mut volumes[source.volume], source.number);
+        let survey = Survey::new(&volumes[source.volume], source.number);
         if !found.is_final() && survey.is_walkable(found.tail, source.generation, keys) {
             logs.log_mut(source.volume).reopen_youngest(found.lines);
         }
@@ -214,9 +214,9 @@ impl Source {
 }
 
 /// All segments of the disk volumes by number, with their generations.
-fn generations(volumes: &mut [Volume], keys: &Keys) -> Vec<Segment> {
+fn generations(volumes: &[Volume], keys: &Keys) -> Vec<Segment> {
     let mut segments = Vec::new();
-    for (number, volume) in volumes.iter_mut().enumerate() {
+    for (number, volume) in volumes.iter().enumerate() {
         if volume.kind == VolumeKind::Memory {
             continue;
         }
@@ -231,13 +231,8 @@ fn generations(volumes: &mut [Volume], keys: &Keys) -> Vec<Segment> {
 }
 
 /// Reads the segments that a snapshot has not settled, or all, as far as it was not done before.
-fn survey(
-    volumes: &mut [Volume],
-    keys: &Keys,
-    snapshot: Option<&Candidate>,
-    segments: &mut [Segment],
-) {
-    for (number, volume) in volumes.iter_mut().enumerate() {
+fn survey(volumes: &[Volume], keys: &Keys, snapshot: Option<&Candidate>, segments: &mut [Segment]) {
+    for (number, volume) in volumes.iter().enumerate() {
         let settled = |segment: &Segment| {
             let line = snapshot.and_then(|it| it.settled(segment.number, segment.generation));
             segment.found.is_some() || segment.generation == 0 || line.is_some()
@@ -245,10 +240,9 @@ fn survey(
         let ours = segments.iter_mut().filter(|segment| segment.volume == number);
         let wanted: Vec<Mutex<&mut Segment>> =
             ours.filter(|segment| !settled(segment)).map(Mutex::new).collect();
-        let surveys = Surveys::new(volume);
         restore::in_parallel(wanted.len(), |at| {
             let mut segment = wanted[at].lock().unwrap_or_else(PoisonError::into_inner);
-            let found = surveys.of(segment.number).records(segment.generation, keys);
+            let found = Survey::new(volume, segment.number).records(segment.generation, keys);
             segment.found = Some(found);
         });
     }
@@ -307,33 +301,15 @@ fn index_lines(
 }
 
 /// One segment under inspection.
+///
+/// It is read by guarded copies. Where the file does not give its bytes nothing is found, and the
+/// volume is marked as unreadable, which ends the open.
 struct Survey<'a> {
-    bytes: &'a [u8],
+    volume: &'a Volume,
+    /// Where the segment begins in the volume's file.
+    base: u64,
     /// Counted within its volume.
     number: u32,
-    geometry: Geometry,
-}
-
-/// A volume under inspection.
-struct Surveys<'a> {
-    bytes: &'a [u8],
-    first: u32,
-    geometry: Geometry,
-}
-
-impl<'a> Surveys<'a> {
-    fn new(volume: &'a mut Volume) -> Self {
-        let (first, geometry) = (volume.first, volume.geometry);
-        Self { bytes: volume.map.unshared(), first, geometry }
-    }
-
-    fn of(&self, segment: u32) -> Survey<'a> {
-        let number = segment - self.first;
-        let base = self.geometry.base(number) as usize;
-        let end = base + self.geometry.segment_bytes as usize;
-        let bytes = self.bytes.get(base..end).unwrap_or_default();
-        Survey { bytes, number, geometry: self.geometry }
-    }
 }
 
 /// What a segment holds.
@@ -359,16 +335,39 @@ impl Found {
 }
 
 impl<'a> Survey<'a> {
-    fn new(volume: &'a mut Volume, segment: u32) -> Self {
-        Surveys::new(volume).of(segment)
+    fn new(volume: &'a Volume, segment: u32) -> Self {
+        Self { volume, base: volume.base(segment), number: volume.local(segment) }
     }
 
     fn generation(&self, keys: &Keys) -> Option<u64> {
-        format::parse_segment_header(self.bytes, self.number, keys)
+        let header: [u8; 64] = self.array(0)?;
+        format::parse_segment_header(&header, self.number, keys)
+    }
+
+    fn array<const N: usize>(&self, at: u32) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        self.copy(at, &mut bytes).map(|()| bytes)
+    }
+
+    fn copy(&self, at: u32, into: &mut [u8]) -> Option<()> {
+        let end = u64::from(at) + into.len() as u64;
+        let is_inside = end <= u64::from(self.volume.geometry.segment_bytes);
+        is_inside.then(|| self.volume.copy(self.base + u64::from(at), into).ok()).flatten()
+    }
+
+    fn footer(&self, generation: u64, keys: &Keys) -> Option<(Trailer, Vec<FooterLine>)> {
+        let end = self.volume.geometry.segment_bytes;
+        let trailer: [u8; FOOTER_TRAILER_BYTES] = self.array(end - FOOTER_TRAILER_BYTES as u32)?;
+        let footer_bytes = Trailer::footer_bytes(&trailer)?;
+        let at = u64::from(end).checked_sub(footer_bytes)? as u32;
+        let mut footer = vec![0; footer_bytes as usize];
+        self.copy(at, &mut footer)?;
+        Trailer::parse_tail((&footer, at as usize), (self.number, generation), keys)
     }
 
     fn records(&self, generation: u64, keys: &Keys) -> Found {
-        let footer = Trailer::parse(self.bytes, self.number, generation, keys);
+        let footer = self.footer(generation, keys);
+        let mut scratch = Vec::new();
         let trailer = footer.as_ref().map(|(trailer, _)| *trailer);
         let mut lines = footer.map_or_else(Vec::new, |(_, lines)| lines);
         let (mut at, mut last_sequence) =
@@ -378,7 +377,7 @@ impl<'a> Survey<'a> {
         let mut listed: Vec<u32> = lines.iter().map(|line| line.at).collect();
         listed.sort_unstable();
         while let Some((header, layout)) = self.extent(at, generation, last_sequence, keys) {
-            if !self.is_complete(&layout, keys) {
+            if !self.is_complete(&layout, keys, &mut scratch) {
                 unfinished += 1;
             } else if listed.binary_search(&at).is_err() {
                 walked += 1;
@@ -429,20 +428,25 @@ impl<'a> Survey<'a> {
         after: u64,
         keys: &Keys,
     ) -> Option<(RecordHeader, Layout)> {
-        let start = at as usize;
-        let bytes = self.bytes.get(start..start.checked_add(RECORD_HEADER_BYTES)?)?;
-        let end = self.geometry.records_end(1);
-        let (header, layout) = RecordHeader::parse(bytes, at, end, keys)?;
+        let bytes: [u8; RECORD_HEADER_BYTES] = self.array(at)?;
+        let end = self.volume.geometry.records_end(1);
+        let (header, layout) = RecordHeader::parse(&bytes, at, end, keys)?;
         let follows = header.generation == generation && header.sequence > after;
         follows.then_some((header, layout))
     }
 
-    fn is_complete(&self, layout: &Layout, keys: &Keys) -> bool {
-        let part = |range: std::ops::Range<u32>| {
-            self.bytes.get(range.start as usize..range.end as usize).unwrap_or_default()
-        };
-        let mac = format::record_mac(keys, part(layout.front()), part(layout.sums()));
-        part(layout.mac()) == mac
+    fn is_complete(&self, layout: &Layout, keys: &Keys, scratch: &mut Vec<u8>) -> bool {
+        let (front, tail) = (layout.front(), layout.sums().start..layout.mac().end);
+        let front_bytes = (front.end - front.start) as usize;
+        let sums_bytes = (layout.sums().end - tail.start) as usize;
+        let bytes = front_bytes + (tail.end - tail.start) as usize;
+        if scratch.len() < bytes {
+            scratch.resize(bytes, 0);
+        }
+        let (in_front, behind) = scratch[..bytes].split_at_mut(front_bytes);
+        let copied = self.copy(front.start, in_front).and_then(|()| self.copy(tail.start, behind));
+        let (sums, mac) = behind.split_at(sums_bytes);
+        copied.is_some() && format::record_mac(keys, in_front, sums)[..] == *mac
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -173,7 +174,7 @@ impl Store {
         let shapes = config.shapes()?;
         let paths = config.devices.iter().map(|device| device.path.clone());
         let devices: Vec<_> = paths.zip(shapes.disks.iter().copied()).collect();
-        let path = paths_first(&devices);
+        let path = first_path(&devices);
         let fault = |source| OpenError::Io { action: "map or prepare", path: path.clone(), source };
         let mut passed = 0;
         loop {
@@ -181,6 +182,10 @@ impl Store {
             match Self::assemble(config, opened, &shapes).map_err(fault)? {
                 Assembled::Whole(store, report) => return Ok((store, report)),
                 Assembled::Behind { epoch } => passed = epoch,
+                Assembled::Unreadable { path } => {
+                    let source = io::ErrorKind::UnexpectedEof.into();
+                    return Err(OpenError::Io { action: "read the data file in", path, source });
+                }
             }
         }
     }
@@ -316,13 +321,18 @@ impl Store {
         let created = opened.iter().all(|device| device.created);
         let devices_voided = opened.iter().filter(|device| device.voided).count() as u32;
         let keys = Keys::new(&identity.secret);
-        let (mut volumes, locks) = map_volumes(opened, shapes.memory)?;
+        let (volumes, locks) = map_volumes(opened, shapes.memory)?;
         let segments = volumes.iter().map(|volume| volume.segments().end).max().unwrap_or(0);
         let index = Index::new(config.index_slots)?;
         let ids = epoch << EPOCH_SHIFT;
-        let (purge_logs, purges_found) = PurgeLogs::open(&mut volumes, &keys, ids);
+        let (purge_logs, purges_found) = PurgeLogs::open(&volumes, &keys, ids);
         let mut logs = Logs::new(&volumes, ids, purge_logs);
-        let recovered = recover::recover(&mut volumes, (identity.store, &keys), &index, &mut logs);
+        let recovered = recover::recover(&volumes, (identity.store, &keys), &index, &mut logs);
+        if let Some(volume) =
+            volumes.iter().find(|volume| volume.is_unreadable() || volume.is_cut())
+        {
+            return Ok(Assembled::Unreadable { path: volume.path.clone() });
+        }
         if recovered.highest_id > ids {
             return Ok(Assembled::Behind { epoch: recovered.highest_id >> EPOCH_SHIFT });
         }
@@ -372,10 +382,14 @@ enum Assembled {
     Behind {
         epoch: u64,
     },
+    /// A data file did not give its bytes: it was cut, or its device has failed.
+    Unreadable {
+        path: PathBuf,
+    },
 }
 
 /// A name for a fault that is of no one device.
-fn paths_first(devices: &[(std::path::PathBuf, Geometry)]) -> std::path::PathBuf {
+fn first_path(devices: &[(PathBuf, Geometry)]) -> PathBuf {
     devices.first().map_or_else(|| "memory".into(), |(path, _)| path.clone())
 }
 

@@ -43,7 +43,7 @@ pub(super) const FENCE: &[Fenced] = &[
     },
     Fenced {
         path: "crates/store/src/map.rs",
-        count: 5,
+        count: 4,
         reason: "maps the store's file, and makes slices over pinned, sealed ranges of it only; \
                  holds the index's zeroed memory, and asks the processor for lines ahead of use",
     },

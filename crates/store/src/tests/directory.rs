@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::{Config, OpenError, Store, directory};
+use crate::{Config, Draft, FileDevice, OpenError, Store, Writer, directory};
 
 fn check(error: io::Error, wanted: impl Fn(&OpenError) -> bool) {
     let folder = tempfile::tempdir().unwrap();
@@ -51,4 +51,38 @@ fn a_copy_of_the_descriptor_does_not_keep_the_lock() {
     drop(held);
     assert!(directory::lock(folder.path()).is_ok());
     drop(copy);
+}
+
+/// The second device is made after the first one's length was looked at.
+#[test]
+fn a_file_that_is_cut_while_it_is_opened_is_an_error_and_no_signal() {
+    let (folder, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let config = Config::new(folder.path(), 1 << 20);
+    {
+        let (store, _) = Store::open(&config).unwrap();
+        let writer = Writer::new(&store, FileDevice::new(&store).unwrap()).unwrap();
+        for key in 0..100_u32 {
+            let key = key.to_le_bytes();
+            crate::block_on_ready(async {
+                let mut pending = writer.begin(Draft::new(&key, b"head", 5000)).unwrap();
+                writer.append(&mut pending, &[7; 5000]).await.unwrap();
+                writer.commit(pending).await.unwrap();
+            });
+        }
+    }
+    let path = folder.path().join("data");
+    let whole = std::fs::read(&path).unwrap();
+    // In the purge log, between segments, in the middle of one, and at the last page.
+    for left in [4096, whole.len() - (1 << 20), whole.len() - 700_000, whole.len() - 4096] {
+        let config = config.clone().with_device(second.path().join(left.to_string()), 1 << 20);
+        let cut = |_: &std::fs::File, _| {
+            std::fs::File::options().write(true).open(&path)?.set_len(left as u64)
+        };
+        let refused = Store::open_with(&config, &cut).map(|_| ()).unwrap_err();
+        let is_named = matches!(&refused, OpenError::Io { path, .. } if path == folder.path());
+        assert!(is_named, "{left}: {refused}");
+        std::fs::write(&path, &whole).unwrap();
+    }
+    let (store, _) = Store::open(&config).unwrap();
+    assert!(store.reader(0).lookup(&99_u32.to_le_bytes()).is_some());
 }

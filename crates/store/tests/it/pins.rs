@@ -194,6 +194,8 @@ fn readers_on_threads_never_see_a_wrong_byte_while_segments_are_recycled() {
             let (store, stop, hits) = (&store, &stop, &hits);
             scope.spawn(move || read_for_ever(store, row, stop, hits));
         }
+        // A panic here would wait for the readers for ever.
+        let stopped = Stop(&stop);
         let device = longhold_store::FileDevice::with_pool(&store, 6, 16_384).unwrap();
         let writer = longhold_store::Writer::new(&store, device).unwrap();
         let mut random = Random(3);
@@ -209,11 +211,20 @@ fn readers_on_threads_never_see_a_wrong_byte_while_segments_are_recycled() {
                 block_on_ready(writer.make_room());
             }
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stopped);
         store.stats().reclaimed
     });
     assert!(reclaimed > 100 && hits.load(Ordering::Relaxed) > 1000, "{reclaimed} {hits:?}");
     assert_eq!(store.stats().damaged, 0);
+}
+
+/// Ends the readers when it is dropped.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn read_for_ever(store: &Store, row: usize, stop: &AtomicBool, hits: &AtomicU64) {
