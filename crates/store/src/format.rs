@@ -87,7 +87,9 @@ impl RecordHeader {
     /// Reads a header whose MAC was verified before, and the layout that it implies.
     /// `None` when a field is not what this version writes or the extent leaves `end`.
     pub(crate) fn read(bytes: &[u8], at: u32, end: u64) -> Option<(Self, Layout)> {
-        if bytes.len() < RECORD_HEADER_BYTES || bytes[..4] != RECORD_MAGIC {
+        // Of known length, so that no field is compared with it.
+        let bytes: &[u8; RECORD_HEADER_BYTES] = bytes.first_chunk()?;
+        if bytes[..4] != RECORD_MAGIC {
             return None;
         }
         let kind = Kind::from_code(bytes[4])?;
@@ -149,10 +151,11 @@ impl Layout {
         }
         let tags_bytes = u32::from(tag_count) * TAG_BYTES;
         let body_bytes = u32::try_from(body_bytes).ok()?;
-        let align: u64 = if body_bytes >= BODY_ALIGN_FROM_BYTES { 4096 } else { 8 };
+        let page: u64 = if body_bytes >= BODY_ALIGN_FROM_BYTES { 4096 } else { 8 };
         let names_bytes = u64::from(key_bytes) + u64::from(tags_bytes);
         let head_end = u64::from(at) + HEADER_BYTES + names_bytes + u64::from(head_bytes);
-        let body_at = head_end.next_multiple_of(align);
+        // Both are powers of two: a division by an unknown number would cost each lookup its time.
+        let body_at = (head_end + page - 1) & !(page - 1);
         let sums_at = (body_at + u64::from(body_bytes)).next_multiple_of(8);
         let mac_at = sums_at + 8 * u64::from(body_bytes.div_ceil(CHUNK_BYTES));
         let end = (mac_at + MAC_BYTES as u64).next_multiple_of(u64::from(RECORD_ALIGN));
@@ -371,6 +374,7 @@ pub(crate) fn has_record_magic(bytes: &[u8]) -> bool {
 }
 
 /// A little-endian number inside a slice that is known to reach so far.
+#[inline]
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     let mut number = [0; 4];
     number.copy_from_slice(&bytes[at..at + 4]);
@@ -378,6 +382,7 @@ pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
 }
 
 /// As [`u32_at`].
+#[inline]
 pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     let mut number = [0; 8];
     number.copy_from_slice(&bytes[at..at + 8]);
@@ -385,6 +390,7 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 /// As [`u32_at`].
+#[inline]
 pub(crate) fn u128_at(bytes: &[u8], at: usize) -> u128 {
     let mut number = [0; 16];
     number.copy_from_slice(&bytes[at..at + 16]);

@@ -145,6 +145,8 @@ impl PinTable {
 pub(crate) struct SegmentPin {
     reader: Rc<ReaderInner>,
     segment: u32,
+    /// Number of the volume in which it lies.
+    volume: u32,
     generation: u64,
 }
 
@@ -152,7 +154,8 @@ impl SegmentPin {
     /// Pins `segment`; `None` when it is being reclaimed.
     pub(crate) fn new(reader: &Rc<ReaderInner>, segment: u32) -> Option<Self> {
         let generation = reader.shared.pins.pin(reader.row, segment)?;
-        Some(Self { reader: Rc::clone(reader), segment, generation })
+        let volume = reader.shared.volume_number(segment) as u32;
+        Some(Self { reader: Rc::clone(reader), segment, volume, generation })
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -161,7 +164,12 @@ impl SegmentPin {
 
     /// The volume in which the segment lies.
     pub(crate) fn volume(&self) -> &Volume {
-        self.reader.shared.volume_of(self.segment)
+        &self.reader.shared.volumes[self.volume as usize]
+    }
+
+    /// Its number.
+    pub(crate) fn volume_number(&self) -> usize {
+        self.volume as usize
     }
 
     pub(crate) fn reader(&self) -> &Rc<ReaderInner> {

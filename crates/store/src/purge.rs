@@ -158,10 +158,17 @@ impl PurgeTable {
     /// What the purges leave of a record. One load when it is younger than all of them; else up to
     /// four cache lines for each tag and a binary search. Any thread; allocates nothing.
     pub(crate) fn standing(&self, key: &[u8], tags: Tags<'_>, sequence: u64) -> Standing {
-        if sequence >= self.gates.newest.load(Ordering::Acquire) {
+        if !self.may_concern(sequence) {
             return Standing::Live;
         }
         self.standing_of_older(key, tags, sequence)
+    }
+
+    /// Whether any purge in force is newer than a record: one load, which spares most lookups the
+    /// rest.
+    #[inline]
+    pub(crate) fn may_concern(&self, sequence: u64) -> bool {
+        sequence < self.gates.newest.load(Ordering::Acquire)
     }
 
     fn standing_of_older(&self, key: &[u8], tags: Tags<'_>, sequence: u64) -> Standing {

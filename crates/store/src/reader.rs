@@ -172,7 +172,7 @@ impl Reader {
     /// As [`Reader::extent`]; says what to page in when the bytes have left memory meanwhile.
     pub fn extent_window(&self, extent: &Extent, range: Range<u64>) -> Option<Window> {
         let slice = self.extent(extent, range)?;
-        let ground = Ground::new(&self.inner.shared, slice.segment(), Patience::Never);
+        let ground = Ground::new(&self.inner.shared, slice.pin(), Patience::Never);
         match ground.in_memory(slice.range()) {
             Ok(_) => Some(Window::Ready(slice)),
             Err(Absent::Cold(page_in)) => Some(Window::Cold(page_in)),
@@ -229,7 +229,7 @@ impl ReaderInner {
         let shared = &self.shared;
         let Some(pin) = SegmentPin::new(self, place.segment()) else { return Ok(()) };
         let current = place.is_of_generation(pin.generation());
-        let ground = Ground::new(shared, place.segment(), patience);
+        let ground = Ground::new(shared, &pin, patience);
         if !current || !shared.index.still_names(slot, place) || ground.is_unreadable() {
             return Ok(());
         }

@@ -173,6 +173,9 @@ impl Record {
             return false;
         }
         let purges = &self.pin.reader().shared.purges;
+        if !purges.may_concern(self.sequence) {
+            return false;
+        }
         let tags = Tags::new(self.part(self.layout.tags()));
         let standing = purges.standing(self.key(), tags, self.sequence);
         self.soft_purged |= standing == Standing::Soft;
@@ -304,7 +307,7 @@ impl Record {
             let in_body = root.slice_range(number);
             return found?.cold(start - in_body.start, end.min(in_body.end) - start);
         }
-        let ground = Ground::new(&reader.shared, self.pin.segment(), Patience::Never);
+        let ground = Ground::new(&reader.shared, &self.pin, Patience::Never);
         let body_at = self.layout.body_at;
         match ground.in_memory(body_at + start as u32..body_at + end as u32) {
             Err(Absent::Cold(cold)) => Some(cold),
@@ -335,7 +338,7 @@ impl Record {
         if range.end > self.own_body_len() {
             return Err(ReadError::OutOfRange);
         }
-        let ground = Ground::new(&self.pin.reader().shared, self.pin.segment(), patience);
+        let ground = Ground::new(&self.pin.reader().shared, &self.pin, patience);
         if ground.volume.is_unreadable() {
             return Err(ReadError::Device);
         }
@@ -526,10 +529,11 @@ pub(crate) struct Ground<'a> {
 impl<'a> Ground<'a> {
     /// Of a segment that the caller has pinned.
     #[inline]
-    pub(crate) fn new(shared: &'a Shared, segment: u32, patience: Patience) -> Self {
-        let number = shared.volume_number(segment);
+    pub(crate) fn new(shared: &'a Shared, pin: &SegmentPin, patience: Patience) -> Self {
+        let number = pin.volume_number();
         let volume = &shared.volumes[number];
-        Self { shared, volume, number, base: volume.base(segment), patience, now: volume.now() }
+        let base = volume.base(pin.segment());
+        Self { shared, volume, number, base, patience, now: volume.now() }
     }
 
     #[inline]

@@ -25,9 +25,8 @@ impl PinnedSlice {
         Self { pin, range }
     }
 
-    /// The segment in which they lie.
-    pub(crate) fn segment(&self) -> u32 {
-        self.pin.segment()
+    pub(crate) fn pin(&self) -> &SegmentPin {
+        &self.pin
     }
 
     /// Within the segment.

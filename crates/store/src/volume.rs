@@ -20,6 +20,8 @@ pub(crate) struct Volume {
     pub(crate) geometry: Geometry,
     /// Number of its first segment.
     pub(crate) first: u32,
+    /// Where that begins in the file: asked for by every lookup.
+    segments_at: u64,
     pub(crate) map: Mapping,
     /// Chunks of large bodies that were verified since they were read.
     pub(crate) verified: VerifiedPages,
@@ -61,6 +63,7 @@ impl Volume {
             kind,
             geometry,
             first,
+            segments_at: geometry.base(0),
             map,
             verified: VerifiedPages::new(geometry.data_bytes()),
             residency,
@@ -97,7 +100,7 @@ impl Volume {
 
     /// Where a segment of it begins in its file.
     pub(crate) fn base(&self, segment: u32) -> u64 {
-        self.geometry.base(self.local(segment))
+        self.segments_at + u64::from(self.geometry.segment_bytes) * u64::from(self.local(segment))
     }
 
     /// Whether it was given up after too many failures: nothing is written to it any more.
