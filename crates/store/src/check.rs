@@ -41,7 +41,7 @@ use crate::keys::Keys;
 use crate::purge_log::{self, Area, Replayed};
 use crate::superblock::{FILE_NAMES, Parsed, SuperBlock};
 
-pub use stat::{Ages, DeviceStat, Sizes, StoreStat};
+pub use stat::{Ages, DeviceStat, PurgeStat, Sizes, StoreStat};
 
 /// A store that nobody has open, locked against writers.
 pub struct Inspection {
@@ -109,6 +109,8 @@ pub struct DeviceCheck {
     pub unreachable_bytes: u64,
     /// Images of the index that are whole, of two on one of the devices.
     pub snapshots: u32,
+    /// Purges in its log, up to the first that is not whole.
+    pub purges: u64,
 }
 
 /// A damaged place.
@@ -207,13 +209,15 @@ impl Inspection {
                     what: DamageKind::SuperBlock,
                 });
             }
-            if device.purges(&self.keys).is_none_or(|log| log.damaged) {
+            let purges = device.purges(&self.keys);
+            if purges.as_ref().is_none_or(|log| log.damaged) {
                 let offset = device.geometry().purge_base(Area::A);
                 report.note(device.damage(offset, DamageKind::PurgeLog));
             }
             let mut check = DeviceCheck {
                 path: device.path.clone(),
                 voided: device.voided,
+                purges: purges.map_or(0, |log| log.entries.len() as u64),
                 ..DeviceCheck::default()
             };
             let images = device.images(&self.keys, true);

@@ -22,12 +22,15 @@ pub struct Compacted {
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Purges that left the record: no object is old enough for them, or newer ones cover them.
+    pub purges: u64,
 }
 
 impl<D: Device> Writer<D> {
     /// Empties the segments of all disks of which less than half is live, the emptiest first: their
     /// objects are moved to the front of the log, but for such as were purged softly. Then seals
-    /// the store. Ends early when no segment is clean. Costs a read and a write of what is moved,
+    /// the store, and writes the logs of purges anew without what concerns nothing any more. Ends
+    /// early when no segment is clean. Costs a read and a write of what is moved,
     /// and two syncs for each segment.
     ///
     /// # Errors
@@ -44,6 +47,7 @@ impl<D: Device> Writer<D> {
             done.bytes += bytes;
         }
         self.seal().await?;
+        done.purges = self.inner.compact_purge_logs().await?;
         Ok(done)
     }
 

@@ -197,6 +197,13 @@ impl PurgeLogs {
         self.volumes.get(volume).and_then(Option::as_ref).is_none_or(|log| log.lost)
     }
 
+    /// Whether the log of a volume that takes writes is longer than the ledger.
+    pub(crate) fn is_padded(&self, volume: usize) -> bool {
+        let log = self.volumes.get(volume).and_then(Option::as_ref).filter(|log| !log.lost);
+        let bytes = |log: &VolumeLog| u64::from(log.cursor.end.saturating_sub(ENTRIES_AT));
+        log.is_some_and(|log| bytes(log) > self.ledger.bytes())
+    }
+
     /// Bytes of purges for which the log of a volume has room.
     pub(crate) fn capacity(&self, volume: usize) -> u64 {
         let log = self.volumes.get(volume).and_then(Option::as_ref);

@@ -210,6 +210,23 @@ impl<D: Device> Inner<D> {
         Ok(())
     }
 
+    /// Rewrites each log that holds more than what still concerns something; how many purges less
+    /// the longest has.
+    pub(crate) async fn compact_purge_logs(&self) -> Result<u64, WriteError> {
+        self.wait_until(|| (!self.flushing.get()).then_some(())).await;
+        let _flushing = Flushing::new(self);
+        let before = self.logs.borrow().purges.ledger().entries().len();
+        self.compact_ledger();
+        let kept = self.logs.borrow().purges.ledger().entries().len();
+        for volume in self.online_disks() {
+            self.wait_until(|| (!self.area_orphans().contains(&volume)).then_some(())).await;
+            if self.logs.borrow().purges.is_padded(volume) {
+                self.compact_purges(volume).await?;
+            }
+        }
+        Ok((before - kept) as u64)
+    }
+
     /// When the logs are full: drops purges that concern nothing any more, and reclaims the oldest
     /// segments until an eighth of the log is free. What is hit is copied and stays.
     async fn make_room_for_purges(&self) -> Result<(), WriteError> {

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use longhold_store::check::{Ages, CheckReport, Damage, DeviceCheck, DeviceStat, Sizes, StoreStat};
+use longhold_store::check::{
+    Ages, CheckReport, Damage, DeviceCheck, DeviceStat, PurgeStat, Sizes, StoreStat,
+};
 use longhold_store::{Compacted, Stats};
 use serde_json::{Value, json};
 
@@ -11,12 +13,13 @@ use crate::config::memory::rounded;
 pub(super) fn check_text(report: &CheckReport) -> String {
     let mut text = String::new();
     for device in &report.devices {
-        let DeviceCheck { path, records, segments_used, segments_empty, snapshots, .. } = device;
+        let DeviceCheck { path, records, segments_used, segments_empty, snapshots, purges, .. } =
+            device;
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
             "{}: {records} records, {}, in {segments_used} segments; {segments_empty} empty; \
-             {snapshots} images of the index",
+             {snapshots} images of the index; {purges} purges on record",
             path.display(),
             rounded(device.record_bytes),
         );
@@ -57,6 +60,7 @@ pub(super) fn check_json(report: &CheckReport) -> Value {
             "unfinished_bytes": device.unfinished_bytes,
             "unreachable_bytes": device.unreachable_bytes,
             "snapshots": device.snapshots,
+            "purges": device.purges,
         })
     };
     let damage = |damage: &Damage| {
@@ -105,6 +109,15 @@ pub(super) fn stat_text(stat: &StoreStat) -> String {
         text,
         "{} objects, {live} live, {dead} dead, opened {} times",
         stat.objects, stat.epoch
+    );
+    let PurgeStat { keys, prefixes, tags, all, bytes, capacity_bytes } = stat.purges;
+    let _ = writeln!(
+        text,
+        "{} purges on record ({keys} of keys, {prefixes} of prefixes, {tags} of tags, {all} of \
+         everything), {} of {}",
+        stat.purges.count(),
+        rounded(bytes),
+        rounded(capacity_bytes),
     );
     text.push_str("\nsize of an object      objects       bytes\n");
     for (class, below) in Sizes::BELOW.iter().enumerate() {
@@ -169,6 +182,14 @@ pub(super) fn stat_json(stat: &StoreStat) -> Value {
         "objects": stat.objects,
         "live_bytes": stat.live_bytes,
         "dead_bytes": stat.dead_bytes,
+        "purges": {
+            "keys": stat.purges.keys,
+            "prefixes": stat.purges.prefixes,
+            "tags": stat.purges.tags,
+            "all": stat.purges.all,
+            "bytes": stat.purges.bytes,
+            "capacity_bytes": stat.purges.capacity_bytes,
+        },
         "sizes": Sizes::BELOW.iter().enumerate().map(size).collect::<Vec<_>>(),
         "ages": Ages::BELOW_S.iter().zip(stat.ages.bytes).map(age).collect::<Vec<_>>(),
         "segments_by_live_tenths": stat.fill,
@@ -177,12 +198,13 @@ pub(super) fn stat_json(stat: &StoreStat) -> Value {
 
 pub(super) fn compact_text(done: &Compacted, (before, after): (&Stats, &Stats)) -> String {
     format!(
-        "{} segments emptied, {} objects moved, {}\n\
+        "{} segments emptied, {} objects moved, {}; {} purges dropped from the record\n\
          before: {} objects, {} of log, {} segments free\n\
          after:  {} objects, {} of log, {} segments free\n",
         done.segments,
         done.objects,
         rounded(done.bytes),
+        done.purges,
         before.objects,
         rounded(before.bytes),
         free(before),
@@ -204,6 +226,7 @@ pub(super) fn compact_json(done: &Compacted, (before, after): (&Stats, &Stats)) 
         "segments": done.segments,
         "objects": done.objects,
         "bytes": done.bytes,
+        "purges": done.purges,
         "before": figures(before),
         "after": figures(after),
     })

@@ -14,7 +14,7 @@ use crate::format::{
 };
 use crate::keys::Keys;
 use crate::purge::Standing;
-use crate::purge_log::Ledger;
+use crate::purge_log::{ENTRIES_AT, Ledger, What};
 
 /// What [`Inspection::stat`] has found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -33,13 +33,51 @@ pub struct StoreStat {
     /// Bytes of records that newer ones have replaced, or whose key was purged.
     pub dead_bytes: u64,
     /// Purges on record that may concern them.
-    pub purges: u64,
+    pub purges: PurgeStat,
     /// Live objects by what they take.
     pub sizes: Sizes,
     /// Live bytes by the age of the youngest record of their segment.
     pub ages: Ages,
     /// Segments by how much of them is live: below a tenth, below two, and so on.
     pub fill: [u32; 10],
+}
+
+/// The purges on record, of all devices together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PurgeStat {
+    /// By key.
+    pub keys: u64,
+    /// By prefix.
+    pub prefixes: u64,
+    /// By tag.
+    pub tags: u64,
+    /// Of everything.
+    pub all: u64,
+    /// What they take in the log of a device, in bytes.
+    pub bytes: u64,
+    /// For how many bytes the smallest log has room.
+    pub capacity_bytes: u64,
+}
+
+impl PurgeStat {
+    /// All of them.
+    pub const fn count(&self) -> u64 {
+        self.keys + self.prefixes + self.tags + self.all
+    }
+
+    fn of(ledger: &Ledger, area_bytes: u64) -> Self {
+        let capacity_bytes = area_bytes.saturating_sub(ENTRIES_AT.into());
+        let mut stat = Self { bytes: ledger.bytes(), capacity_bytes, ..Self::default() };
+        for entry in ledger.entries() {
+            match entry.what {
+                What::Key(_) => stat.keys += 1,
+                What::Prefix(_) => stat.prefixes += 1,
+                What::Tag(_) => stat.tags += 1,
+                What::All => stat.all += 1,
+            }
+        }
+        stat
+    }
 }
 
 /// One device's part.
@@ -165,7 +203,8 @@ impl Inspection {
         }
         let logs = self.devices.iter().filter_map(|device| device.purges(&self.keys));
         let ledger = Ledger::union(logs.map(|log| log.entries));
-        stat.purges = ledger.entries().len() as u64;
+        let areas = self.devices.iter().map(|device| device.geometry().purge_bytes);
+        stat.purges = PurgeStat::of(&ledger, areas.min().unwrap_or(0));
         for (hash, newest) in ledger.key_purges(0) {
             let purged = |known: &Newest| newest.standing(known.sequence) == Standing::Purged;
             if keys.get(&hash).is_some_and(purged) {

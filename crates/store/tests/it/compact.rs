@@ -5,7 +5,9 @@ use std::path::Path;
 
 use longhold_store::check::Inspection;
 use longhold_store::device::{FaultPlan, Recorded};
-use longhold_store::{Config, FaultyDevice, FileDevice, Store, Writer, block_on_ready};
+use longhold_store::{
+    Config, FaultyDevice, FileDevice, Mode, Purge, Store, Writer, block_on_ready,
+};
 
 use crate::support::{Object, get, open, put_now, remove_now, scratch, tiny};
 
@@ -130,4 +132,50 @@ fn promotion_keeps_what_was_asked_for_and_nothing_else() {
     let (store, _) = Store::open(&config).unwrap();
     let reader = store.reader(0);
     assert!((0..20).all(|key| get(&reader, key).is_some() == (key < 7)));
+}
+
+#[test]
+fn purges_that_concern_nothing_leave_the_record() {
+    let folder = scratch();
+    let object = |key| Object { key, version: 1, body_bytes: 3000 };
+    let inspect = || {
+        let inspection = Inspection::open(&[folder.path().to_path_buf()]).unwrap();
+        let report = inspection.verify(&mut |_| {});
+        assert!(report.is_clean(), "{report:?}");
+        let stat = inspection.stat(&mut |_| {}).purges;
+        assert_eq!(report.devices[0].purges, stat.count());
+        stat
+    };
+    {
+        let (_store, writer) = open(folder.path());
+        for key in 0..6 {
+            put_now(&writer, object(key)).unwrap();
+        }
+        // The later ones of a key cover the earlier.
+        for key in [1, 1, 1, 2, 2] {
+            remove_now(&writer, key).unwrap();
+        }
+        let purges = [Purge::Tag(7777), Purge::Tag(7777), Purge::Prefix(b"none")];
+        block_on_ready(writer.purge(&purges, Mode::Hard)).unwrap();
+    }
+    let before = inspect();
+    assert_eq!((before.keys, before.tags, before.prefixes, before.all), (5, 2, 1, 0));
+    assert!(before.bytes >= 8 * 64 && before.bytes < before.capacity_bytes, "{before:?}");
+    {
+        let (_store, writer) = open(folder.path());
+        assert_eq!(block_on_ready(writer.compact()).unwrap().purges, 4);
+        assert_eq!(block_on_ready(writer.compact()).unwrap().purges, 0);
+    }
+    let after = inspect();
+    assert_eq!((after.keys, after.tags, after.prefixes), (2, 1, 1));
+    let (store, writer) = open(folder.path());
+    let reader = store.reader(0);
+    for key in 0..6 {
+        let is_purged = key == 1 || key == 2;
+        assert_eq!(get(&reader, key), (!is_purged).then(|| object(key)));
+    }
+    // The log goes on behind what was kept.
+    remove_now(&writer, 3).unwrap();
+    drop((reader, store, writer));
+    assert_eq!(inspect().keys, 3);
 }
