@@ -168,12 +168,9 @@ impl Record {
 
     /// Compares it with the purges in force, and says whether one has ended it (ST-7).
     pub(crate) fn is_purged(&mut self) -> bool {
-        if self.kind == Kind::Slice {
-            // Its root stands, or nobody asks for it.
-            return false;
-        }
         let purges = &self.pin.reader().shared.purges;
-        if !purges.may_concern(self.sequence) {
+        // Of a slice the root stands, or nobody asks for it.
+        if self.kind == Kind::Slice || !purges.may_concern(self.sequence) {
             return false;
         }
         let tags = Tags::new(self.part(self.layout.tags()));
