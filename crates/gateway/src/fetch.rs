@@ -96,6 +96,7 @@ pub fn is_of_resource(reason: NotStored) -> bool {
         NotStored::Method
         | NotStored::RequestNoStore
         | NotStored::Authorization
+        | NotStored::Failure
         | NotStored::Part
         | NotStored::Status
         | NotStored::StatusNotFinal => false,

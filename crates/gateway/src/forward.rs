@@ -9,7 +9,7 @@ use core::fmt::Write;
 use core::net::{IpAddr, SocketAddr};
 
 use longhold_http1::{RequestHead, Version, target};
-use longhold_policy::{fields, validate};
+use longhold_policy::{fields, validate, vary};
 
 use crate::{CACHE_NAME, Field, key, plan};
 
@@ -50,10 +50,15 @@ pub fn fields(
     let authority = authority(head, client.scheme);
     emit("Host", authority.as_bytes());
     let received: &[Field<'_>] = &head.fields;
-    for (name, value) in received {
+    for (index, (name, value)) in received.iter().enumerate() {
         let is_counted =
             name.eq_ignore_ascii_case("max-forwards") && plan::counts_hops(head.method);
-        if !is_counted && is_kept(name, received, purpose) {
+        if is_counted || !is_kept(name, received, purpose) {
+            continue;
+        }
+        if purpose != Purpose::Pass && vary::has_normal_form(name) {
+            emit_normal(received, index, emit);
+        } else {
             emit(name, value);
         }
     }
@@ -70,6 +75,21 @@ pub fn fields(
         validate::conditional_fields(validators, emit);
     }
     emit_own(head, (client, &authority), emit);
+}
+
+/// A field in the form that variants are told apart by, so that what is stored under a variant's
+/// key is the answer to a request of just that form (RFC 9111 section 4.1): all lines as one, in
+/// place of the first. Without such a form they go along as they came.
+fn emit_normal(received: &[Field<'_>], index: usize, emit: &mut dyn FnMut(&str, &[u8])) {
+    let Some((name, value)) = received.get(index) else { return };
+    let mut normal = Vec::new();
+    if !vary::normalise(name, fields::values(received, name), &mut normal) {
+        return emit(name, value);
+    }
+    let is_first = received.iter().position(|(known, _)| known.eq_ignore_ascii_case(name));
+    if is_first == Some(index) {
+        emit(name, &normal);
+    }
 }
 
 /// Whether a client's field goes along.

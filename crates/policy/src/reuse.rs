@@ -123,8 +123,14 @@ pub fn decide(request: &RequestDirectives, stored: &StoredMeta, now_ms: u64) -> 
     }
 }
 
-/// Whether a stored response may stand in for an error: the origin cannot be reached, or answers
-/// 500, 502, 503 or 504 (RFC 5861 section 4, RFC 9111 sections 4.2.4 and 4.3.3).
+/// Whether a status says that the origin has failed, so that a stored response may stand in for it
+/// (RFC 5861 section 4, RFC 9111 section 4.3.3).
+pub fn is_failure(status: u16) -> bool {
+    matches!(status, 500 | 502 | 503 | 504)
+}
+
+/// Whether a stored response may stand in for an error: the origin cannot be reached, or
+/// answers with a failure ([`is_failure`]; RFC 5861 section 4, RFC 9111 sections 4.2.4 and 4.3.3).
 ///
 /// Needs a permission in force, stale-if-error of the response or of the request, and no
 /// prohibition. RFC 9111 section 4.2.4 lets a disconnected cache serve any stale response that is

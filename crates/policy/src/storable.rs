@@ -99,6 +99,8 @@ pub enum NotStored {
     Part,
     /// `Vary: *`, or a `Vary` that cannot be read: it would match no later request.
     VaryStar,
+    /// The origin has failed, and what is stored may stand in for it.
+    Failure,
     /// Nothing in the response permits storing a response with this status.
     NotExplicit,
     /// It would be stale on arrival, or need validation, and has no validator.
@@ -117,6 +119,7 @@ impl NotStored {
             Self::ResponseNoStore => "no-store",
             Self::Private => "private",
             Self::Authorization => "authorization",
+            Self::Failure => "failure",
             Self::SetCookie => "set-cookie",
             Self::Part => "part",
             Self::VaryStar => "vary-star",
@@ -135,6 +138,7 @@ impl NotStored {
             Self::ResponseNoStore => "RFC 9111 5.2.2.5",
             Self::Private => "RFC 9111 5.2.2.7",
             Self::Authorization => "RFC 9111 3.5",
+            Self::Failure => "RFC 9111 4.3.3",
             Self::SetCookie => "RFC 9111 7.3",
             Self::Part => "RFC 9111 3.3",
             Self::VaryStar => "RFC 9111 4.1",

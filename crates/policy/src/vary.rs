@@ -94,6 +94,11 @@ fn write_value(name: &str, request: &[Field<'_>], out: &mut Vec<u8>) {
     }
 }
 
+/// Whether [`normalise`] knows a form of this field.
+pub fn has_normal_form(name: &str) -> bool {
+    is_in(&WEIGHTED, name)
+}
+
 /// Appends the normal form of a field whose members' order means nothing (RFC 9110 section 12.5):
 /// `Accept`, `Accept-Charset`, `Accept-Encoding`, `Accept-Language`. False, and nothing appended,
 /// for other fields and for values that are no such list or have more than [`MEMBERS_MAX`] members.
@@ -103,7 +108,7 @@ fn write_value(name: &str, request: &[Field<'_>], out: &mut Vec<u8>) {
 /// weight and then by name, each once. An origin that is asked in this form gives every client of
 /// one key the same choice; so a cache that keys by it should also ask in it.
 pub fn normalise<'a>(name: &str, lines: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) -> bool {
-    if !is_in(&WEIGHTED, name) {
+    if !has_normal_form(name) {
         return false;
     }
     let mut members = [Member { value: b"", weight: 0 }; MEMBERS_MAX];

@@ -58,7 +58,9 @@ impl Plane {
         }
         let followers = self.table.borrow_mut().dissolve(&lead.entry, lead.id);
         for follower in &followers {
-            tell(&follower.job, Event::UseStored { validated: true, collapsed: true });
+            // RFC 9111 section 4: it was confirmed for one request. Another may have it if it is
+            // fresh now; what is to be validated each time is validated by each.
+            tell(&follower.job, Event::UseStored { validated: false, collapsed: true });
         }
         tell(&lead.job, Event::UseStored { validated: true, collapsed: false });
     }

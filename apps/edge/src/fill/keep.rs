@@ -98,6 +98,7 @@ impl Plane {
         let open = Open {
             head: Arc::new(head),
             body: Arc::clone(&body),
+            meta,
             nominated: Rc::from(nominated.as_str()),
             variant: Rc::from(variant),
             tags: Rc::from(plan.tags.as_slice()),

@@ -14,9 +14,10 @@ use longhold_gateway::{key, plan};
 use longhold_http1::{self as http1, RequestHead};
 use longhold_origin::fill::pump;
 use longhold_origin::{Download, FetchError, OriginResponse, RequestBody};
-use longhold_policy::freshen;
+use longhold_policy::directives::RequestDirectives;
 use longhold_policy::storable::{Exchange, NotStored};
 use longhold_policy::validate::Validators;
+use longhold_policy::{StoredMeta, freshen, reuse};
 use longhold_store::Record;
 use longhold_telemetry::Counter;
 
@@ -232,7 +233,12 @@ impl Plane {
             request_time_ms: answer.response.request_time_ms,
             response_time_ms: answer.response.response_time_ms,
         };
-        match fetch::dispose(&exchange, &self.storing(&lead.job)) {
+        let disposition = if reuse::is_failure(status) && may_stand_in(replaced, request) {
+            Disposition::Alone(NotStored::Failure)
+        } else {
+            fetch::dispose(&exchange, &self.storing(&lead.job))
+        };
+        match disposition {
             Disposition::Store { meta, mut nominated } => {
                 drop(fields);
                 if let Some(rule) = self.rule(&lead.job) {
@@ -291,6 +297,7 @@ impl Plane {
         let open = Open {
             head: Arc::new(head),
             body: Arc::clone(&body),
+            meta: StoredMeta::default(),
             nominated: Rc::from(""),
             variant: Rc::from([]),
             tags: Rc::from([]),
@@ -306,14 +313,19 @@ impl Plane {
         drop(guard);
     }
 
-    /// Joins a follower to a body that grows, where its request selects it (FL-1).
+    /// Joins a follower to a body that grows, where its request selects it and may be answered with
+    /// it: one response answers several requests only where it could be reused for each (RFC 9111
+    /// section 4, FL-1). What must be validated each time is its asker's alone.
     pub(super) fn follow(self: &Rc<Self>, open: &Open, job: FillJob, request: &RequestHead<'_>) {
         let mut variant = Vec::new();
         if !open.nominated.is_empty() {
             key::write_nominated(&open.nominated, &request.fields, &mut variant);
         }
+        let directives = RequestDirectives::from_fields(&request.fields);
+        let is_theirs = variant[..] == open.variant[..]
+            && reuse::decide(&directives, &open.meta, unix_ms()).serves();
         match &job.reply {
-            Some(reply) if variant[..] == open.variant[..] && parts::is_near(open, request) => {
+            Some(reply) if is_theirs && parts::is_near(open, request) => {
                 attach(reply, open, true);
             }
             Some(_) => self.go_alone(job),
@@ -348,6 +360,15 @@ impl Plane {
         key.extend_from_slice(&id[..7]);
         key
     }
+}
+
+/// Whether a stored response may be served in place of an error, so that the error must not take
+/// its place (RFC 9111 section 4.3.3).
+fn may_stand_in(replaced: Option<&Record>, request: &RequestHead<'_>) -> bool {
+    let now_ms = unix_ms();
+    let directives = RequestDirectives::from_fields(&request.fields);
+    let stored = replaced.and_then(|record| response_of(record, now_ms));
+    stored.is_some_and(|stored| reuse::may_serve_on_error(&directives, &stored.meta, now_ms))
 }
 
 /// Leaves news for the job's exchange, if one waits.

@@ -15,8 +15,8 @@ use longhold_gateway::stored::{self, RecordHead};
 use longhold_gateway::unshared::Unshared;
 use longhold_http1::{Limits, RequestHead};
 use longhold_origin::{Download, FetchError, OriginPool, StagingBudget};
-use longhold_policy::storable;
 use longhold_policy::storable::NotStored;
+use longhold_policy::{StoredMeta, storable};
 use longhold_store::{Extent, Reader, Record, UringDevice, WriteError, Writer};
 use longhold_telemetry::{Counter, Gauge, WorkerCounters};
 use tokio::sync::Notify;
@@ -32,6 +32,8 @@ use crate::signals::{Stage, Stop};
 pub(super) struct Open {
     pub(super) head: Arc<FillHead>,
     pub(super) body: Arc<Download<Extent>>,
+    /// Whether a follower may have it is decided as for a stored response (FL-1).
+    pub(super) meta: StoredMeta,
     /// Nominated fields, and the leader's variant key for them: what a follower must match (FL-1).
     pub(super) nominated: Rc<str>,
     pub(super) variant: Rc<[u8]>,

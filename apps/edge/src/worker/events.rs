@@ -85,7 +85,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         collapsed: bool,
     ) {
         let Some(held) = self.take_held(index) else { return };
-        if matches!(head.status, 500 | 502 | 503 | 504) {
+        if reuse::is_failure(head.status) {
             match self.serve_stale(index, &held) {
                 Delivered::Sent => return,
                 Delivered::Unusable => {}
@@ -223,14 +223,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
 
     fn is_fresh(&self, record: &Record, held: &Held) -> bool {
         let Some(stored) = response_of(record, self.now.unix_ms) else { return false };
-        match reuse::decide(&held.facts.directives, &stored.meta, self.now.unix_ms) {
-            reuse::Decision::Fresh
-            | reuse::Decision::StaleAllowed
-            | reuse::Decision::StaleWhileRevalidate => true,
-            reuse::Decision::Validate(_)
-            | reuse::Decision::Forward(_)
-            | reuse::Decision::GatewayTimeout => false,
-        }
+        reuse::decide(&held.facts.directives, &stored.meta, self.now.unix_ms).serves()
     }
 
     fn ask_alone(&mut self, index: u32) {

@@ -230,3 +230,23 @@ fn log_counters_and_cache_status_use_the_same_words() {
     assert_eq!(told, [(&"uri-miss".into(), &200.into()), (&"hit".into(), &200.into())]);
     assert_eq!(lines[0]["user_agent"], "a\"b\\c");
 }
+
+/// What an origin tells its surrogates counts before what it tells all caches, and ends here.
+#[test]
+fn surrogate_control_is_obeyed_and_not_sent_on() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let mut client = edge.client();
+    client.ask("GET", "/page", &[]);
+    let fields = ["Surrogate-Control: max-age=600", "Cache-Control: no-store", "ETag: \"v1\""];
+    origin.call().answer(reply("200 OK", &fields, "hello"));
+    let first = client.response();
+    edge.wait_for_stored(1);
+    let hit = client.get("/page");
+    assert!(hit.is_hit() && !first.is_hit(), "{hit:?}");
+    for response in [first, hit] {
+        assert_eq!(response.field("Surrogate-Control"), None);
+        assert_eq!(response.field("Cache-Control"), Some("no-store"));
+    }
+    assert_eq!(edge.fetches(), 1);
+}

@@ -265,3 +265,88 @@ fn request_that_forbids_storing_shares_nothing() {
     edge.wait_for_stored(1);
     assert_eq!(edge.client().get("/mine").body, b"first");
 }
+
+/// What must be validated each time is its asker's alone, stored or not: an origin that says so may
+/// answer each user otherwise (RFC 9111 sections 4 and 5.2.2.4).
+#[test]
+fn followers_of_what_is_validated_each_time_ask_for_themselves() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    for (round, control) in ["no-cache", "max-age=0", "max-age=60, no-cache"].iter().enumerate() {
+        let target = format!("/each/{round}");
+        let control = format!("Cache-Control: {control}");
+        let mut clients = crowd(&edge, &target, 4);
+        let leading = origin.call_for("GET", &target);
+        edge.wait_for_active(4);
+        let mut number = 0;
+        let mut answer = |call: crate::stage::Call| {
+            number += 1;
+            let tag = format!("ETag: \"{number}\"");
+            call.answer(reply("200 OK", &[&control, &tag], format!("number {number}")));
+        };
+        answer(leading);
+        (0..3).for_each(|_| answer(origin.call_for("GET", &target)));
+        let mut bodies: Vec<_> = clients.iter_mut().map(|client| client.response().body).collect();
+        bodies.sort();
+        let own: Vec<_> = (1..=4).map(|number| format!("number {number}").into_bytes()).collect();
+        assert_eq!(bodies, own, "{control}");
+        drop(clients);
+        edge.wait_for_active(0);
+    }
+}
+
+/// The same for a 304: it answers the one request that it was asked for.
+#[test]
+fn followers_of_a_validation_validate_for_themselves_where_each_must() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let fields = ["Cache-Control: no-cache", "ETag: \"v1\""];
+    let mut client = edge.client();
+    client.ask("GET", "/each", &[]);
+    origin.call().answer(reply("200 OK", &fields, "hello"));
+    assert_eq!(client.response().body, b"hello");
+    edge.wait_for_stored(1);
+    let mut clients = crowd(&edge, "/each", 3);
+    let leading = origin.call();
+    edge.wait_for_active(3);
+    let confirm = |call: crate::stage::Call| {
+        assert_eq!(call.field("If-None-Match"), Some("\"v1\""));
+        call.answer("HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\n\r\n");
+    };
+    confirm(leading);
+    confirm(origin.call());
+    confirm(origin.call());
+    for client in &mut clients {
+        assert_eq!(client.response().body, b"hello");
+    }
+    assert_eq!(edge.fetches(), 4);
+}
+
+/// RFC 9111 section 5.2.2.7: fields that are one user's reach no other, neither from the store nor
+/// beside a body that grows.
+#[test]
+fn private_fields_reach_their_asker_alone() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let mut owner = edge.client();
+    owner.ask("GET", "/mixed", &[]);
+    let mut call = origin.call();
+    let mut follower = edge.client();
+    follower.ask("GET", "/mixed", &[]);
+    edge.wait_for_active(2);
+    let control = "Cache-Control: max-age=60, private=\"set-cookie, x-name\", no-cache=x-id";
+    let own = ["Set-Cookie: id=1", "X-Name: me", "X-Id: 7"];
+    let fields = [&[control, "X-All: yes"][..], &own].concat();
+    call.say(reply("200 OK", &fields, "ours"));
+    call.done();
+    let mut seen = vec![owner.response(), follower.response()];
+    edge.wait_for_stored(1);
+    seen.push(edge.client().get("/mixed"));
+    for (at, response) in seen.iter().enumerate() {
+        assert_eq!((&*response.body, response.field("X-All")), (&b"ours"[..], Some("yes")));
+        for name in ["Set-Cookie", "X-Name", "X-Id"] {
+            assert_eq!(response.field(name).is_some(), at == 0, "{name}: {response:?}");
+        }
+    }
+    assert_eq!(edge.fetches(), 1);
+}

@@ -194,3 +194,40 @@ fn origin_that_stops_inside_a_body_cuts_the_response() {
     assert_eq!((response.status, &*response.body), (200, &b"hello"[..]));
     call.sees_the_end();
 }
+
+/// RFC 9111 section 4.3.3: an error does not take the place of what may stand in for it, though it
+/// says how long it is fresh.
+#[test]
+fn error_that_could_be_stored_leaves_the_stale_response_in_service() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let mut client = stored(&origin, &edge, "/page", ", stale-if-error=600");
+    for _ in 0..2 {
+        client.ask("GET", "/page", &[]);
+        let fields = ["Cache-Control: max-age=60"];
+        origin.call().answer(reply("503 Service Unavailable", &fields, "down"));
+        assert_eq!(client.response().body, b"old");
+    }
+    client.ask("GET", "/page", &[]);
+    origin.call().answer(reply("200 OK", &["Cache-Control: max-age=60"], "new"));
+    assert_eq!(client.response().body, b"new");
+    edge.wait_for_stored(2);
+}
+
+/// RFC 9111 section 5.2.1.2: what is stale from the start and has no validator is there for those
+/// who take it.
+#[test]
+fn stale_response_without_validator_is_there_for_max_stale() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let mut client = edge.client();
+    client.ask("GET", "/page", &[]);
+    origin.call().answer(reply("200 OK", &["Cache-Control: max-age=1", "Age: 5"], "old"));
+    assert_eq!(client.response().body, b"old");
+    edge.wait_for_stored(1);
+    let response = client.get_with("/page", &["Cache-Control: max-stale=1000"]);
+    assert!(response.is_hit() && response.body == b"old", "{response:?}");
+    client.ask("GET", "/page", &["Cache-Control: max-stale=1"]);
+    origin.call().answer(reply("200 OK", &["Cache-Control: max-age=60"], "new"));
+    assert_eq!(client.response().body, b"new");
+}

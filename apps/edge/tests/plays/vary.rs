@@ -87,3 +87,22 @@ fn client_cannot_poison_a_variant_by_taking_a_field_away() {
     hit(&mut victim, &[GERMAN], "hallo");
     assert_eq!(edge.fetches(), 2);
 }
+
+/// RFC 9111 section 4.1: clients that say the same in other words share a variant, and the origin
+/// is asked in the words that the variant is kept under.
+#[test]
+fn equal_lists_in_other_words_select_one_variant() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let mut client = edge.client();
+    client.ask("GET", "/page", &["Accept-Encoding: gzip, BR;q=1.0", "Accept-Encoding: gzip"]);
+    let call = origin.call();
+    assert_eq!(call.field("Accept-Encoding"), Some("br, gzip"));
+    call.answer(reply("200 OK", &[FRESH, "Vary: Accept-Encoding"], "packed"));
+    assert_eq!(client.response().body, b"packed");
+    edge.wait_for_stored(1);
+    assert!(client.get_with("/page", &["Accept-Encoding:br,gzip"]).is_hit());
+    client.ask("GET", "/page", &["Accept-Encoding: br, gzip;q=0.5"]);
+    origin.call().answer(reply("200 OK", &[FRESH, "Vary: Accept-Encoding"], "other"));
+    assert_eq!(client.response().body, b"other");
+}

@@ -151,3 +151,20 @@ fn host_goes_out_in_the_form_that_the_key_has() {
         assert_eq!(value(&fields, "forwarded"), Some(&*forwarded));
     }
 }
+
+/// RFC 9111 section 4.1: the origin is asked in the form that variants are told apart by.
+#[test]
+fn weighted_lists_go_out_in_the_form_that_the_key_has() {
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip;q=0.50, BR\r\n\
+                   Accept: text/html;level=1\r\nX-A: b, a\r\nAccept-Encoding: br\r\n\r\n";
+    let lines = |fields: &[(String, String)], name: &str| -> Vec<String> {
+        let lines = fields.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        lines.map(|(_, value)| value.clone()).collect()
+    };
+    let filled = forwarded(request, Purpose::Fill, CLIENT);
+    assert_eq!(lines(&filled, "accept-encoding"), ["br, gzip;q=0.5"]);
+    assert_eq!(lines(&filled, "accept"), ["text/html;level=1"]);
+    assert_eq!(lines(&filled, "x-a"), ["b, a"]);
+    let passed = forwarded(request, Purpose::Pass, CLIENT);
+    assert_eq!(lines(&passed, "accept-encoding"), ["gzip;q=0.50, BR", "br"]);
+}
