@@ -6,7 +6,8 @@ use std::sync::Arc;
 use longhold_gateway::coalesce::Joined;
 use longhold_gateway::fetch::{self, Disposition};
 use longhold_gateway::forward::Purpose;
-use longhold_gateway::purge::Scope;
+use longhold_gateway::purge::{Mark, Scope};
+use longhold_gateway::tags;
 use longhold_http1::{self as http1, RequestHead};
 use longhold_origin::{FetchError, RequestBody};
 use longhold_policy::invalidate;
@@ -46,12 +47,13 @@ impl Plane {
         if job.key.is_empty() || !invalidate::applies(request.method, status) {
             return self.stream_alone(job, answer, None).await;
         }
-        let purged = self.has_purged(mark, &job.key, &[]);
-        self.invalidate(&job, &answer).await;
+        let tags = tags::of_response(&job.key, &request::borrowed(&answer.fields));
+        let purged = self.has_purged(mark, &job.key, &tags);
+        let mark = self.invalidate(&job, &answer).await;
         match self.dispose_post(&job, &request, &answer) {
             // What a purge has overtaken is nobody's but the asker's (FL-2).
             Disposition::Store { meta, nominated } if !purged => {
-                if let Some(lead) = self.lead_alone(job) {
+                if let Some(lead) = self.lead_alone(job, mark) {
                     self.keep(lead, &request, answer, (meta, nominated)).await;
                 }
             }
@@ -63,7 +65,8 @@ impl Plane {
 
     /// RFC 9111 section 4.4, before the client hears of the change. Of what is on its way
     /// while the change is made nobody knows which state it shows: it is not stored, either.
-    async fn invalidate(self: &Rc<Self>, job: &FillJob, answer: &Answer) {
+    /// Other purges from the mark on concern the answer itself.
+    async fn invalidate(self: &Rc<Self>, job: &FillJob, answer: &Answer) -> Mark {
         let mut keys = fetch::invalidated(&job.key, &request::borrowed(&answer.fields));
         // The target's own key is in that form already.
         for key in keys.iter_mut().skip(1) {
@@ -71,7 +74,7 @@ impl Plane {
         }
         let scopes: Vec<Scope> = keys.into_iter().map(Scope::Key).collect();
         // A removal that cannot be written leaves the index entry out all the same.
-        let _ = self.purge(&scopes, Mode::Hard).await;
+        self.purge_marked(&scopes, Mode::Hard).await.0
     }
 
     /// Whether the response to a POST is the answer to later GETs of its target, too (RFC 9110
@@ -99,11 +102,11 @@ impl Plane {
     }
 
     /// A leader that nobody follows.
-    fn lead_alone(self: &Rc<Self>, job: FillJob) -> Option<Lead> {
+    fn lead_alone(self: &Rc<Self>, job: FillJob, mark: Mark) -> Option<Lead> {
         let entry = self.lone_key(&job.key);
         let record_key = job.key.clone();
         match self.join(&entry, job, false) {
-            Joined::Lead(id, job) => Some(Lead { id, entry, record_key, job, mark: self.mark() }),
+            Joined::Lead(id, job) => Some(Lead { id, entry, record_key, job, mark }),
             // Its key is nobody else's.
             Joined::Waits | Joined::Attach(..) => None,
         }

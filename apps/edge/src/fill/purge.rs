@@ -27,12 +27,23 @@ impl Plane {
         scopes: &[Scope],
         mode: Mode,
     ) -> Result<u64, WriteError> {
+        self.purge_marked(scopes, mode).await.1
+    }
+
+    /// As [`Plane::purge`], with the mark of the moment at which it was in force: what the caller
+    /// has fetched is not concerned by it, and by all that comes after.
+    pub(super) async fn purge_marked(
+        self: &Rc<Self>,
+        scopes: &[Scope],
+        mode: Mode,
+    ) -> (Mark, Result<u64, WriteError>) {
         let mut waiting = Vec::new();
         for scope in scopes {
             self.journal.borrow_mut().note(scope.clone());
             self.unshared.borrow_mut().forget(scope);
             waiting.append(&mut self.table.borrow_mut().revoke(scope, |open| &open.tags));
         }
+        let mark = self.mark();
         let mut purges = Vec::with_capacity(scopes.len());
         let mut varying_count = 0;
         for scope in scopes {
@@ -51,7 +62,7 @@ impl Plane {
         for Waiting { job, .. } in waiting {
             self.spawn(job);
         }
-        purged.map(|purged| purged.found + varying_count)
+        (mark, purged.map(|purged| purged.found + varying_count))
     }
 
     /// Now, as a fetch that begins remembers it.

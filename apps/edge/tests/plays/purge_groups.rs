@@ -185,6 +185,31 @@ fn purge_inside_a_body_keeps_it_out_of_the_store_and_from_those_who_come_later()
     }
 }
 
+/// The answer to a POST that may answer later GETs (RFC 9110 section 9.3.3) is purged like others
+/// on its way, not only by its own invalidation of what was there.
+#[test]
+fn purge_before_the_answer_to_a_post_keeps_it_out_of_the_store() {
+    for (order, other) in orders() {
+        for (order, stored) in [(&order, false), (&other, true)] {
+            let origin = Origin::start();
+            let edge = Edge::before(&origin);
+            let mut client = edge.client();
+            client.ask("POST", "/page", &["Content-Length: 0"]);
+            let call = origin.call_for("POST", "/page");
+            edge.purge_all_of(order);
+            call.answer(reply("200 OK", &[FRESH, RED, "Content-Location: /page"], "state"));
+            let response = client.response();
+            assert_eq!(response.body, b"state");
+            assert_eq!(response.cache().contains("stored"), stored, "{order}");
+            if stored {
+                edge.wait_for_stored(1);
+            }
+            let probe = client.get_with("/page", &["Cache-Control: only-if-cached"]);
+            assert_eq!(probe.is_hit(), stored, "{order}: {probe:?}");
+        }
+    }
+}
+
 /// What does not concern a response on its way leaves it alone: followers share it, and it is
 /// stored.
 #[test]
