@@ -64,7 +64,7 @@ rejects! {
     UnknownScheme = 400, "RFC 9110 section 4.2", "the target's scheme is neither http nor https";
     InvalidAuthority = 400, "RFC 9112 section 3.2", "the target's host or port is not valid";
     TargetTooLong = 414, "limits.target_max", "the target is longer than this server allows";
-    UnsupportedVersion = 505, "RFC 9112 section 2.3", "the version is neither HTTP/1.1 nor 1.0";
+    UnsupportedVersion = 505, "RFC 9112 section 2.3", "the version is none of HTTP/1";
     InvalidStatusLine = 400, "RFC 9112 section 4", "the response's first line is not valid";
 
     // Fields.

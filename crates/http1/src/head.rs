@@ -4,6 +4,7 @@
 //! byte, line ends and sizes ([`crate::scan`]), then, once the head is complete, the request line,
 //! each field in its order, Host, target, framing. RFC 9112 sections 2 to 6 and 9.3.
 
+use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 
 use crate::error::Reject;
@@ -13,7 +14,8 @@ use crate::limits::{FIELDS_MAX, Limits, METHOD_BYTES_MAX};
 use crate::scan::{self, Bounds};
 use crate::target::{self, Target};
 
-/// The protocol versions that are spoken (RFC 9112 section 2.3).
+/// The protocol versions that are spoken (RFC 9112 section 2.3). A later minor version is read as
+/// HTTP/1.1 (RFC 9110 section 2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
     /// HTTP/1.0.
@@ -83,10 +85,15 @@ pub fn parse_request<'a>(
     let outcome = parsed.parse_with_uninit_headers(bytes, cells);
     let line = bytes.get(..span.first_line_bytes).unwrap_or(bytes);
     let is_whole = matches!(outcome, Ok(httparse::Status::Complete(len)) if len == bytes.len());
-    let (true, Some(method), Some(raw), Some(minor)) =
-        (is_whole, parsed.method, parsed.path, parsed.version)
-    else {
-        return Err(diagnose_request(outcome.err(), line, bytes));
+    let mut later = Vec::new();
+    let (method, raw, minor, headers) = match (is_whole, parsed.method, parsed.path, parsed.version)
+    {
+        (true, Some(method), Some(raw), Some(minor)) => (method, raw, minor, &*parsed.headers),
+        _ => {
+            let refused = diagnose_request(outcome.err(), line, bytes);
+            later.resize(fields_max, httparse::EMPTY_HEADER);
+            read_later_minor(refused, (line, bytes), &mut later)?
+        }
     };
     if method.len() > METHOD_BYTES_MAX {
         return Err(Reject::MethodTooLong);
@@ -97,7 +104,7 @@ pub fn parse_request<'a>(
     let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
 
     let mut facts = Facts::default();
-    for header in parsed.headers.iter() {
+    for header in headers {
         facts.note(header.name, header.value)?;
     }
     let host = facts.host(version)?;
@@ -108,7 +115,7 @@ pub fn parse_request<'a>(
         method,
         target,
         version,
-        fields: FieldTable::new(parsed.headers),
+        fields: FieldTable::new(headers),
         framing,
         wants_close: facts.connection.wants_close(version),
         expect_continue,
@@ -239,6 +246,35 @@ impl ConnectionOptions {
             Version::Http11 => self.close,
             Version::Http10 => self.close || !self.keep_alive,
         }
+    }
+}
+
+/// Method, target, minor version and fields of a head.
+type Parts<'a, 't> = (&'a str, &'a str, u8, &'t [httparse::Header<'a>]);
+
+/// Reads a complete head that `httparse` refused, if all that is wrong is that its version is a
+/// later one of HTTP/1: such a message is read as HTTP/1.1 (RFC 9110 section 2.5). Else it stays
+/// refused.
+#[cold]
+fn read_later_minor<'a, 't>(
+    refused: Reject,
+    (line, head): (&'a [u8], &'a [u8]),
+    cells: &'t mut [httparse::Header<'a>],
+) -> Result<Parts<'a, 't>, Reject> {
+    let (before, version) = line.split_at_checked(line.len().saturating_sub(9)).ok_or(refused)?;
+    let is_later = matches!(version, [b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9']);
+    if refused != Reject::UnsupportedVersion || !is_later {
+        return Err(refused);
+    }
+    let before = core::str::from_utf8(before).map_err(|_| Reject::InvalidTarget)?;
+    let (method, target) = before.split_once(' ').ok_or(refused)?;
+    let lines = head.get(line.len() + b"\r\n".len()..).unwrap_or_default();
+    match httparse::parse_headers(lines, cells) {
+        Ok(httparse::Status::Complete((len, headers))) if len == lines.len() => {
+            Ok((method, target, 1, headers))
+        }
+        Ok(_) => Err(Reject::InvalidRequestLine),
+        Err(error) => Err(diagnose_fields(error, head).unwrap_or(Reject::InvalidRequestLine)),
     }
 }
 

@@ -20,7 +20,8 @@
 //!   [`FIELDS_MAX`] fields, a chunk line or a trailer section never more than its limit; the byte
 //!   beyond is refused as soon as it is seen.
 //! - **H1-5** Nothing that a peer sends makes this crate panic, and nothing but a head of more than
-//!   24 fields makes it allocate: once, a table of at most [`FIELDS_MAX`].
+//!   24 fields, or of a later version than HTTP/1.1, makes it allocate: a table of at most
+//!   [`FIELDS_MAX`].
 //! - **H1-6** A head that [`emit::HeadWriter`] wrote has exactly the field lines that were put in:
 //!   no name or value can end its line or the head.
 //! - **H1-7** The normal form of a target is its own normal form.

@@ -144,6 +144,8 @@ fn connect_error(fault: &io::Error) -> FetchError {
 async fn shake_hands(stream: Stream) -> Result<Connection, FetchError> {
     let (wire, state) = Wire::new(stream);
     let mut builder = http1::Builder::new();
+    // RFC 9112 section 5.1: whitespace before a colon is taken out of what goes on.
+    builder.allow_spaces_after_header_name_in_responses(true);
     builder.max_headers(FIELDS_MAX).max_header_size(HEAD_BYTES_MAX).max_buf_size(BUFFER_BYTES_MAX);
     let (sender, connection) =
         builder.handshake(TokioIo::new(wire)).await.map_err(|_| FetchError::ConnectFault)?;

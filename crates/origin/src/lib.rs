@@ -14,8 +14,10 @@
 //! # What it is not
 //! It knows no cache rules, no keys and no store: hop-by-hop fields, `Via`, conditional fields and
 //! the decision to store are the caller's, and a store's extent is a type parameter here. It
-//! carries no tunnels and no upgrades, speaks HTTP/1.1 only, checks no health and weighs no
-//! balance: several URLs are used in turn, and one that cannot be connected to is passed over.
+//! carries no tunnels and no upgrades, checks no health and weighs no balance: several URLs are
+//! used in turn, and one that cannot be connected to is passed over. It speaks HTTP/1.1 only, and
+//! refuses a response of a later minor version, which RFC 9110 section 2.5 would have read as 1.1:
+//! hyper knows 1.0 and 1.1, and no such version was ever made.
 //! It logs nothing; [`OriginStats`] and [`StagingStats`] are its figures.
 //!
 //! # Invariants

@@ -3,7 +3,7 @@
 use longhold_http1::BodyFraming;
 use longhold_policy::StoredMeta;
 
-use crate::deliver::{Delivery, Shape, shape, write_head};
+use crate::deliver::{Delivery, Shape, is_content_field, shape, write_head};
 use crate::outcome::{CacheOutcome, Fwd, Outcome};
 use crate::reject::Persistence;
 use crate::relay::{self, Relay};
@@ -97,6 +97,13 @@ fn ranges_conditions_and_their_failures_have_their_shapes() {
 fn not_modified_carries_no_content_metadata() {
     let (_, head) = delivered(&[("If-None-Match", b"\"v1\"")], GOES_ON);
     assert!(!head.contains("Content-Type") && !head.contains("Content-Length"), "{head}");
+    // RFC 9110 section 15.4.5: what the 200 would have said of itself.
+    for line in ["ETag: \"v1\"", "Date: Sun, 09 Sep 2001 01:46:30 GMT"] {
+        assert!(head.contains(line), "{head}");
+    }
+    for name in ["Cache-Control", "Content-Location", "Expires", "Vary"] {
+        assert!(!is_content_field(name), "{name}");
+    }
 }
 
 #[test]

@@ -24,8 +24,7 @@
 use std::path::Path;
 
 use longhold_http1::{
-    BodyFraming, ChunkEvent, Chunked, Limits, Reject, Version, parse_request, parse_response,
-    target,
+    BodyFraming, ChunkEvent, Chunked, Limits, Reject, parse_request, parse_response, target,
 };
 
 /// One case of one file.
@@ -61,7 +60,6 @@ pub(crate) struct Message {
     pub(crate) framing: BodyFraming,
     pub(crate) body: Vec<u8>,
     pub(crate) end: End,
-    pub(crate) version: Version,
     /// The connection ends with it.
     pub(crate) closes: bool,
 }
@@ -308,7 +306,6 @@ fn request(bytes: &[u8], limits: &Limits) -> Result<Head, Reject> {
         framing: head.framing,
         body: Vec::new(),
         end: End::Incomplete,
-        version: head.version,
         closes: head.wants_close,
     };
     Ok(Some((message, head.head_bytes)))
@@ -323,7 +320,6 @@ fn response(bytes: &[u8], limits: &Limits, is_head: bool) -> Result<Head, Reject
         framing,
         body: Vec::new(),
         end: End::Incomplete,
-        version: head.version,
         closes: head.wants_close,
     };
     Ok(Some((message, head.head_bytes)))
