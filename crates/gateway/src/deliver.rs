@@ -142,6 +142,7 @@ pub(crate) fn write_cache_status(
     };
     head.line_with("Cache-Status", |value| {
         let parameters = status::Parameters {
+            fwd_status: outcome.fwd_status,
             ttl_s: shown_ttl,
             stored: outcome.stored,
             collapsed: outcome.collapsed,

@@ -10,6 +10,8 @@ pub struct Outcome {
     pub status: u16,
     /// How the cache took part; `None` when the edge answered by itself (errors, `OPTIONS *`).
     pub cache: Option<CacheOutcome>,
+    /// The origin's status, where the client gets another (RFC 9211 section 2.3).
+    pub fwd_status: Option<u16>,
     /// The response was stored by this exchange's fetch.
     pub stored: bool,
     /// The request was collapsed into another's fetch (RFC 9211 section 2.6).
@@ -19,7 +21,7 @@ pub struct Outcome {
 impl Outcome {
     /// An answer of the edge's own.
     pub fn local(status: u16) -> Self {
-        Self { status, cache: None, stored: false, collapsed: false }
+        Self { status, cache: None, fwd_status: None, stored: false, collapsed: false }
     }
 
     /// The word for logs, empty for an answer of the edge's own.

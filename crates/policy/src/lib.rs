@@ -38,15 +38,17 @@
 //! - **PO-2** Results depend on the arguments alone; `now` is one of them.
 //! - **PO-3** The age of a stored response never falls as `now` rises, and a clock that steps back
 //!   makes nothing younger than on arrival. What is stale for a request stays stale for it.
-//! - **PO-4** no-store of either side, and private, is never stored; only a well-formed
-//!   must-understand lifts a no-store, as RFC 9111 section 5.2.2.3 has it. A valid targeted field
-//!   speaks for the origin in place of `Cache-Control`.
+//! - **PO-4** no-store of either side, and private, is never stored, nor is a field that private or
+//!   no-cache names; only a well-formed must-understand lifts a no-store, as RFC 9111 section
+//!   5.2.2.3 has it. A valid targeted field speaks for the origin in place of `Cache-Control`. No
+//!   rule of a site's lifts a prohibition.
 //! - **PO-5** [`StoredMeta`] is read back as it was written; bytes of another version, length or
 //!   flag are not read at all.
 //! - **PO-6** A directive that forbids counts in whatever form it comes; one that permits counts
 //!   only if it is well formed. An unreadable freshness lifetime is zero.
 //! - **PO-7** Nothing stale is served without a permission in force, and nothing at all against
-//!   no-cache; must-revalidate, proxy-revalidate and s-maxage beat every permission.
+//!   no-cache; must-revalidate and proxy-revalidate beat every permission, and so does s-maxage
+//!   unless the site says otherwise ([`storable::Rules::s_maxage_revalidates`]).
 //! - **PO-8** What runs on a hit allocates nothing: the modules [`directives`], [`reuse`],
 //!   [`validate`], [`range`], [`date`] and [`fields`], and [`StoredMeta`], do not use `alloc`.
 //!

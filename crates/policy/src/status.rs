@@ -76,6 +76,9 @@ impl Fwd {
 /// What [`write()`] says besides the outcome. The default says nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parameters<'a> {
+    /// The status with which the next hop answered, where the client gets another one, which else
+    /// would be taken for it (section 2.3); said only of forwarded requests.
+    pub fwd_status: Option<u16>,
     /// What is left of the freshness lifetime in seconds, negative when stale (section 2.4).
     pub ttl_s: Option<i64>,
     /// Whether the response was stored (section 2.5); said only of forwarded requests.
@@ -107,6 +110,10 @@ pub fn write(
         CacheOutcome::Fwd(fwd) => {
             out.extend_from_slice(b"; fwd=");
             out.extend_from_slice(fwd.token().as_bytes());
+            if let Some(status) = parameters.fwd_status {
+                out.extend_from_slice(b"; fwd-status=");
+                write_integer(out, i64::from(status));
+            }
             if parameters.stored {
                 out.extend_from_slice(b"; stored");
             }

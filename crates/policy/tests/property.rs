@@ -428,6 +428,7 @@ proptest! {
     fn cache_status_is_well_formed(detail in any::<String>(), ttl_s in any::<i64>()) {
         let mut out = Vec::new();
         let parameters = Parameters {
+            fwd_status: Some(503),
             ttl_s: Some(ttl_s),
             stored: true,
             collapsed: true,

@@ -91,12 +91,18 @@ fn cache_status_says_what_happened() {
         let expected = format!("edge; fwd={}", fwd.token());
         assert_eq!(cache_status("edge", CacheOutcome::Fwd(fwd), &none), expected);
     }
-    let all = Parameters { ttl_s: Some(-30), stored: true, collapsed: true, detail: Some("a-b") };
+    let all = Parameters {
+        fwd_status: Some(304),
+        ttl_s: Some(-30),
+        stored: true,
+        collapsed: true,
+        detail: Some("a-b"),
+    };
     assert_eq!(
         cache_status("edge", CacheOutcome::Fwd(Fwd::UriMiss), &all),
-        "edge; fwd=uri-miss; stored; collapsed; ttl=-30; detail=a-b"
+        "edge; fwd=uri-miss; fwd-status=304; stored; collapsed; ttl=-30; detail=a-b"
     );
-    // RFC 9211 sections 2.5 and 2.6: stored and collapsed have a meaning only beside fwd.
+    // RFC 9211 sections 2.3, 2.5 and 2.6: these three have a meaning only beside fwd.
     assert_eq!(cache_status("edge", CacheOutcome::Hit, &all), "edge; hit; ttl=-30; detail=a-b");
 }
 

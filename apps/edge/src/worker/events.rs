@@ -86,7 +86,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     ) {
         let Some(held) = self.take_held(index) else { return };
         if reuse::is_failure(head.status) {
-            match self.serve_stale(index, &held) {
+            match self.serve_stale(index, &held, Some(head.status)) {
                 Delivered::Sent => return,
                 Delivered::Unusable => {}
                 Delivered::Cold(cold) if self.page_in(index, &cold) => {
@@ -104,6 +104,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let outcome = Outcome {
             status: head.status,
             cache: Some(CacheOutcome::Fwd(held.fwd)),
+            fwd_status: None,
             stored: head.stored && !collapsed,
             collapsed,
         };
@@ -126,6 +127,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             false => relay::shape(asked, (head.status, &fields), head.body_len),
         };
         outcome.status = shape.status(head.status);
+        outcome.fwd_status = Some(head.status).filter(|status| *status != outcome.status);
         let length = length_of(&shape, held.facts.is_head, head);
         let mut end = None;
         if let Shape::Part(part) = &shape {
@@ -203,7 +205,10 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 } else {
                     CacheOutcome::Hit
                 };
-                let outcome = Outcome { status: 0, cache: Some(cache), stored: false, collapsed };
+                // The origin has said 304, whatever form its client gets.
+                let fwd_status = validated.then_some(304);
+                let cache = Some(cache);
+                let outcome = Outcome { status: 0, cache, fwd_status, stored: false, collapsed };
                 let asked =
                     Asked { method: request.method, fields: &request.fields, facts: &held.facts };
                 match self.deliver(index, record, &asked, outcome) {
@@ -249,7 +254,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     }
 
     fn fail(&mut self, index: u32, held: Box<Held>, error: FetchError) {
-        match self.serve_stale(index, &held) {
+        match self.serve_stale(index, &held, None) {
             Delivered::Sent => return,
             Delivered::Unusable => {}
             Delivered::Cold(cold) if self.page_in(index, &cold) => {
@@ -265,8 +270,9 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         }
     }
 
-    /// Serves a stale stored response after a failure (RFC 5861 section 4, RFC 9111 section 4.2.4).
-    fn serve_stale(&mut self, index: u32, held: &Held) -> Delivered {
+    /// Serves a stale stored response after a failure (RFC 5861 section 4, RFC 9111 section 4.2.4):
+    /// the origin's status, or no answer at all.
+    fn serve_stale(&mut self, index: u32, held: &Held, fwd_status: Option<u16>) -> Delivered {
         if held.passes {
             return Delivered::Unusable;
         }
@@ -290,6 +296,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let outcome = Outcome {
             status: 0,
             cache: Some(CacheOutcome::Fwd(held.fwd)),
+            fwd_status,
             stored: false,
             collapsed: false,
         };

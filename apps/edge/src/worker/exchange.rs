@@ -494,7 +494,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
 
 /// The outcome of a plain hit; its status comes with the shape.
 pub(super) fn hit() -> Outcome {
-    Outcome { status: 0, cache: Some(CacheOutcome::Hit), stored: false, collapsed: false }
+    let cache = Some(CacheOutcome::Hit);
+    Outcome { status: 0, cache, fwd_status: None, stored: false, collapsed: false }
 }
 
 fn field<'a>(fields: &[Field<'a>], name: &str) -> &'a [u8] {

@@ -53,7 +53,7 @@ fn soft_purged_response_is_validated_and_lives_on() {
         let response = client.response();
         assert_eq!(
             (&*response.body, response.cache()),
-            (&b"one"[..], "longhold; fwd=stale".to_owned())
+            (&b"one"[..], "longhold; fwd=stale; fwd-status=304".to_owned())
         );
         edge.wait_for_stored(2);
         let hit = client.get("/page");

@@ -44,6 +44,7 @@ fn delivered(request: &[(&str, &[u8])], persistence: Persistence) -> (Shape, Str
         body_len: 1000,
         shape: &shape,
         outcome: Outcome {
+            fwd_status: None,
             status: 200,
             cache: Some(CacheOutcome::Hit),
             stored: false,
@@ -131,6 +132,7 @@ fn relayed_head_drops_the_origins_framing_and_writes_ours() {
         via_version: "1.0",
         framing: BodyFraming::Chunked,
         outcome: Outcome {
+            fwd_status: None,
             status: 200,
             cache: Some(CacheOutcome::Fwd(Fwd::UriMiss)),
             stored: true,
