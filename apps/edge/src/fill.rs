@@ -23,10 +23,12 @@ use longhold_store::{Mode, WriteError};
 use std::net::SocketAddr;
 use tokio::sync::{mpsc, oneshot};
 
+use self::interest::Asker;
 use crate::inbox::{Event, ExchangeId, Inbox};
 
 mod explain;
 mod freshen;
+pub mod interest;
 mod keep;
 mod lead;
 mod lifetime;
@@ -53,6 +55,8 @@ pub struct FillJob {
     pub scheme: &'static str,
     /// Who waits; nobody for background work.
     pub reply: Option<ReplyTo>,
+    /// Tells when the asker waits no more; `None` for background work.
+    pub asker: Option<Asker>,
 }
 
 /// How a job is done.

@@ -51,6 +51,7 @@ mod interim;
 mod output;
 mod pages;
 mod ruled;
+mod vigil;
 
 use active::Actives;
 
@@ -223,7 +224,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             Completion::AcceptFailed { listener: _, error } => {
                 self.counters.add(close::refused_counter(error), 1);
             }
-            Completion::Readable { token } => self.wake(token),
+            Completion::Readable { token } => self.on_readable(token),
+            Completion::Unparked { token } => self.on_unwatched(token),
             Completion::Received { token, buffer, result } => {
                 self.on_received(token, buffer, result);
             }
@@ -231,8 +233,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             Completion::ShutDown { token } => self.on_shut_down(token),
             Completion::Closed { token } => self.on_closed(token),
             Completion::Woken => self.take_events(),
-            // The edge's front opens no connections and cancels no parks by themselves.
-            Completion::Connected { .. } | Completion::Unparked { .. } => {}
+            // The edge's front opens no connections.
+            Completion::Connected { .. } => {}
         }
     }
 
@@ -305,9 +307,12 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     /// Rests the connection: everything lent goes back (ED-1).
     fn park(&mut self, token: Token) {
         let Some(slot) = self.slots.get(token.slot) else { return };
+        let mut watched = false;
         if let Some(index) = slot.active() {
             slot.set_active(None);
-            if let Some(buffer) = self.actives.close(index).and_then(|rest| rest.input) {
+            let rest = self.actives.close(index);
+            watched = rest.as_ref().is_some_and(|rest| rest.watched);
+            if let Some(buffer) = rest.and_then(|rest| rest.input) {
                 self.io.recycle(buffer);
             }
         }
@@ -318,7 +323,10 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         if slot.move_state(State::Active, State::Parked).is_ok() {
             self.counters.lower(Gauge::ConnectionsActive, 1);
             self.counters.raise(Gauge::ConnectionsParked, 1);
-            self.io.park(token);
+            // A watch is a park that was armed early.
+            if !watched {
+                self.io.park(token);
+            }
         } else {
             // Somebody outside asked for the close while the connection was active.
             self.close(token, CloseReason::Overload);

@@ -36,7 +36,8 @@ impl Plane {
             }
         };
         let mark = self.mark();
-        let answer = match self.fetch(&job, &request, Purpose::Pass, body).await {
+        let asking = self.fetch(&job, &request, Purpose::Pass, body);
+        let answer = match while_asked(&job, asking).await {
             Ok(answer) => answer,
             Err(error) => {
                 self.count_error(error);
@@ -110,5 +111,18 @@ impl Plane {
             // Its key is nobody else's.
             Joined::Waits | Joined::Attach(..) => None,
         }
+    }
+}
+
+/// The answer to what is asked for one exchange alone, as long as that waits for it.
+async fn while_asked<T>(
+    job: &FillJob,
+    asking: impl Future<Output = Result<T, FetchError>>,
+) -> Result<T, FetchError> {
+    let Some(asker) = &job.asker else { return asking.await };
+    tokio::select! {
+        biased;
+        answer = asking => answer,
+        () = asker.gone() => Err(FetchError::Abandoned),
     }
 }

@@ -143,7 +143,7 @@ impl Plane {
 }
 
 fn can_lead(waiting: &Waiting) -> bool {
-    waiting.can_lead
+    waiting.can_lead && waiting.job.asker.as_ref().is_none_or(|asker| !asker.is_gone())
 }
 
 /// Whether the failure may be due to the one request that was sent, or to its connection. The

@@ -11,6 +11,7 @@ fn job() -> FillJob {
         peer: SocketAddr::from(([192, 0, 2, 1], 1)),
         scheme: "http",
         reply: None,
+        asker: None,
     }
 }
 

@@ -35,6 +35,7 @@ pub(super) async fn carry_out(
         peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         scheme,
         reply: None,
+        asker: None,
     };
     let said = fills.explain(job).await.map_err(|_| ExplainError::Unavailable)?;
     said.ok_or(ExplainError::BadRequest)

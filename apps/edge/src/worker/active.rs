@@ -26,6 +26,9 @@ pub(super) struct Active {
     pub(super) receiving: bool,
     /// It asked again soon after its last answer.
     pub(super) is_busy: bool,
+    /// A park is armed while its exchange waits, see `vigil`.
+    pub(super) watched: bool,
+    pub(super) leaving: Leaving,
     /// It waits for a buffer to receive into.
     pub(super) starving: bool,
     pub(super) sending: bool,
@@ -66,6 +69,19 @@ pub(super) struct Active {
     /// Body bytes read only to be thrown away.
     pub(super) drained_bytes: u64,
     pub(super) draft: Draft,
+}
+
+/// Whether a client whose exchange waits has closed its half, and with it perhaps all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// It has not.
+    No,
+    /// It has, at that time, ms.
+    HalfClosed(u64),
+    /// At that time it was sent something, to which a connection that is gone says so, ms.
+    Probed(u64),
+    /// It listens.
+    Stays,
 }
 
 /// Where the exchange stands.
@@ -155,6 +171,8 @@ impl Actives {
             input: None,
             looking: false,
             receiving: false,
+            watched: false,
+            leaving: Leaving::No,
             is_busy: false,
             starving: false,
             sending: false,

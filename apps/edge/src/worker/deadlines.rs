@@ -26,6 +26,8 @@ enum Waiting {
     Origin,
     /// The pager was busy.
     Pages,
+    /// The peer has closed its half, and may be gone.
+    Leaving,
     /// The origin has not said whether it wants the body.
     Continue,
 }
@@ -80,6 +82,10 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 return self.io.cancel(token);
             }
             Waiting::Pages => return index.into_iter().for_each(|index| self.page_in_again(index)),
+            Waiting::Leaving => {
+                index.into_iter().for_each(|index| self.probe(index));
+                return;
+            }
             Waiting::Continue => {
                 index.into_iter().for_each(|index| self.give_continue(index));
                 return;
@@ -127,6 +133,9 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         }
         if let Some(since_ms) = active.rest_since_ms {
             return (Waiting::Rest, since_ms + REST_MS);
+        }
+        if let Some(probe_ms) = active.probe_ms() {
+            return (Waiting::Leaving, probe_ms);
         }
         if let Some(since_ms) = active.continue_since_ms.filter(|_| active.conn.awaits_continue()) {
             return (Waiting::Continue, since_ms + CONTINUE_MS);

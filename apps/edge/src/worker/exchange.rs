@@ -18,8 +18,9 @@ use longhold_telemetry::Counter;
 use longhold_transport::Transport;
 
 use super::Worker;
-use super::active::{Body, Phase};
+use super::active::{Body, Leaving, Phase};
 use super::pages::Resume;
+use crate::fill::interest::Interest;
 use crate::fill::{FillJob, JobKind, ReplyTo};
 use crate::inbox::{Event, ExchangeId};
 use crate::node;
@@ -39,6 +40,8 @@ pub(super) struct Held {
     pub(super) passes: bool,
     /// How often the fill plane has been asked for this exchange.
     pub(super) asked: u8,
+    /// Ends with the exchange, which the fill plane hears.
+    interest: Interest,
 }
 
 impl Held {
@@ -49,7 +52,8 @@ impl Held {
         (facts, site, fwd): (Facts, SiteRef, Fwd),
     ) -> Box<Self> {
         let head = Arc::from(raw.get(..head.head_bytes).unwrap_or(raw));
-        Box::new(Self { key: Vec::from(key), head, facts, fwd, site, passes: false, asked: 0 })
+        let (key, interest) = (Vec::from(key), Interest::new());
+        Box::new(Self { key, head, facts, fwd, site, passes: false, asked: 0, interest })
     }
 }
 
@@ -130,6 +134,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         active.outcome = Outcome::local(0);
         active.paged = 0;
         active.continue_since_ms = None;
+        active.leaving = Leaving::No;
         active.draft.is_http10 = head.version == Version::Http10;
         let mut parts: [&[u8]; 5] = [&[]; 5];
         if logged {
@@ -417,6 +422,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             peer: slot.peer(),
             scheme: self.shared.scheme,
             reply: Some(reply),
+            asker: Some(held.interest.asker()),
         };
         active.held = Some(held);
         active.phase = Phase::AwaitsFill;
@@ -450,6 +456,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             peer: slot.peer(),
             scheme: self.shared.scheme,
             reply: None,
+            asker: None,
         };
         if self.fills.submit_background(job).is_err() {
             self.counters.add(Counter::FillRefused, 1);

@@ -79,6 +79,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 // Further requests may lie behind it; they are read when its response has ended.
                 let spent = active.input.take_if(|input| input.is_empty());
                 self.drop_buffer(spent);
+                self.on_half_closed(index);
                 self.pump(index);
             }
         }
@@ -109,6 +110,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         match expecting {
             Expecting::Nothing => {
                 active.rx_flow = None;
+                self.watch(index);
                 return Looked::Stop;
             }
             Expecting::Body if active.upload.as_ref().is_some_and(|upload| !upload.has_room()) => {

@@ -53,7 +53,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
 
     /// Sends an interim response, or keeps it until the one in flight is out. Over the bound it is
     /// left out: none of them is needed to understand the final one.
-    fn send_interim(&mut self, index: u32, head: &[u8]) {
+    pub(super) fn send_interim(&mut self, index: u32, head: &[u8]) {
         let Some(active) = self.actives.get_mut(index) else { return };
         if !active.sending {
             let piece = Piece::Staged(bytes::Bytes::copy_from_slice(head));

@@ -20,6 +20,7 @@ mod hits;
 mod interim;
 mod invalidation;
 mod large;
+mod leaving;
 mod life;
 mod purge;
 mod purge_groups;

@@ -169,10 +169,16 @@ fn continue_is_sent_once_and_the_answer_follows_the_body() {
     let mut stage = Stage::new(6, Profile::default());
     let client = stage.client();
     let head = b"POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
-    let received = stage.exchange(&client, head);
-    assert_eq!(received, b"HTTP/1.1 100 Continue\r\n\r\n");
-    assert!(stage.exchange(&client, b"abcd").is_empty());
+    assert!(stage.exchange(&client, head).is_empty(), "whether it is wanted is not known yet");
     let job = stage.job();
+    let say_continue = || {
+        let reply = job.reply.as_ref().expect("somebody waits");
+        reply.post(Event::Interim { status: 100, fields: Vec::new() });
+    };
+    say_continue();
+    assert_eq!(stage.exchange(&client, b""), b"HTTP/1.1 100 Continue\r\n\r\n");
+    say_continue();
+    assert!(stage.exchange(&client, b"abcd").is_empty());
     let (head, download) = answer(204, Some(0));
     reply(&job, &head, &download);
     download.finish().expect("nothing was promised");
@@ -180,6 +186,21 @@ fn continue_is_sent_once_and_the_answer_follows_the_body() {
     assert!(received.starts_with(b"HTTP/1.1 204 No Content\r\n"));
     stage.run_for_ms(REST_MS);
     assert_eq!(stage.count(State::Parked), 1);
+}
+
+/// An origin that says nothing of the body: after a second the edge does.
+#[test]
+fn continue_is_sent_when_the_origin_is_silent() {
+    let mut stage = Stage::new(6, Profile::default());
+    let client = stage.client();
+    let head = b"POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
+    assert!(stage.exchange(&client, head).is_empty());
+    stage.run_for_ms(500);
+    assert!(client.read().is_empty());
+    stage.run_for_ms(1000);
+    assert_eq!(client.read(), b"HTTP/1.1 100 Continue\r\n\r\n");
+    stage.run_for_ms(2000);
+    assert!(client.read().is_empty(), "once");
 }
 
 #[test]

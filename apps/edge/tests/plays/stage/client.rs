@@ -163,6 +163,12 @@ impl Client {
         self.stream.shutdown(Shutdown::Write).expect("an open socket");
     }
 
+    /// Resets the connection.
+    pub(crate) fn reset(self) {
+        let now = Some(std::time::Duration::ZERO);
+        rustix::net::sockopt::set_socket_linger(&self.stream, now).expect("a TCP socket");
+    }
+
     /// A second handle on the connection, to say something while this one listens.
     pub(crate) fn mouth(&self) -> TcpStream {
         self.stream.try_clone().expect("a descriptor")
