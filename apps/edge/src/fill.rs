@@ -26,6 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::interest::Asker;
 use crate::inbox::{Event, ExchangeId, Inbox};
 
+pub mod compress;
 mod explain;
 mod freshen;
 pub mod interest;

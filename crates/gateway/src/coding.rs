@@ -170,28 +170,34 @@ pub fn mark(response: &mut Vec<(String, Vec<u8>)>, coding: Option<Coding>) {
     add_vary(response);
     let Some(coding) = coding else { return };
     // Sums and lengths of the plain body (RFC 9530 sections 2 and 3).
-    response
-        .retain(|(name, _)| !OF_PLAIN_BODY.iter().any(|known| name.eq_ignore_ascii_case(known)));
+    response.retain(|(name, _)| !is_of_plain_body(name));
     response.push((String::from("Content-Encoding"), Vec::from(coding.token())));
     for (_, value) in response.iter_mut().filter(|(name, _)| is_etag(name)) {
         weaken(value);
     }
 }
 
-/// Brings the 304 that confirms a coded stored response into the coded one's terms: the origin
-/// knows only the plain one.
-pub fn mark_update(update: &mut Vec<(String, Vec<u8>)>, stored: &[Field<'_>]) {
-    if fields::first(stored, "content-encoding").is_none() {
-        return add_vary(update);
-    }
-    let held = fields::first(stored, "etag").and_then(|etag| etag.strip_prefix(b"W/"));
+/// Weakens the tag of a 304 that confirms a stored response whose tag was weakened when it was
+/// coded: the origin knows only the plain one.
+pub fn weaken_update(update: &mut [(String, Vec<u8>)], stored_etag: Option<&[u8]>) {
+    let held = stored_etag.and_then(|etag| etag.strip_prefix(b"W/"));
     for (_, value) in update.iter_mut().filter(|(name, _)| is_etag(name)) {
         if held == Some(value.as_slice()) {
             weaken(value);
         }
     }
-    update.retain(|(name, _)| !OF_PLAIN_BODY.iter().any(|known| name.eq_ignore_ascii_case(known)));
-    add_vary(update);
+}
+
+/// Keeps the fields of a freshened response, `merged` from `stored` and a 304, true of what is
+/// stored: it still varies, and if it is coded, sums of the plain body are not its own.
+pub fn mark_merged(merged: &mut Vec<(String, Vec<u8>)>, stored: &[Field<'_>]) {
+    if !fields::values(stored, "vary").any(says_coding) {
+        return;
+    }
+    add_vary(merged);
+    if fields::first(stored, "content-encoding").is_some() {
+        merged.retain(|(name, _)| !is_of_plain_body(name));
+    }
 }
 
 /// RFC 9110 section 8.8.3.3: a coding done on the way must not keep a strong tag.
@@ -207,17 +213,23 @@ fn is_etag(name: &str) -> bool {
 
 fn add_vary(response: &mut Vec<(String, Vec<u8>)>) {
     let is_vary = |name: &str| name.eq_ignore_ascii_case("vary");
-    let says = |value: &[u8]| {
-        fields::members(value)
-            .any(|member| member == b"*" || member.eq_ignore_ascii_case(b"accept-encoding"))
-    };
-    if response.iter().any(|(name, value)| is_vary(name) && says(value)) {
+    if response.iter().any(|(name, value)| is_vary(name) && says_coding(value)) {
         return;
     }
     match response.iter_mut().find(|(name, value)| is_vary(name) && !value.is_empty()) {
         Some((_, value)) => value.extend_from_slice(b", Accept-Encoding"),
         None => response.push((String::from("Vary"), Vec::from(&b"Accept-Encoding"[..]))),
     }
+}
+
+/// Whether a line of `Vary` nominates `Accept-Encoding`, or everything.
+fn says_coding(value: &[u8]) -> bool {
+    fields::members(value)
+        .any(|member| member == b"*" || member.eq_ignore_ascii_case(b"accept-encoding"))
+}
+
+fn is_of_plain_body(name: &str) -> bool {
+    OF_PLAIN_BODY.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 const ALL: [Coding; 3] = [Coding::Brotli, Coding::Zstd, Coding::Gzip];

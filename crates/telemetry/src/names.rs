@@ -205,6 +205,11 @@ metrics! {
         "Responses that were storable but that the store could not take." {
         StoreRefused,
     }
+    "longhold_bodies_compressed_total" Count
+        "Bodies that a site's rule wanted compressed, by whether a compressor was free." {
+        BodiesCompressed "result" = "compressed",
+        BodiesUncompressed "result" = "plain",
+    }
     "longhold_store_reclaimed_total" Count "Objects that left the store so that others fit." {
         StoreReclaimed,
     }

@@ -4,11 +4,13 @@
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
+use longhold_gateway::rules::SiteRules;
 use longhold_store::{DeviceConfig, DiskUse};
 use serde_json::{Value, json};
 
-use super::checked::{Checked, Device};
+use super::checked::{Checked, Device, Site};
 use super::units::{Bytes, KIB};
+use crate::fill::compress;
 
 /// The memory that a config implies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +89,7 @@ impl MemoryPlan {
         let waiting: u64 = sites.iter().map(|site| site.origin.queue_max as u64).sum();
         let log_lines = workers * limits.log_queue_max as u64;
         let part = |name, count, each_bytes, when| Part { name, count, each_bytes, when };
-        let parts = vec![
+        let mut parts = vec![
             part("connection slots", slots_count, SLOT_BYTES, When::Start),
             part("reactor's slot state", slots_count, REACTOR_SLOT_BYTES, When::Start),
             part("timer wheels", workers, WHEEL_BYTES, When::Start),
@@ -107,6 +109,10 @@ impl MemoryPlan {
             part("access log queues", log_lines, LOG_LINE_BYTES, When::Load),
             part("parked polls", slots_count, POLL_BYTES, When::Kernel),
         ];
+        if sites.iter().any(compresses) {
+            let coders = compress::CODERS_MAX as u64;
+            parts.push(part("compressors", coders, compress::CODER_BYTES_MAX, When::Load));
+        }
         Self { slots_count, buffers_count, staging_count, parts }
     }
 
@@ -160,6 +166,12 @@ impl fmt::Display for MemoryPlan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.text(""))
     }
+}
+
+/// Whether a rule of the site asks for compression.
+fn compresses(site: &Site) -> bool {
+    let Some(SiteRules { rules, otherwise }) = &site.rules else { return false };
+    rules.iter().map(|(_, rule)| rule).chain(otherwise).any(|rule| rule.compress.is_some())
 }
 
 impl Part {

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use longhold_gateway::coding;
 use longhold_gateway::stored::{self, StoredHead};
 use longhold_gateway::tags;
 use longhold_http1::RequestHead;
@@ -32,6 +33,9 @@ impl Plane {
         freshen::merge(&old, &update, &mut |name, value| {
             merged.push((name.to_owned(), value.to_vec()));
         });
+        if self.rule(&lead.job).is_some_and(|rule| rule.compress.is_some()) {
+            coding::mark_merged(&mut merged, &old);
+        }
         let fields = request::borrowed(&merged);
         let exchange = Exchange {
             method: request.method,

@@ -12,11 +12,12 @@ use longhold_gateway::purge::Scope;
 use longhold_gateway::stored::{self, VaryBase};
 use longhold_gateway::tags;
 use longhold_http1::RequestHead;
-use longhold_origin::{Demand, Download, FetchError};
+use longhold_origin::{Demand, Download, FetchError, OriginBody};
 use longhold_policy::{StoredMeta, reuse};
 use longhold_store::{Draft, Extent, GATHERED_BYTES_MAX, Pending, WriteError};
 use longhold_telemetry::Counter;
 
+use super::compress::Coder;
 use super::lead::{Answer, Lead, unix_ms};
 use super::lifetime::lifetime_ms;
 use super::plane::{Open, Plane, Waiting, attach};
@@ -64,14 +65,14 @@ impl Plane {
         (meta, nominated): (StoredMeta, String),
     ) {
         let plan = self.plan_record(&lead, request, &answer, (&meta, &nominated));
-        let length = answer.response.body.length();
+        let (length, declared_len) = (answer.body_len(), answer.declared_len());
         let (body, mut pending) = self.open_body(&plan, length).await;
         if self.has_purged(lead.mark, &lead.job.key, &plan.tags) {
             // The draft, if there is one, is abandoned with its owner.
             drop((body, pending));
             return self.give_purged(lead, answer).await;
         }
-        let Answer { mut response, fields } = answer;
+        let Answer { mut response, fields, mut coder, .. } = answer;
         let guard = body.guard();
         // Else another leader's head came first, and its response is the stored one.
         let stored = pending.is_some() && self.is_current(&lead.entry, lead.id);
@@ -79,7 +80,7 @@ impl Plane {
             status: response.status.as_u16(),
             via_version: request::via_version(&response),
             body_len: length,
-            declared_len: request::declared_len(&response),
+            declared_len,
             fields,
             stored,
             ttl_s: stored.then(|| reuse::ttl_s(&meta, unix_ms())),
@@ -111,26 +112,38 @@ impl Plane {
             // Background work whose result nobody keeps.
             return;
         }
-        let mut carried = 0;
-        let outcome = loop {
-            match response.body.next().await {
-                Some(Ok(bytes)) => {
-                    self.parts.counters.add(Counter::OriginReceivedBytes, bytes.len() as u64);
-                    carried += bytes.len() as u64;
-                    if !plan.fits(Some(carried)) && pending.is_some() {
-                        self.parts.counters.add(Counter::StoreRefused, 1);
-                        self.give_up(&body, &mut pending).await;
-                    }
-                    if self.take_piece(&body, &mut pending, bytes).await.is_err() {
-                        break Err(FetchError::Abandoned);
-                    }
-                }
-                Some(Err(error)) => break Err(error),
-                None => break Ok(()),
-            }
-        };
+        let source = (&mut response.body, &mut coder);
+        let outcome = self.carry(source, &plan, (&body, &mut pending)).await;
         self.conclude(lead, (&body, pending), outcome).await;
         drop(guard);
+    }
+
+    /// Carries the body from the origin to its readers and into the store.
+    async fn carry(
+        &self,
+        (source, coder): (&mut OriginBody, &mut Option<Coder>),
+        plan: &Plan,
+        (body, pending): (&Download<Extent>, &mut Option<Pending>),
+    ) -> Result<(), FetchError> {
+        let mut carried = 0;
+        loop {
+            let next = match coder {
+                None => source.next().await,
+                Some(coder) => coder.next(source).await,
+            };
+            let Some(bytes) = next.transpose()? else { return Ok(()) };
+            let len = bytes.len() as u64;
+            let received = coder.as_mut().map_or(len, Coder::take_received);
+            self.parts.counters.add(Counter::OriginReceivedBytes, received);
+            carried += len;
+            if !plan.fits(Some(carried)) && pending.is_some() {
+                self.parts.counters.add(Counter::StoreRefused, 1);
+                self.give_up(body, pending).await;
+            }
+            if self.take_piece(body, pending, bytes).await.is_err() {
+                return Err(FetchError::Abandoned);
+            }
+        }
     }
 
     /// Works out the record's key and head, and whether a new vary base is due.

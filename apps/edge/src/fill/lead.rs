@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use longhold_gateway::coalesce::{FillId, Joined};
+use longhold_gateway::coding;
 use longhold_gateway::fetch::{self, Disposition};
 use longhold_gateway::forward::Purpose;
 use longhold_gateway::lookup::{self, Served, Verdict};
@@ -21,6 +22,7 @@ use longhold_policy::{StoredMeta, freshen, reuse};
 use longhold_store::Record;
 use longhold_telemetry::Counter;
 
+use super::compress::{self, Coder};
 use super::plane::{Lookup, Open, Plane, Selected, Waiting, attach};
 use super::succession::Seat;
 use super::{FillHead, FillJob, JobKind, parts, request};
@@ -43,6 +45,22 @@ pub(super) struct Lead {
 pub(super) struct Answer {
     pub(super) response: OriginResponse,
     pub(super) fields: Vec<(String, Vec<u8>)>,
+    /// Its head says that the body is coded here.
+    pub(super) is_coded: bool,
+    /// What codes it, if there is a body.
+    pub(super) coder: Option<Coder>,
+}
+
+impl Answer {
+    /// Bytes of the body that goes out, where they are known.
+    pub(super) fn body_len(&self) -> Option<u64> {
+        if self.is_coded { None } else { self.response.body.length() }
+    }
+
+    /// `Content-Length` as declared, also where no body follows.
+    pub(super) fn declared_len(&self) -> Option<u64> {
+        if self.is_coded { None } else { request::declared_len(&self.response) }
+    }
 }
 
 /// A fetch that is to be made. Its job's head has been parsed.
@@ -152,9 +170,12 @@ impl Plane {
         validators: Option<&Validators<'_>>,
     ) -> Result<Asked, FetchError> {
         let purpose = validators.map_or(Purpose::Fill, Purpose::Validate);
-        let answer = self.fetch(&lead.job, request, purpose, RequestBody::Empty).await?;
+        let mut answer = self.fetch(&lead.job, request, purpose, RequestBody::Empty).await?;
         match validators {
             Some(asked) if answer.response.status == http::StatusCode::NOT_MODIFIED => {
+                if self.rule(&lead.job).is_some_and(|rule| rule.compress.is_some()) {
+                    coding::weaken_update(&mut answer.fields, asked.etag);
+                }
                 if freshen::is_about(asked, &request::borrowed(&answer.fields)) {
                     return Ok(Asked::Confirmed(answer));
                 }
@@ -208,11 +229,13 @@ impl Plane {
         let origin_request = request::build(head, job, purpose, body)?;
         self.parts.counters.add(Counter::OriginFetches, 1);
         let response = pool.fetch(origin_request).await?;
-        let mut fields = request::fields_of(&response);
+        let fields = request::fields_of(&response);
+        let mut answer = Answer { response, fields, is_coded: false, coder: None };
         if let Some(rule) = self.rule(job) {
-            rule.response.apply(&mut fields);
+            rule.response.apply(&mut answer.fields);
+            self.begin_coding(job, head, &mut answer);
         }
-        Ok(Answer { response, fields })
+        Ok(answer)
     }
 
     /// Stores and shares the response, or gives it to the asker alone.
@@ -277,10 +300,10 @@ impl Plane {
         answer: Answer,
         detail: Option<&'static str>,
     ) {
-        let Answer { mut response, fields } = answer;
+        let (body_len, declared_len) = (answer.body_len(), answer.declared_len());
+        let Answer { mut response, fields, coder, .. } = answer;
         let body = Arc::new(Download::new(self.parts.window_bytes));
         let guard = body.guard();
-        let body_len = response.body.length();
         if let Some(length) = body_len {
             body.set_length(length);
         }
@@ -288,7 +311,7 @@ impl Plane {
             status: response.status.as_u16(),
             via_version: request::via_version(&response),
             body_len,
-            declared_len: request::declared_len(&response),
+            declared_len,
             fields,
             stored: false,
             ttl_s: None,
@@ -306,7 +329,11 @@ impl Plane {
             attach(reply, &open, false);
         }
         // A client that goes away ends the origin's work at once, not at its next byte.
-        match pump(&mut response.body, &body).await {
+        let carried = match coder {
+            None => pump(&mut response.body, &body).await,
+            Some(mut coder) => compress::pump(&mut response.body, &mut coder, &body).await,
+        };
+        match carried {
             Ok(carried) => self.parts.counters.add(Counter::OriginReceivedBytes, carried),
             Err(error) => self.count_error(error),
         }

@@ -22,6 +22,7 @@ use longhold_telemetry::{Counter, Gauge, WorkerCounters};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::compress::Workshop;
 use super::succession::Seat;
 use super::{FillHead, FillJob, FillQueue, JobKind, Message, ReplyTo};
 use crate::inbox::Event;
@@ -96,6 +97,8 @@ pub struct Plane {
     pub(super) journal: RefCell<Journal>,
     /// The last responses that were not stored, for who asks why.
     pub(super) recent: RefCell<Recent>,
+    /// Bounds of compression.
+    pub(super) workshop: Workshop,
     tasks: Cell<usize>,
     idle: Arc<Notify>,
     base_id: Cell<u64>,
@@ -126,6 +129,7 @@ pub async fn run(parts: Parts, mut queue: FillQueue) -> Result<(), WriteError> {
         unshared: RefCell::new(Unshared::new(UNSHARED_BYTES_MAX)),
         journal: RefCell::new(Journal::new()),
         recent: RefCell::new(Recent::new()),
+        workshop: Workshop::new(),
         tasks: Cell::new(0),
         idle: Arc::new(Notify::new()),
         base_id: Cell::new(unix_ns()),

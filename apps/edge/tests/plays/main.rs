@@ -11,6 +11,7 @@ mod stage;
 
 mod ambiguous;
 mod cold;
+mod compression;
 mod crowd;
 mod drain;
 mod exchange;

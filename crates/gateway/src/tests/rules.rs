@@ -1,7 +1,7 @@
 //! Which rule holds, and what it makes of a request; which coding a client gets.
 
 use super::parse;
-use crate::coding::{Candidate, Coding, Compress, choose, mark, mark_update};
+use crate::coding::{Candidate, Coding, Compress, choose, mark, mark_merged, weaken_update};
 use crate::key::write_nominated;
 use crate::rules::*;
 
@@ -322,11 +322,17 @@ fn coded_response_says_so() {
     assert_eq!(weak[..2], owned(&[("ETag", "W/\"a\""), ("Vary", "accept-encoding")]));
 
     // A 304 knows only the origin's tag.
-    let stored: [crate::Field<'_>; 2] = [("etag", b"W/\"a\""), ("content-encoding", b"br")];
-    let mut update = owned(&[("ETag", "\"a\""), ("Content-Length", "9")]);
-    mark_update(&mut update, &stored);
-    assert_eq!(update, owned(&[("ETag", "W/\"a\""), ("Vary", "Accept-Encoding")]));
+    let mut update = owned(&[("ETag", "\"a\""), ("Vary", "Origin"), ("Repr-Digest", "x")]);
+    weaken_update(&mut update, Some(b"W/\"a\""));
+    assert_eq!(update[0].1, b"W/\"a\"");
+    weaken_update(&mut update, Some(b"W/\"a\""));
+    assert_eq!(update[0].1, b"W/\"a\"");
     let mut other = owned(&[("ETag", "\"b\"")]);
-    mark_update(&mut other, &stored);
+    weaken_update(&mut other, Some(b"W/\"a\""));
     assert_eq!(other[0].1, b"\"b\"");
+    let vary: crate::Field<'_> = ("vary", b"Origin, Accept-Encoding");
+    mark_merged(&mut update, &[vary, ("content-encoding", b"br")]);
+    assert_eq!(update, owned(&[("ETag", "W/\"a\""), ("Vary", "Origin, Accept-Encoding")]));
+    mark_merged(&mut other, &[("content-encoding", b"br")]);
+    assert_eq!(other, owned(&[("ETag", "\"b\"")]));
 }

@@ -146,6 +146,17 @@ impl Client {
         }
     }
 
+    /// Waits for a line; returns it without its end.
+    pub(crate) fn hear_line(&mut self) -> String {
+        loop {
+            if let Some(at) = find(&self.received, b"\r\n") {
+                let line = self.hear(at + 2);
+                return String::from_utf8(line[..at].to_vec()).expect("a line of text");
+            }
+            assert!(self.fill_to(self.received.len() + 1), "the line has an end");
+        }
+    }
+
     /// Waits for these very bytes.
     pub(crate) fn hears(&mut self, expected: impl AsRef<[u8]>) {
         let heard = self.hear(expected.as_ref().len());
