@@ -27,7 +27,7 @@ pub struct HeadWriter<'o> {
 
 impl<'o> HeadWriter<'o> {
     /// Begins a response with the status line of `status` (its last three decimal digits), always
-    /// as HTTP/1.1 (RFC 9110 section 2.5: the server's own version).
+    /// as HTTP/1.1 (RFC 9110 section 6.2: the server's own version).
     pub fn response(out: &'o mut Vec<u8>, status: u16) -> Self {
         let digit = |weight: u16| b'0' + (status / weight % 10) as u8;
         out.extend_from_slice(b"HTTP/1.1 ");

@@ -15,7 +15,7 @@ use crate::scan::{self, Bounds};
 use crate::target::{self, Target};
 
 /// The protocol versions that are spoken (RFC 9112 section 2.3). A later minor version is read as
-/// HTTP/1.1 (RFC 9110 section 2.5).
+/// HTTP/1.1 (RFC 9110 section 6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
     /// HTTP/1.0.
@@ -253,7 +253,7 @@ impl ConnectionOptions {
 type Parts<'a, 't> = (&'a str, &'a str, u8, &'t [httparse::Header<'a>]);
 
 /// Reads a complete head that `httparse` refused, if all that is wrong is that its version is a
-/// later one of HTTP/1: such a message is read as HTTP/1.1 (RFC 9110 section 2.5). Else it stays
+/// later one of HTTP/1: such a message is read as HTTP/1.1 (RFC 9110 section 6.2). Else it stays
 /// refused.
 #[cold]
 fn read_later_minor<'a, 't>(

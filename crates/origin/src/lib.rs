@@ -16,7 +16,7 @@
 //! the decision to store are the caller's, and a store's extent is a type parameter here. It
 //! carries no tunnels and no upgrades, checks no health and weighs no balance: several URLs are
 //! used in turn, and one that cannot be connected to is passed over. It speaks HTTP/1.1 only, and
-//! refuses a response of a later minor version, which RFC 9110 section 2.5 would have read as 1.1:
+//! refuses a response of a later minor version, which RFC 9110 section 6.2 would have read as 1.1:
 //! hyper knows 1.0 and 1.1, and no such version was ever made.
 //! It logs nothing; [`OriginStats`] and [`StagingStats`] are its figures.
 //!

@@ -164,8 +164,12 @@ fn refused(place: &str, client: &mut Client, status: u16) {
         Ok(response) => {
             assert_eq!(response.status, status, "{place}: {response:?}");
             assert_eq!(response.field("Connection"), Some("close"), "{place}: {response:?}");
-            // RFC 9110 section 6.6.1.
+            // RFC 9110 sections 6.6.1, 8.3, 10.2.4 and 15.5.
             assert!(response.field("Date").is_some(), "{place}: {response:?}");
+            assert!(response.field("Content-Type").is_some(), "{place}: {response:?}");
+            assert_eq!(response.field("Server"), Some("longhold"), "{place}: {response:?}");
+            let says = format!("{status} ");
+            assert!(response.body.starts_with(says.as_bytes()), "{place}: {response:?}");
         }
         Err(cut) => panic!("{place}: no answer but the end: {cut:?}"),
     }

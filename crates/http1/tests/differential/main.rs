@@ -146,7 +146,7 @@ fn hyper_is_stricter(message: &Message) -> bool {
     is_odd_target || is_huge
 }
 
-/// hyper knows HTTP/1.0 and 1.1; RFC 9110 section 2.5 has later minor versions read as the latter.
+/// hyper knows HTTP/1.0 and 1.1; RFC 9110 section 6.2 has later minor versions read as the latter.
 fn is_later_minor(bytes: &[u8]) -> bool {
     matches!(bytes, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'])
 }
