@@ -59,6 +59,20 @@ impl Wire {
     }
 }
 
+impl Drop for Wire {
+    /// A TLS session ends with an alert (RFC 9112 section 9.8), if the socket takes it at once: a
+    /// peer that takes nothing more is not waited for.
+    fn drop(&mut self) {
+        let Stream::Tls(session) = &mut self.stream else { return };
+        let (socket, session) = session.get_mut();
+        session.send_close_notify();
+        let mut records = Vec::new();
+        if session.write_tls(&mut records).is_ok() {
+            let _ = socket.try_write(&records);
+        }
+    }
+}
+
 impl WireState {
     /// Bytes that the origin sent since the connection stood, beneath hyper and above TLS.
     pub(crate) fn received_bytes(&self) -> u64 {

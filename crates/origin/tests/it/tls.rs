@@ -9,7 +9,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use crate::support::{Origin, Peer, read, run};
+use crate::support::{Origin, Peer, get, read, run};
 
 /// A throwaway certificate authority.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -95,6 +95,33 @@ fn a_trusted_origin_serves_and_serves_again() {
         let pool = OriginPool::new(config(&origin, ca_file)).unwrap();
         assert_eq!(read(&pool).await, Ok(("a".into(), false)));
         assert_eq!(read(&pool).await, Ok(("b".into(), true)));
+    });
+}
+
+/// RFC 9112 section 9.8: with an alert, and not by a bare end that could be an attacker's; be it
+/// that the connection rests or that its response is given up.
+#[test]
+fn a_session_is_closed_by_an_alert() {
+    let authority = Authority::new();
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = authority.write_to(&folder);
+    let server = authority.server("localhost");
+    let origin = Origin::play(move |stage| {
+        for text in ["HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na", "HTTP/1.1 200 OK\r\n\r\na"] {
+            let mut session = accept(stage.accept(), &server);
+            answer(&mut session, text).unwrap();
+            // An end without the alert is an error to rustls.
+            assert_eq!(session.read(&mut [0]).unwrap(), 0, "{text}");
+        }
+    });
+    run(async {
+        let pool = OriginPool::new(config(&origin, ca_file.clone())).unwrap();
+        assert_eq!(read(&pool).await, Ok(("a".into(), false)));
+        drop(pool);
+        let pool = OriginPool::new(config(&origin, ca_file)).unwrap();
+        let response = pool.fetch(get()).await.unwrap();
+        assert!(!response.body.is_end());
+        drop(response);
     });
 }
 
