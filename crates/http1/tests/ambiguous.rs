@@ -3,6 +3,7 @@
 mod corpus;
 
 use corpus::{Case, Reader};
+use longhold_http1::fuzzing;
 
 #[test]
 fn every_case_has_one_verdict_however_it_is_cut() {
@@ -41,6 +42,16 @@ fn check(case: &Case) -> Result<(), String> {
     Ok(())
 }
 
+/// What the fuzzer asserts of any bytes (H1-2 to H1-7).
+#[test]
+fn every_case_holds_the_invariants() {
+    for case in corpus::cases() {
+        fuzzing::fuzz_head(&case.bytes);
+        let heads = case.bytes.windows(4).position(|end| end == b"\r\n\r\n");
+        fuzzing::fuzz_chunked(heads.map_or(&[], |at| &case.bytes[at + 4..]));
+    }
+}
+
 #[test]
 fn broken_corpus_is_found() {
     let cases = corpus::parse("f", "case a [b]\n| GET / HTTP/1.1\n|\nthen refused 400 BareLf by x");
@@ -58,5 +69,5 @@ fn broken_corpus_is_found() {
     }
 }
 
-const CASES_MIN: usize = 400;
+const CASES_MIN: usize = 425;
 const CUTS_MAX: usize = 1024;
