@@ -26,6 +26,8 @@
 //! - **GW-5** After a purge no variant stored before it can be selected again, and no fetch that
 //!   began before it is stored or shared: by key, prefix, tag or of everything.
 //! - **GW-6** A record head that this crate did not write decodes to nothing, never to a response.
+//! - **GW-7** A site's rule edits a message before anything else reads it, so that key, forwarded
+//!   request and storing are those of one and the same message.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 #![cfg_attr(

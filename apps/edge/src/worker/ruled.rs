@@ -39,7 +39,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             Some(rule) if rule.rewrites(head.method) => {
                 self.rewrite(index, rule, site, head);
             }
-            Some(rule) => self.route(index, (planned(rule, asked.0), asked.1), site, (head, raw)),
+            Some(rule) => self.go_on(index, (rule, site), asked, (head, raw)),
         }
         self.scratch.path = path;
     }
@@ -59,14 +59,32 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let limits = self.shared.limits;
         match http1::parse_request(&rewritten, &limits) {
             Ok(Some(head)) => {
-                let (plan, facts) = plan::plan(&head);
-                self.route(index, (planned(rule, plan), facts), site, (&head, &rewritten));
+                let asked = plan::plan(&head);
+                self.go_on(index, (rule, site), asked, (&head, &rewritten));
             }
             Ok(None) => self.answer(index, 500, "the request was lost inside the edge", None),
             // What the rule adds no longer fits the limits of a head.
             Err(reject) => self.answer(index, reject.status(), &reject.to_string(), None),
         }
         self.scratch.rewritten = rewritten;
+    }
+
+    /// Looks the request up, unless the rule has it pass by.
+    fn go_on(
+        &mut self,
+        index: u32,
+        (rule, site): (&Rule, SiteRef),
+        (plan, facts): (Plan, Facts),
+        request: (&RequestHead<'_>, &[u8]),
+    ) {
+        let passes = rule.bypass && plan == Plan::Lookup;
+        if passes && facts.directives.only_if_cached {
+            // RFC 9111 section 5.2.1.7: the client wants nothing of the origin's.
+            let cause = "only-if-cached: nothing is stored here";
+            return self.answer(index, 504, cause, None);
+        }
+        let plan = if passes { Plan::Pass(Fwd::Bypass) } else { plan };
+        self.route(index, (plan, facts), site, request);
     }
 
     /// Sends the client elsewhere.
@@ -90,13 +108,5 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         rules::write_redirect(&mut head, answer, persistence, plan.send_body, now_ms);
         self.send_head(index, &head, Piece::None);
         self.scratch.head = head;
-    }
-}
-
-/// What a rule makes of a plan.
-fn planned(rule: &Rule, plan: Plan) -> Plan {
-    match plan {
-        Plan::Lookup if rule.bypass => Plan::Pass(Fwd::Bypass),
-        Plan::Lookup | Plan::Pass(_) | Plan::AnswerOptions | Plan::Reject(_) => plan,
     }
 }

@@ -137,6 +137,10 @@ fn bypass_stores_nothing_and_forwards_all() {
         let response = client.response();
         assert_eq!(response.cache(), "longhold; fwd=bypass");
     }
+    // RFC 9111 section 5.2.1.7: nothing of the origin's, and nothing else is there.
+    let refused = client.get_with("/live/x", &["Cache-Control: only-if-cached"]);
+    assert_eq!(refused.status, 504);
+    origin.was_left_alone();
     fetch(&origin, &mut client, ("/else", &[]), "/else");
     edge.wait_for_stored(1);
     assert!(client.get("/else").is_hit());

@@ -107,6 +107,21 @@ fn memory_tier_is_a_tenth_up_to_a_bound_unless_said() {
     }
 }
 
+#[test]
+fn compressors_are_planned_where_a_rule_asks_for_them() {
+    for (rules, planned) in [
+        ("", false),
+        ("[site.defaults]\ncompress = [\"none\"]", false),
+        ("[site.defaults]\ncompress = [\"gzip\"]", true),
+        ("[[site.rule]]\ncompress = [\"br\"]", true),
+    ] {
+        let config = check_text(&format!("{BASE}{rules}\n")).unwrap();
+        let plan = memory::MemoryPlan::of(&config);
+        let found = plan.parts.iter().any(|part| part.name == "compressors");
+        assert_eq!(found, planned, "{rules}");
+    }
+}
+
 /// What is printed is what the store takes.
 #[test]
 fn plan_of_the_store_is_the_stores_own() {
