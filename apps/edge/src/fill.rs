@@ -38,6 +38,7 @@ mod pass;
 pub mod plane;
 mod purge;
 mod request;
+mod slices;
 mod succession;
 
 /// What a worker wants fetched.

@@ -44,6 +44,7 @@ use crate::signals::{Stage, Stop};
 mod active;
 mod close;
 mod deadlines;
+mod deliver;
 mod events;
 mod exchange;
 mod input;

@@ -170,8 +170,8 @@ fn fetched(fwd: Fwd, (facts, found): (&Facts, Found<'_>), now_ms: u64) -> Becaus
         (Fwd::VaryMiss, _) => {
             because("no stored variant is for such a request", "RFC 9111 section 4.1")
         }
-        (Fwd::Miss, _) => because("what is stored is not whole", "RFC 9111 section 3.3"),
-        (Fwd::Partial, _) => because("a part is stored, and not this one", "RFC 9111 section 3.3"),
+        (Fwd::Miss, _) => because("what is stored cannot be read", "RFC 9111 section 4"),
+        (Fwd::Partial, _) => because("what is stored is not all of it", "RFC 9111 section 3.3"),
         (Fwd::UriMiss, _) => because("nothing is stored under the key", "RFC 9111 section 4"),
         (Fwd::Bypass | Fwd::Method | Fwd::Stale | Fwd::Request, _) => {
             because("the store cannot answer it", "RFC 9111 section 4")
@@ -207,6 +207,7 @@ pub fn shaped(shape: &Shape) -> Because {
     match shape {
         Shape::Whole => because("whole", "RFC 9111 section 4"),
         Shape::Part(_) => because("a part, as the request's Range asks", "RFC 9110 section 14.2"),
+        Shape::Parts(_) => because("parts, as the request's Range asks", "RFC 9110 section 14.6"),
         Shape::NotModified => because("the client has it already", "RFC 9110 section 13.1.2"),
         Shape::PreconditionFailed => {
             because("the request's condition is false", "RFC 9110 section 13.1.1")

@@ -26,7 +26,12 @@ pub enum Disposition {
 
 /// Decides by RFC 9111 section 3. `Vary: *` never matches a later request, so it is not stored.
 pub fn dispose(exchange: &Exchange<'_>, rules: &Rules) -> Disposition {
-    let meta = match storable::evaluate(exchange, rules) {
+    let evaluated = match exchange.status {
+        // RFC 9111 section 3.3.
+        206 => storable::evaluate_part(exchange, rules),
+        _ => storable::evaluate(exchange, rules),
+    };
+    let meta = match evaluated {
         Ok(meta) => meta,
         Err(reason) => return Disposition::Alone(reason),
     };

@@ -7,6 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 use core::net::{IpAddr, SocketAddr};
+use core::ops::Range;
 
 use longhold_http1::{RequestHead, Version, target};
 use longhold_policy::{fields, validate, vary};
@@ -24,8 +25,31 @@ pub enum Purpose<'a> {
     /// To have the part that the client wants: its range goes along, and `If-Range` with it; its
     /// conditions stay here.
     Part,
+    /// To have what is missing of a stored response: these bytes (`Range`), if it still is the one
+    /// with this validator (`If-Range`); see [`missing`].
+    Missing(&'a Missing),
     /// To validate a stored response with its own validators.
     Validate(&'a validate::Validators<'a>),
+}
+
+/// What a request for missing bytes says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    range: String,
+    validator: Vec<u8>,
+}
+
+impl Missing {
+    /// Asks for the bytes `range`, which are not empty, of what has these validators, one of which
+    /// must be strong (RFC 9110 section 13.1.5); `None` otherwise.
+    pub fn new(range: &Range<u64>, validators: &validate::Validators<'_>) -> Option<Self> {
+        let validator = validators.etag.or(validators.last_modified)?;
+        let last = range.end.checked_sub(1).filter(|last| *last >= range.start)?;
+        validators.is_strong().then(|| Self {
+            range: alloc::format!("bytes={}-{last}", range.start),
+            validator: Vec::from(validator),
+        })
+    }
 }
 
 /// Who asked, and where.
@@ -71,6 +95,10 @@ pub fn fields(
     if purpose == Purpose::Pass && head.expect_continue && plan::has_content(head.framing) {
         emit("Expect", b"100-continue");
     }
+    if let Purpose::Missing(missing) = purpose {
+        emit("Range", missing.range.as_bytes());
+        emit("If-Range", &missing.validator);
+    }
     if let Purpose::Validate(validators) = purpose {
         validate::conditional_fields(validators, emit);
     }
@@ -101,7 +129,9 @@ fn is_kept(name: &str, received: &[Field<'_>], purpose: Purpose<'_>) -> bool {
         Purpose::Part => {
             CONDITIONS.iter().any(|known| is(known)) && !is("range") && !is("if-range")
         }
-        Purpose::Fill | Purpose::Validate(_) => CONDITIONS.iter().any(|known| is(known)),
+        Purpose::Fill | Purpose::Validate(_) | Purpose::Missing(_) => {
+            CONDITIONS.iter().any(|known| is(known))
+        }
     };
     // What is not stored of a response for its being about one hop (RFC 9111 section 3.1) ends here
     // in a request, too: no origin has asked for the credentials of a proxy.

@@ -39,6 +39,7 @@ extern crate alloc;
 
 pub mod coalesce;
 pub mod coding;
+pub mod combine;
 pub mod deliver;
 pub mod explain;
 pub mod fetch;

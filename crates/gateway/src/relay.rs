@@ -81,7 +81,8 @@ pub fn write_head(out: &mut Vec<u8>, relay: &Relay<'_>) {
     match shape {
         Shape::Part(part) => head.field("Content-Range", &content_range(Some(part), body_len)),
         Shape::Unsatisfiable => head.field("Content-Range", &content_range(None, body_len)),
-        Shape::Whole | Shape::NotModified | Shape::PreconditionFailed => true,
+        // Several parts are never cut from a body that grows, see `shape`.
+        Shape::Whole | Shape::Parts(_) | Shape::NotModified | Shape::PreconditionFailed => true,
     };
     // RFC 9110 section 6.6.1: a recipient with a clock adds a missing Date.
     if !has_date {
@@ -116,7 +117,7 @@ pub fn write_interim(out: &mut Vec<u8>, status: u16, received: &[Field<'_>]) {
 /// Whether a field of a whole response belongs to this form of it.
 fn is_of_shape(name: &str, shape: &Shape) -> bool {
     match shape {
-        Shape::Whole | Shape::Part(_) => true,
+        Shape::Whole | Shape::Part(_) | Shape::Parts(_) => true,
         // RFC 9110 section 15.4.5: metadata of the content stays at home.
         Shape::NotModified => !is_content_field(name),
         Shape::PreconditionFailed | Shape::Unsatisfiable => name.eq_ignore_ascii_case("date"),

@@ -13,6 +13,7 @@
 //! all of them at once (GW-5).
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use longhold_http1::emit::HeadWriter;
 use longhold_policy::directives::ResponseDirectives;
@@ -103,6 +104,15 @@ impl<'a> StoredHead<'a> {
         Self { meta: self.meta.soft_purged(now_ms), ..self }
     }
 
+    /// Which bytes of the whole a record with `body_len` bytes of body holds, and how many bytes
+    /// the whole has (RFC 9111 section 3.3).
+    pub fn held(&self, body_len: u64) -> (Range<u64>, u64) {
+        match self.meta.part {
+            Some(part) => (part.range(), part.complete_len()),
+            None => (0..body_len, body_len),
+        }
+    }
+
     /// Whether a conditional request can validate it.
     pub fn can_validate(&self) -> bool {
         self.etag.is_some() || self.last_modified.is_some()
@@ -183,7 +193,9 @@ pub fn encode_vary(base: &VaryBase<'_>, out: &mut Vec<u8>) {
 
 /// Whether a response field is stored; framing and `Age` are written anew at each use.
 fn is_stored(name: &str, response: &[Field<'_>]) -> bool {
-    let anew = ["age", "content-length"].iter().any(|known| name.eq_ignore_ascii_case(known));
+    let anew = ["age", "content-length", "content-range"]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known));
     !anew && fields::is_storable(response, name)
 }
 

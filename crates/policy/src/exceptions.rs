@@ -16,7 +16,7 @@ pub struct Exception {
 }
 
 /// All of them, by clause.
-pub const EXCEPTIONS: [Exception; 8] = [
+pub const EXCEPTIONS: [Exception; 9] = [
     Exception {
         clause: "RFC 9111 3",
         what: "A response without a validator is not stored if it must be validated at each use, \
@@ -34,6 +34,11 @@ pub const EXCEPTIONS: [Exception; 8] = [
         clause: "RFC 9111 3.3",
         what: "A 206 with several parts, or without the length of the whole, is not stored.",
         why: "Its bytes could not be placed in the whole that later ranges are cut from.",
+    },
+    Exception {
+        clause: "RFC 9111 3.3",
+        what: "A 200 that is cut short is not stored as an incomplete response.",
+        why: "A fault may have cut it anywhere; the next request fetches it anew.",
     },
     Exception {
         clause: "RFC 9111 4",

@@ -18,7 +18,7 @@ use crate::reuse;
 /// The facts that decide reuse. The default is stale, without validators, and permits nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoredMeta {
-    /// Status code; that of a part is 206.
+    /// Status code; that of a part is the whole's, 200.
     pub status: u16,
     /// When the response head was received, in Unix milliseconds (`response_time`).
     pub response_time_ms: u64,

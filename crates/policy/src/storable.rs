@@ -95,7 +95,7 @@ pub enum NotStored {
     Authorization,
     /// It has `Set-Cookie`, and the site does not want such responses stored.
     SetCookie,
-    /// It is a part, whose place in the whole or whose strong validator is missing.
+    /// It is a part, whose place in the whole is not known.
     Part,
     /// `Vary: *`, or a `Vary` that cannot be read: it would match no later request.
     VaryStar,
@@ -178,9 +178,10 @@ pub fn evaluate(exchange: &Exchange<'_>, rules: &Rules) -> Result<StoredMeta, No
 
 /// Decides whether a 206 may be stored as a part of a representation (RFC 9111 section 3.3).
 ///
-/// Only with one range in bytes, the length of the whole, and a strong validator: without those it
-/// could not be combined with another part (RFC 9111 section 3.4), nor be known for a part of what
-/// is asked for. `multipart/byteranges` has no `Content-Range` of its own, so it is never stored.
+/// Only with one range in bytes and the length of the whole: without those it could not be known
+/// for a part of what is asked for. A validator is not needed, but for being combined with another
+/// part, see [`part::may_combine`]. `multipart/byteranges` has no `Content-Range` of its own, so it
+/// is never stored. What is remembered is the whole response, a 200, of which this is a part.
 ///
 /// # Errors
 /// The first rule that forbids it, see [`NotStored`].
@@ -190,10 +191,7 @@ pub fn evaluate_part(exchange: &Exchange<'_>, rules: &Rules) -> Result<StoredMet
     }
     let part = part::of(exchange.response).filter(|_| exchange.status == 206);
     let part = part.ok_or(NotStored::Part)?;
-    if !Validators::of(exchange.response).is_strong() {
-        return Err(NotStored::Part);
-    }
-    let meta = evaluate_as_get(exchange, rules)?;
+    let meta = evaluate_as_get(&Exchange { status: 200, ..*exchange }, rules)?;
     Ok(StoredMeta { part: Some(part), ..meta })
 }
 

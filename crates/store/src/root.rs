@@ -18,6 +18,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::format::{Kind, put, u32_at, u64_at};
+use crate::record::Record;
 
 /// Key of a slice.
 pub(crate) fn slice_key(object: u64, number: u64) -> [u8; SLICE_KEY_BYTES] {
@@ -81,6 +82,14 @@ impl Root {
             return 0..0;
         }
         self.slice_of(range.start)..self.slice_of(range.end - 1) + 1
+    }
+}
+
+impl Record {
+    /// Number of a body in slices, never given to another; a new head over it keeps the number, see
+    /// [`Writer::rehead`](crate::Writer::rehead). `None` of what is not in slices.
+    pub fn body_number(&self) -> Option<u64> {
+        self.root().map(|root| root.object)
     }
 }
 

@@ -201,6 +201,10 @@ metrics! {
     "longhold_store_stored_total" Count "Responses committed to the store." {
         StoreStored,
     }
+    "longhold_store_slices_total" Count
+        "Slices of large objects that came by themselves, for requests of a range." {
+        StoreSlices,
+    }
     "longhold_store_refused_total" Count
         "Responses that were storable but that the store could not take." {
         StoreRefused,

@@ -13,9 +13,9 @@ use longhold_policy::reuse;
 use longhold_store::Record;
 use serde_json::{Map, Value, json};
 
-use super::FillJob;
 use super::lead::unix_ms;
 use super::plane::Plane;
+use super::{FillJob, parts};
 use crate::stored::response_of;
 
 /// What lies under a request's key.
@@ -38,10 +38,13 @@ impl Plane {
         let shelf = self.shelf(job, &request);
         let record = shelf.record.as_ref();
         let response = record.and_then(|record| response_of(record, now_ms));
-        let is_whole = record.is_some_and(|record| record.holds(0..record.body_len()));
+        let has_it = match (record, &response) {
+            (Some(record), Some(response)) => parts::covers(record, response, &request),
+            (Some(_), None) | (None, _) => false,
+        };
         let found = Found {
-            stored: response.as_ref().filter(|_| is_whole),
-            missed: if record.is_some() { Fwd::Miss } else { shelf.missed },
+            stored: response.as_ref().filter(|_| has_it),
+            missed: if record.is_some() { Fwd::Partial } else { shelf.missed },
             is_soft_purged: record.is_some_and(Record::is_soft_purged),
         };
         let rule = self.rule(job);
@@ -72,7 +75,8 @@ impl Plane {
             }
             (Act::Serve | Act::ServeAndRefresh, Some(stored), Some(record)) => {
                 let fields: &[(&str, &[u8])] = &request.fields;
-                let shape = deliver::shape(request.method, fields, stored, record.body_len());
+                let (_, body_len) = stored.held(record.body_len());
+                let shape = deliver::shape(request.method, fields, stored, body_len);
                 let status = shape.status(stored.meta.status);
                 next_json.insert("status".to_owned(), json!(status));
                 let form = because_json(explain::shaped(&shape));
@@ -163,7 +167,8 @@ fn record_json(record: &Record, response: &StoredHead<'_>, now_ms: u64) -> Value
     let validators = response.validators();
     json!({
         "status": meta.status,
-        "body_bytes": record.body_len(),
+        "body_bytes": response.held(record.body_len()).1,
+        "part": meta.part.map(|part| [part.range().start, part.range().end]),
         "missing": missing.map(|range| [range.start, range.end]),
         "stored_at_ms": record.stored_at_ms(),
         "storing": because_json(explain::storing(response)),

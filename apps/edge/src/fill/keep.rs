@@ -24,11 +24,11 @@ use super::plane::{Open, Plane, Waiting, attach};
 use super::{FillHead, request};
 
 /// What will be stored, and under which keys.
-struct Plan {
-    key: Vec<u8>,
+pub(super) struct Plan {
+    pub(super) key: Vec<u8>,
     head: Vec<u8>,
     /// What it can be purged by beside its key.
-    tags: Vec<u64>,
+    pub(super) tags: Vec<u64>,
     /// A vary base to write under the primary key before the variant, so that a fetch of another
     /// variant in the meantime takes the same one.
     base: Option<Vec<u8>>,
@@ -49,7 +49,7 @@ impl Plan {
         if self.fits(length) { "no-room" } else { "too-large" }
     }
 
-    fn draft(&self, body_len: Option<u64>) -> Draft<'_> {
+    pub(super) fn draft(&self, body_len: Option<u64>) -> Draft<'_> {
         let lifetime_ms = self.lifetime_ms;
         Draft { body_len, lifetime_ms, tags: &self.tags, ..Draft::growing(&self.key, &self.head) }
     }
@@ -147,7 +147,7 @@ impl Plane {
     }
 
     /// Works out the record's key and head, and whether a new vary base is due.
-    fn plan_record(
+    pub(super) fn plan_record(
         &self,
         lead: &Lead,
         request: &RequestHead<'_>,
@@ -159,8 +159,7 @@ impl Plane {
         let via = request::via_version(&answer.response);
         stored::encode_response(meta, &fields, Some(via), &mut head);
         let lifetime_ms = lifetime_ms(meta, unix_ms());
-        let own = self.rule(&lead.job).and_then(|rule| rule.object_bytes_max);
-        let object_bytes_max = self.parts.object_bytes_max.min(own.unwrap_or(u64::MAX));
+        let object_bytes_max = self.object_bytes_max(&lead.job);
         let mut key = lead.job.key.clone();
         if nominated.is_empty() {
             let tags = tags::of_response(&key, &fields);
@@ -236,7 +235,7 @@ impl Plane {
     }
 
     /// Gives a piece to the readers and to the store.
-    async fn take_piece(
+    pub(super) async fn take_piece(
         &self,
         body: &Download<Extent>,
         storing: &mut Option<Pending>,
@@ -306,7 +305,7 @@ impl Plane {
 
     /// Writes the plan's vary base, if it has one. A purge that comes after this takes it away
     /// again, and the variant is not stored then (FL-2).
-    async fn put_base(&self, plan: &Plan) -> bool {
+    pub(super) async fn put_base(&self, plan: &Plan) -> bool {
         match (&plan.base, primary_of(&plan.key)) {
             (Some(base), Some(primary)) => self.put(primary, base).await,
             (Some(_), None) | (None, _) => true,

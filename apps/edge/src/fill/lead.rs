@@ -68,14 +68,16 @@ pub(super) enum Begun {
     /// Of the whole, by its leader; `validate` says whether the record may be confirmed instead.
     Whole { lead: Lead, record: Option<Record>, validate: bool },
     /// Of no more than the client wants.
-    Part { job: FillJob, fetch_key: Vec<u8> },
+    Part { job: FillJob, fetch_key: Vec<u8>, record: Option<Record> },
+    /// Of what the client wants and a fresh record lacks.
+    Rest { job: FillJob, fetch_key: Vec<u8>, record: Record },
 }
 
 impl Begun {
     fn job(&self) -> &FillJob {
         match self {
             Self::Whole { lead, .. } => &lead.job,
-            Self::Part { job, .. } => job,
+            Self::Part { job, .. } | Self::Rest { job, .. } => job,
         }
     }
 }
@@ -93,6 +95,17 @@ impl Plane {
     /// follows another's fetch, or finds what it wants, costs no task. With `seat` it is a
     /// follower's that leads now; else it leads or follows, as may be.
     pub(super) fn begin_fill(self: &Rc<Self>, job: FillJob, seat: Option<Seat>) -> Option<Begun> {
+        let completes = matches!(job.kind, JobKind::Fill { share: true }) && seat.is_none();
+        self.take_up(job, seat, completes)
+    }
+
+    /// With `completes`, what is stored in part is used, and the rest fetched.
+    fn take_up(
+        self: &Rc<Self>,
+        job: FillJob,
+        seat: Option<Seat>,
+        completes: bool,
+    ) -> Option<Begun> {
         let bytes = Arc::clone(&job.head);
         let limits = self.parts.limits;
         let Ok(Some(request)) = http1::parse_request(&bytes, &limits) else {
@@ -108,25 +121,44 @@ impl Plane {
         let stored = record.as_ref().and_then(|record| response_of(record, unix_ms()));
         let (_, facts) = plan::plan(&request);
         let background = matches!(job.kind, JobKind::Revalidate);
-        let validate = match lookup::judge(&facts, stored.as_ref(), missed, unix_ms()) {
+        let wants_shared = matches!(job.kind, JobKind::Fill { share: true });
+        // RFC 9111 section 3.3: what is incomplete answers only what it has all of.
+        let lacks = match (&record, &stored) {
+            (Some(record), Some(stored)) => !parts::covers(record, stored, &request),
+            (Some(_), None) | (None, _) => false,
+        };
+        let verdict = lookup::judge(&facts, stored.as_ref(), missed, unix_ms());
+        let can_validate = stored.as_ref().is_some_and(StoredHead::can_validate);
+        let validate = match verdict {
             // Another fetch has brought it since the worker looked.
-            Verdict::Serve(served) if !(background && served == Served::WhileRevalidate) => {
+            Verdict::Serve(served)
+                if !(lacks || (background && served == Served::WhileRevalidate)) =>
+            {
                 let found = || Event::UseStored { validated: false, collapsed: true };
                 self.vacate(seat, found);
                 tell(&job, Event::UseStored { validated: false, collapsed: false });
                 return None;
             }
-            Verdict::Serve(_) => stored.as_ref().is_some_and(StoredHead::can_validate),
-            Verdict::Fetch { validate, .. } => validate,
-            Verdict::GatewayTimeout => false,
+            Verdict::Serve(Served::WhileRevalidate) => can_validate && (wants_shared || background),
+            Verdict::Serve(_) | Verdict::GatewayTimeout => false,
+            // Nothing comes of confirming what lacks something to one who has no part in the rest.
+            Verdict::Fetch { validate, .. } => validate && (wants_shared || background || !lacks),
+        };
+        let record = match (record, verdict) {
+            (Some(record), Verdict::Serve(Served::Fresh | Served::MaxStale))
+                if completes && lacks =>
+            {
+                return Some(Begun::Rest { job, fetch_key, record });
+            }
+            (record, _) => record,
         };
         // A head or a range is read off a fetch of the whole; by itself it asks for no more.
         let is_partial = facts.is_head || (facts.is_ranged && !validate);
-        let shares = matches!(job.kind, JobKind::Fill { share: true })
+        let shares = wants_shared
             && self.table.borrow().is_filling(&fetch_key)
             && !self.is_unshared(&fetch_key, &request);
         if is_partial && !shares {
-            return Some(Begun::Part { job, fetch_key });
+            return Some(Begun::Part { job, fetch_key, record });
         }
         let lead = match seat {
             Some(Seat { id, entry }) => {
@@ -143,8 +175,16 @@ impl Plane {
         let bytes = Arc::clone(&begun.job().head);
         let Ok(Some(request)) = http1::parse_request(&bytes, &limits) else { return };
         let (lead, record, validate) = match begun {
-            Begun::Part { job, fetch_key } => {
-                return self.fill_partly(job, &request, fetch_key).await;
+            Begun::Part { job, fetch_key, record } => {
+                return self.fill_partly(job, &request, (fetch_key, record.as_ref())).await;
+            }
+            Begun::Rest { job, fetch_key, record } => {
+                if let Some(job) = self.complete(job, &request, (fetch_key, &record)).await
+                    && let Some(begun) = self.take_up(job, None, false)
+                {
+                    Box::pin(self.fill(begun)).await;
+                }
+                return;
             }
             Begun::Whole { lead, record, validate } => (lead, record, validate),
         };
@@ -189,7 +229,7 @@ impl Plane {
     }
 
     /// Leads the fetch of `fetch_key`, or hands the job to the one that does.
-    fn lead(
+    pub(super) fn lead(
         self: &Rc<Self>,
         job: FillJob,
         (request, is_partial): (&RequestHead<'_>, bool),
@@ -246,31 +286,20 @@ impl Plane {
         answer: Answer,
         replaced: Option<&Record>,
     ) {
-        let fields = request::borrowed(&answer.fields);
         let status = answer.response.status.as_u16();
-        let exchange = Exchange {
-            method: request.method,
-            request: &request.fields,
-            status,
-            response: &fields,
-            request_time_ms: answer.response.request_time_ms,
-            response_time_ms: answer.response.response_time_ms,
-        };
         let disposition = if reuse::is_failure(status) && may_stand_in(replaced, request) {
             Disposition::Alone(NotStored::Failure)
         } else {
-            fetch::dispose(&exchange, &self.storing(&lead.job))
+            self.disposition(&lead.job, request, &answer)
         };
         match disposition {
             Disposition::Store { meta, mut nominated } => {
-                drop(fields);
                 if let Some(rule) = self.rule(&lead.job) {
                     rule.add_key_names(&mut nominated);
                 }
-                self.keep(lead, request, answer, (meta, nominated)).await;
+                self.keep_part(lead, request, answer, (meta, nominated, replaced)).await;
             }
             Disposition::Alone(reason) => {
-                drop(fields);
                 if replaced.is_some() && fetch::ends_reuse(reason, status) {
                     // Should the removal fail, the record goes on asking for validation.
                     let _ = self.parts.writer.remove(&lead.record_key).await;
@@ -281,8 +310,27 @@ impl Plane {
         }
     }
 
+    /// What may become of a response.
+    pub(super) fn disposition(
+        &self,
+        job: &FillJob,
+        request: &RequestHead<'_>,
+        answer: &Answer,
+    ) -> Disposition {
+        let fields = request::borrowed(&answer.fields);
+        let exchange = Exchange {
+            method: request.method,
+            request: &request.fields,
+            status: answer.response.status.as_u16(),
+            response: &fields,
+            request_time_ms: answer.response.request_time_ms,
+            response_time_ms: answer.response.response_time_ms,
+        };
+        fetch::dispose(&exchange, &self.storing(job))
+    }
+
     /// The response is for the asker alone; those that waited fetch on their own.
-    async fn hand_over(self: &Rc<Self>, lead: Lead, answer: Answer, reason: NotStored) {
+    pub(super) async fn hand_over(self: &Rc<Self>, lead: Lead, answer: Answer, reason: NotStored) {
         let followers = self.table.borrow_mut().dissolve(&lead.entry, lead.id);
         for Waiting { job, .. } in followers {
             self.go_alone(job);

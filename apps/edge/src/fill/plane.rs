@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::compress::Workshop;
+use super::slices::Slices;
 use super::succession::Seat;
 use super::{FillHead, FillJob, FillQueue, JobKind, Message, ReplyTo};
 use crate::inbox::Event;
@@ -99,6 +100,8 @@ pub struct Plane {
     pub(super) recent: RefCell<Recent>,
     /// Bounds of compression.
     pub(super) workshop: Workshop,
+    /// Slices on their way, for all that want bytes of them.
+    pub(super) slices: RefCell<Slices>,
     tasks: Cell<usize>,
     idle: Arc<Notify>,
     base_id: Cell<u64>,
@@ -130,6 +133,7 @@ pub async fn run(parts: Parts, mut queue: FillQueue) -> Result<(), WriteError> {
         journal: RefCell::new(Journal::new()),
         recent: RefCell::new(Recent::new()),
         workshop: Workshop::new(),
+        slices: RefCell::default(),
         tasks: Cell::new(0),
         idle: Arc::new(Notify::new()),
         base_id: Cell::new(unix_ns()),
@@ -181,7 +185,7 @@ impl Plane {
         }
     }
 
-    fn track(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+    pub(super) fn track(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
         let plane = Rc::clone(self);
         self.tasks.set(self.tasks.get() + 1);
         tokio_uring::spawn(async move {
@@ -212,8 +216,7 @@ impl Plane {
         }
     }
 
-    /// Looks the job's request up as a worker does. Of a response some slices of which are gone,
-    /// all is fetched anew.
+    /// Looks the job's request up as a worker does.
     pub(super) fn look_up(&self, job: &FillJob, request: &RequestHead<'_>) -> Lookup {
         let mut fetch_key = job.key.clone();
         let Some(record) = self.parts.reader.lookup(&fetch_key) else {
@@ -224,13 +227,11 @@ impl Plane {
             Some(RecordHead::Response(_)) if !rules.fits(rule, "") => {
                 Selected::Nothing(Fwd::UriMiss)
             }
-            Some(RecordHead::Response(_)) if is_whole(&record) => Selected::Response(record),
-            Some(RecordHead::Response(_)) => Selected::Nothing(Fwd::Miss),
+            Some(RecordHead::Response(_)) => Selected::Response(record),
             Some(RecordHead::Vary(base)) if rules.fits(rule, base.nominated) => {
                 key::append_variant(&mut fetch_key, base.id, base.nominated, &request.fields);
                 match self.parts.reader.lookup(&fetch_key) {
-                    Some(variant) if is_whole(&variant) => Selected::Response(variant),
-                    Some(_) => Selected::Nothing(Fwd::Miss),
+                    Some(variant) => Selected::Response(variant),
                     None => Selected::Nothing(Fwd::VaryMiss),
                 }
             }
@@ -247,6 +248,12 @@ impl Plane {
     /// The rule that holds for a job.
     pub(super) fn rule(&self, job: &FillJob) -> Option<&Rule> {
         self.parts.rules.get(job.site.rule)
+    }
+
+    /// Largest body that is stored for a job.
+    pub(super) fn object_bytes_max(&self, job: &FillJob) -> u64 {
+        let own = self.rule(job).and_then(|rule| rule.object_bytes_max);
+        self.parts.object_bytes_max.min(own.unwrap_or(u64::MAX))
     }
 
     /// Joins the fetch of `fetch_key`, or leads it.
@@ -280,10 +287,6 @@ impl Plane {
     pub(super) fn count_error(&self, error: FetchError) {
         self.parts.counters.add(origin_error(error), 1);
     }
-}
-
-fn is_whole(record: &Record) -> bool {
-    record.holds(0..record.body_len())
 }
 
 /// Attaches a waiting exchange to a body that grows; asks it to go alone when it came too late.

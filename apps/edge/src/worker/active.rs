@@ -1,8 +1,10 @@
 //! What a connection borrows while bytes move, and the slab that lends it.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use longhold_conn::Downstream;
 use longhold_conn::deadline::Flow;
 use longhold_gateway::outcome::Outcome;
@@ -105,6 +107,8 @@ pub(super) enum Body {
     Done,
     /// `at..end` of a stored response.
     Stored { record: Record, at: u64, end: u64 },
+    /// Several parts of a stored response, with what stands between them.
+    Parts { record: Record, links: VecDeque<Link> },
     /// A growing body of the fill plane; framed in chunks when its length is not known. `cold`
     /// comes before what its reader gives next. With `end`, it is wanted up to there only.
     Growing {
@@ -113,6 +117,13 @@ pub(super) enum Body {
         cold: Option<ColdPart>,
         end: Option<u64>,
     },
+}
+
+/// What comes next of a body in parts.
+pub(super) enum Link {
+    Text(Bytes),
+    /// Bytes of the record's body; never empty.
+    Stored(Range<u64>),
 }
 
 /// A part of a growing body that its reader has given and that has left memory since.

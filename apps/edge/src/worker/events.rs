@@ -16,7 +16,8 @@ use longhold_transport::Transport;
 
 use super::Worker;
 use super::active::{Body, Phase};
-use super::exchange::{Asked, Delivered, Found, Held};
+use super::deliver::{Asked, Delivered};
+use super::exchange::{Found, Held};
 use super::pages::Resume;
 use crate::fill::{FillHead, JobKind};
 use crate::inbox::{Event, ExchangeId};
@@ -328,7 +329,9 @@ fn length_of(shape: &Shape, is_head: bool, head: &FillHead) -> BodyLength {
         (Shape::Whole, Some(length)) => BodyLength::Known(length),
         (Shape::Whole, None) => BodyLength::Unknown,
         (Shape::Part(part), _) => BodyLength::Known(part.end - part.start),
-        (Shape::PreconditionFailed | Shape::Unsatisfiable, _) => BodyLength::Known(0),
+        (Shape::Parts(_) | Shape::PreconditionFailed | Shape::Unsatisfiable, _) => {
+            BodyLength::Known(0)
+        }
     }
 }
 

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use longhold_conn::BodyLength;
-use longhold_gateway::deliver::{self, Delivery, Shape};
 use longhold_gateway::lookup::{self, Served, Verdict};
-use longhold_gateway::outcome::{CacheOutcome, Fwd, Outcome};
+use longhold_gateway::outcome::{Fwd, Outcome};
 use longhold_gateway::plan::{self, Facts, Plan};
 use longhold_gateway::reject::{self, Answer, Persistence};
 use longhold_gateway::rules::{RuleId, SiteRef};
@@ -13,12 +12,13 @@ use longhold_gateway::stored::{self, RecordHead};
 use longhold_gateway::{Field, forward, key};
 use longhold_http1::{self as http1, BodyFraming, RequestHead, Version};
 use longhold_origin::Upload;
-use longhold_store::{self as store, PageIn, Record, Window};
+use longhold_store::{self as store, PageIn, Record};
 use longhold_telemetry::Counter;
 use longhold_transport::Transport;
 
 use super::Worker;
 use super::active::{Body, Leaving, Phase};
+use super::deliver::{Asked, Delivered, hit};
 use super::pages::Resume;
 use crate::fill::interest::Interest;
 use crate::fill::{FillJob, JobKind, ReplyTo};
@@ -57,13 +57,6 @@ impl Held {
     }
 }
 
-/// The parts of a request that the form of its answer depends on.
-pub(super) struct Asked<'a> {
-    pub(super) method: &'a str,
-    pub(super) fields: &'a [Field<'a>],
-    pub(super) facts: &'a Facts,
-}
-
 /// What a lookup found.
 pub(super) enum Found {
     /// A response; its record head decodes.
@@ -71,16 +64,6 @@ pub(super) enum Found {
     /// Nothing, and RFC 9211's word for it.
     Nothing(Fwd),
     /// Something that is not in memory.
-    Cold(PageIn),
-}
-
-/// What became of sending a stored response.
-pub(super) enum Delivered {
-    /// It is on its way.
-    Sent,
-    /// Nothing was sent: the record does not hold what it promises.
-    Unusable,
-    /// Nothing was sent: its body is not in memory.
     Cold(PageIn),
 }
 
@@ -200,8 +183,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                             self.scratch.key = key;
                             return self.await_pages(index, held, &cold, Resume::LookUp);
                         }
-                        // It failed its checks, or some of it has gone: it is no answer.
-                        Delivered::Unusable => lookup::judge(&facts, None, Fwd::Miss, now_ms),
+                        // It is incomplete, or failed its checks: it is no answer.
+                        Delivered::Unusable => lookup::judge(&facts, None, Fwd::Partial, now_ms),
                     }
                 }
                 (verdict, _) => verdict,
@@ -297,77 +280,6 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             Found::Cold(_) => {}
         }
         found
-    }
-
-    /// Sends a stored response in the form that the request asks for.
-    pub(super) fn deliver(
-        &mut self,
-        index: u32,
-        record: Record,
-        asked: &Asked<'_>,
-        outcome: Outcome,
-    ) -> Delivered {
-        let Some(stored) = response_of(&record, self.now.unix_ms) else {
-            return Delivered::Unusable;
-        };
-        let body_len = record.body_len();
-        let facts = asked.facts;
-        let shape = if facts.is_conditional || facts.is_ranged {
-            deliver::shape(asked.method, asked.fields, &stored, body_len)
-        } else {
-            Shape::Whole
-        };
-        let status = shape.status(stored.meta.status);
-        let body = shape.body(body_len);
-        let sends_body = !facts.is_head && !body.is_empty();
-        if sends_body && !record.holds(body.clone()) {
-            return Delivered::Unusable;
-        }
-        let mut sent_end = body.start;
-        let piece = if sends_body {
-            let window_bytes = self.shared.send_window_bytes.min(body.end - body.start);
-            match record.window(body.start, window_bytes) {
-                Ok(Window::Ready(slice)) => {
-                    sent_end += slice.len() as u64;
-                    Piece::Stored(slice)
-                }
-                Ok(Window::Cold(cold)) => return Delivered::Cold(cold),
-                Err(_) => {
-                    self.counters.add(Counter::StoreReadErrors, 1);
-                    return Delivered::Unusable;
-                }
-            }
-        } else {
-            Piece::None
-        };
-        let Some(active) = self.actives.get_mut(index) else { return Delivered::Sent };
-        let length = if shape == Shape::NotModified {
-            BodyLength::None
-        } else {
-            BodyLength::Known(body.end - body.start)
-        };
-        let plan = active.conn.start_response(status, length);
-        active.outcome = Outcome { status, ..outcome };
-        let mut head = std::mem::take(&mut self.scratch.head);
-        head.clear();
-        let delivery = Delivery {
-            stored: &stored,
-            body_len,
-            shape: &shape,
-            outcome: active.outcome,
-            persistence: Persistence { close: plan.close, keep_alive: plan.keep_alive_field },
-            now_ms: self.now.unix_ms,
-        };
-        deliver::write_head(&mut head, &delivery);
-        active.body = if sends_body && sent_end < body.end {
-            Body::Stored { record, at: sent_end, end: body.end }
-        } else {
-            Body::Done
-        };
-        self.send_head(index, &head, piece);
-        self.scratch.head = head;
-        self.prefetch(index);
-        Delivered::Sent
     }
 
     /// Forwards a request as it is, body and all.
@@ -497,12 +409,6 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let exchange = ExchangeId { token: active.token, serial: active.serial };
         Some(ReplyTo { inbox: Arc::clone(&self.inbox), exchange })
     }
-}
-
-/// The outcome of a plain hit; its status comes with the shape.
-pub(super) fn hit() -> Outcome {
-    let cache = Some(CacheOutcome::Hit);
-    Outcome { status: 0, cache, fwd_status: None, stored: false, collapsed: false }
 }
 
 fn field<'a>(fields: &[Field<'a>], name: &str) -> &'a [u8] {

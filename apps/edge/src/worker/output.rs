@@ -1,15 +1,17 @@
 //! Bytes that leave: heads, windows of stored bodies, growing bodies, and the end of an exchange.
 
+use std::collections::VecDeque;
+
 use longhold_conn::deadline::Flow;
 use longhold_conn::{After, CloseReason};
 use longhold_gateway::outcome::{CacheOutcome, Fwd};
 use longhold_origin::Next;
-use longhold_store::{PageIn, PinnedSlice, ReadError, Window};
+use longhold_store::{PageIn, PinnedSlice, ReadError, Record, Window};
 use longhold_telemetry::access_log::Record as LogRecord;
 use longhold_telemetry::{Counter, Histogram};
 use longhold_transport::{Buffer, IoFault, Token, Transport};
 
-use super::active::{Active, Body, Phase};
+use super::active::{Active, Body, Link, Phase};
 use super::{Worker, fault_reason};
 use crate::outgoing::{Outgoing, Piece};
 
@@ -164,6 +166,12 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 }
                 Pumped::Send(Outgoing::new(None, Piece::Stored(slice)))
             }
+            Body::Parts { record, links } => {
+                let next = next_part(record, links, window_bytes);
+                let broken = matches!(next, Pumped::Broken(_));
+                self.counters.add(Counter::StoreReadErrors, u64::from(broken));
+                next
+            }
             Body::Growing { reader, chunked, cold, end } => {
                 let chunked = *chunked;
                 let left = end.map_or(window_bytes, |end| end.saturating_sub(reader.position()));
@@ -277,6 +285,32 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             self.counters.add(Counter::AccessLogDropped, 1);
         }
     }
+}
+
+/// What comes next of a body in parts.
+fn next_part(record: &Record, links: &mut VecDeque<Link>, window_bytes: u64) -> Pumped {
+    let piece = match links.front_mut() {
+        None => return Pumped::Finished,
+        Some(Link::Text(text)) => {
+            let text = std::mem::take(text);
+            links.pop_front();
+            Piece::Staged(text)
+        }
+        Some(Link::Stored(range)) => {
+            let wanted = window_bytes.min(range.end - range.start);
+            let slice = match record.window(range.start, wanted) {
+                Ok(Window::Ready(slice)) => slice,
+                Ok(Window::Cold(cold)) => return Pumped::Page(cold),
+                Err(_) => return Pumped::Broken(CloseReason::StoreFault),
+            };
+            range.start += slice.len() as u64;
+            if range.is_empty() {
+                links.pop_front();
+            }
+            Piece::Stored(slice)
+        }
+    };
+    Pumped::Send(Outgoing::new(None, piece))
 }
 
 /// Copies a short body behind its head, if there is room: one piece of memory costs the kernel less

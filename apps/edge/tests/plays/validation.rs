@@ -201,7 +201,7 @@ fn ranges_are_cut_out_of_a_stored_body() {
     {
         check_range(&mut client, &body, &[two, condition], None);
     }
-    for odd in ["Range: lines=0-1", "Range: bytes=2-1", "Range: bytes=a-b", "Range: bytes=0-0,2-3"]
+    for odd in ["Range: lines=0-1", "Range: bytes=2-1", "Range: bytes=a-b", "Range: bytes=9-19,0-9"]
     {
         check_range(&mut client, &body, &[odd], None);
     }

@@ -43,6 +43,7 @@ fn delivered(request: &[(&str, &[u8])], persistence: Persistence) -> (Shape, Str
         stored: &stored,
         body_len: 1000,
         shape: &shape,
+        seams: None,
         outcome: Outcome {
             fwd_status: None,
             status: 200,

@@ -56,7 +56,7 @@ type Case = (Given, &'static str, &'static str, Act, &'static str, &'static str)
 const CASES: &[Case] = &[
     (Given::Nothing(Fwd::UriMiss), "GET", "", Act::Fetch, "uri-miss", "RFC 9111 section 4"),
     (Given::Nothing(Fwd::VaryMiss), "GET", "", Act::Fetch, "vary-miss", "RFC 9111 section 4.1"),
-    (Given::Nothing(Fwd::Miss), "GET", "", Act::Fetch, "miss", "RFC 9111 section 3.3"),
+    (Given::Nothing(Fwd::Partial), "GET", "", Act::Fetch, "partial", "RFC 9111 section 3.3"),
     (
         Given::Nothing(Fwd::UriMiss),
         "GET",
@@ -113,7 +113,7 @@ fn next_step_is_explained_by_its_clause() {
         let (plan, facts) = plan::plan(&request);
         let (head, missed) = match given {
             Given::Nothing(fwd) => (None, fwd),
-            Given::Stored { lifetime_s, flags } => (Some(stored(lifetime_s, flags)), Fwd::Miss),
+            Given::Stored { lifetime_s, flags } => (Some(stored(lifetime_s, flags)), Fwd::Partial),
         };
         let stored = head.as_ref().map(|head| response(head));
         let found = Found { stored: stored.as_ref(), missed, is_soft_purged: false };
@@ -142,7 +142,7 @@ fn soft_purge_is_named_as_the_reason() {
     let soft = fresh.soft_purged(NOW_MS);
     let request = parse(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let (plan, facts) = plan::plan(&request);
-    let found = Found { stored: Some(&soft), missed: Fwd::Miss, is_soft_purged: true };
+    let found = Found { stored: Some(&soft), missed: Fwd::Partial, is_soft_purged: true };
     let said = next((plan, &facts), found, NOW_MS);
     assert_eq!((said.act, said.because.what), (Act::Validate, "a soft purge has made it stale"));
 }

@@ -1,6 +1,7 @@
 //! Tests of the gateway, by topic; each names the invariant that it holds.
 
 mod coalesce;
+mod combine;
 mod deliver;
 mod explain;
 mod fetch;

@@ -117,6 +117,8 @@ pub struct DownloadGuard<E = Infallible> {
 
 struct State<E> {
     pieces: Pieces,
+    /// Where the body is given from.
+    first: u64,
     promised_bytes: Option<u64>,
     extent: Option<E>,
     /// No range of the extent goes beyond a multiple of it.
@@ -175,6 +177,14 @@ impl<E: Clone + Send + 'static> Download<E> {
     /// Promises the length of the whole body, before the first byte is pushed.
     pub fn set_length(&self, length: u64) {
         lock(&self.state).promised_bytes = Some(length);
+    }
+
+    /// Says that the body is given from this byte on, before the first is pushed: readers begin
+    /// there.
+    pub fn set_start(&self, start: u64) {
+        let mut state = lock(&self.state);
+        state.first = start;
+        state.pieces.begin_at(start);
     }
 
     /// Says that the store writes this body to `extent`, from its first byte on. What lies on both
@@ -335,7 +345,7 @@ impl<E: Clone + Send + 'static> Download<E> {
 
     // The readers' side.
 
-    /// Joins at the body's first byte. `wake` is called, outside every lock, whenever a
+    /// Joins at the first byte that is given. `wake` is called, outside every lock, whenever a
     /// [`Next::Pending`] has become untrue.
     ///
     /// # Errors
@@ -349,15 +359,16 @@ impl<E: Clone + Send + 'static> Download<E> {
         if let Ending::Failed(error) = state.ending {
             return Err(AttachRefused::Failed(error));
         }
-        if state.pieces.start() > 0 && !state.storing {
+        let first = state.first;
+        if state.pieces.start() > first && !state.storing {
             return Err(AttachRefused::Gone);
         }
         let id = state.next_id;
         state.next_id += 1;
         state.readers.insert(id, Reader { wake, waits: false });
-        *state.positions.entry(0).or_insert(0) += 1;
+        *state.positions.entry(first).or_insert(0) += 1;
         drop(state);
-        Ok(DownloadReader { download: Arc::clone(self), id, position: 0 })
+        Ok(DownloadReader { download: Arc::clone(self), id, position: first })
     }
 
     /// Readers that are attached now.
@@ -378,6 +389,7 @@ impl<E> State<E> {
     fn new() -> Self {
         Self {
             pieces: Pieces::default(),
+            first: 0,
             promised_bytes: None,
             extent: None,
             grain_bytes: u64::MAX,

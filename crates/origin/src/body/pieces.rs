@@ -48,6 +48,11 @@ impl Pieces {
         self.end - self.start()
     }
 
+    /// Before anything was pushed: the first part begins there.
+    pub(super) fn begin_at(&mut self, start: u64) {
+        self.end = start;
+    }
+
     /// Appends a part; an empty one changes nothing.
     pub(super) fn push(&mut self, bytes: Bytes) {
         if bytes.len() >= COPY_BELOW_BYTES {

@@ -267,12 +267,14 @@ fn a_body_in_slices_gets_another_head_and_stays_where_it_is() {
     let config = small(folder.path());
     let object = Object { key: 1, version: 1, body_bytes: 5 * SLICE + 100 };
     let key = Object::key_bytes(1);
+    let number;
     {
         let rig = Rig::open(&config);
         put_now(&rig.writer, object).unwrap();
         put_now(&rig.writer, Object { key: 2, version: 1, body_bytes: 100 }).unwrap();
         let before = rig.store.stats().disk_bytes;
         let record = rig.reader.lookup(&key).unwrap();
+        number = record.body_number();
         let renewed =
             longhold_store::Draft { tags: &[7], ..longhold_store::Draft::new(&key, b"new", 0) };
         let committed = block_on_ready(rig.writer.rehead(&record, renewed)).unwrap().unwrap();
@@ -284,6 +286,7 @@ fn a_body_in_slices_gets_another_head_and_stays_where_it_is() {
     }
     let rig = Rig::open(&config);
     let record = rig.reader.lookup(&key).unwrap();
+    assert!(number.is_some() && record.body_number() == number);
     assert_eq!((record.head(), record.tags().collect::<Vec<_>>()), (&b"new"[..], vec![7]));
     let (body, mut at) = (object.body(), 0);
     while at < body.len() {

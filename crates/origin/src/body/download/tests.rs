@@ -415,3 +415,36 @@ fn many_readers_see_the_same_bytes_unstored() {
 fn many_readers_see_the_same_bytes_stored() {
     many_readers(true);
 }
+
+#[test]
+fn skipped_bytes_hold_nobody_back() {
+    let download = download();
+    let (mut reader, _) = attach(&download);
+    let wanted = 5 * PIECE as u64 + 7;
+    reader.skip_to(wanted);
+    reader.skip_to(3);
+    assert_eq!(reader.position(), wanted);
+    for number in 0..6 {
+        assert_eq!(push(&download, piece(number)), TAKEN, "{number}");
+    }
+    assert_eq!(download.held_bytes(), PIECE as u64);
+    assert!(matches!(reader.next(10), Next::Bytes(bytes) if bytes[..] == [5; 10]));
+}
+
+#[test]
+fn body_is_given_from_its_middle() {
+    let download = download();
+    download.set_start(1000);
+    let (mut reader, _) = attach(&download);
+    assert_eq!(reader.position(), 1000);
+    assert_eq!(push(&download, piece(1)), TAKEN);
+    assert_eq!(download.received_bytes(), 1000 + PIECE as u64);
+    assert!(matches!(reader.next(usize::MAX), Next::Bytes(bytes) if bytes.len() == PIECE));
+    assert_eq!(download.finish(), Ok(()));
+    assert_eq!(reader.next(1), Next::End);
+    // What has left memory is nobody's beginning.
+    assert!(matches!(
+        download.attach(Arc::new(|| {})),
+        Err(AttachRefused::Gone | AttachRefused::Abandoned)
+    ));
+}
