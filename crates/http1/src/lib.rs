@@ -28,10 +28,10 @@
 //!
 //! # Proof
 //! `tests/corpus/` holds some 400 ambiguous messages with the one verdict on each: requests that
-//! smuggle others, responses that split, odd lengths, codings, chunks, line ends, hosts and targets.
-//! They are read whole, cut in two at every byte and byte by byte, and compared with hyper's parser,
-//! as are mutations of them; the plays of the edge send each to a running edge. What the RFCs ask
-//! stands in `xtask/requirements/`.
+//! smuggle others, responses that split, odd lengths, codings, chunks, line ends, hosts, targets.
+//! They are read whole, cut in two at every byte and byte by byte, and compared with hyper's
+//! parser, as are mutations of them; the plays of the edge send each to a running edge. What the
+//! RFCs ask stands in `xtask/requirements/`.
 //!
 //! # Example
 //! ```
