@@ -17,7 +17,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use longhold_http1::{RequestHead, TargetForm, Version, emit, target};
-use longhold_policy::{date, method, storable};
+use longhold_policy::{date, fields, method, storable};
 
 use crate::coding::{self, Coding};
 use crate::reject::{Persistence, write_persistence};
@@ -351,7 +351,9 @@ impl Rule {
         let chosen = compress.map(|compress| compress.choose(received));
         for (name, value) in received {
             let is_replaced = chosen.is_some() && name.eq_ignore_ascii_case("accept-encoding");
-            if self.request.keeps(name) && !is_replaced {
+            if name.eq_ignore_ascii_case("connection") {
+                self.append_connection(name, value, out);
+            } else if self.request.keeps(name) && !is_replaced {
                 append_line(out, name, value);
             }
         }
@@ -362,6 +364,26 @@ impl Rule {
             append_line(out, name, value.as_bytes());
         }
         out.extend_from_slice(b"\r\n");
+    }
+
+    /// Appends a `Connection` line without the names of fields that the rule puts in: a client must
+    /// not take away again what it never sent (RFC 9110 section 7.6.1).
+    fn append_connection(&self, name: &str, value: &[u8], out: &mut Vec<u8>) {
+        let is_set = |option: &[u8]| {
+            self.request.set.iter().any(|(set, _)| set.as_bytes().eq_ignore_ascii_case(option))
+        };
+        let mut mark: &[u8] = b": ";
+        for option in fields::members(value).filter(|option| !is_set(option)) {
+            if mark == b": " {
+                out.extend_from_slice(name.as_bytes());
+            }
+            out.extend_from_slice(mark);
+            out.extend_from_slice(option);
+            mark = b", ";
+        }
+        if mark == b", " {
+            out.extend_from_slice(b"\r\n");
+        }
     }
 
     /// Brings a primary key into the form that this rule's requests have.

@@ -135,9 +135,20 @@ fn request_fields_are_taken_out_and_put_in() {
                 X-TENANT: green\r\ncookie: d\r\nContent-Length: 3\r\n\r\n";
     rule.rewrite(&parse(head.as_bytes()), &mut out);
     assert_eq!(
-        String::from_utf8(out).unwrap(),
+        String::from_utf8_lossy(&out),
         "PUT /a?b HTTP/1.0\r\nHost: a\r\nAccept: c\r\nContent-Length: 3\r\nX-Tenant: blue\r\n\r\n"
     );
+    // A client cannot have taken away again what the rule puts in.
+    for (connection, kept) in [
+        ("x-tenant", ""),
+        ("close, X-Tenant,x-tenant", "Connection: close\r\n"),
+        ("keep-alive, x-other", "Connection: keep-alive, x-other\r\n"),
+    ] {
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: {connection}\r\n\r\n");
+        rule.rewrite(&parse(head.as_bytes()), &mut out);
+        let expected = format!("GET / HTTP/1.1\r\nHost: a\r\n{kept}X-Tenant: blue\r\n\r\n");
+        assert_eq!(String::from_utf8_lossy(&out), expected);
+    }
     let mut fields = vec![("Set-Cookie".to_owned(), b"x".to_vec()), ("A".into(), b"b".to_vec())];
     let edits = Edits { remove: vec!["set-cookie".into()], set: vec![("a".into(), "c".into())] };
     edits.apply(&mut fields);
