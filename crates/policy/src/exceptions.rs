@@ -16,7 +16,14 @@ pub struct Exception {
 }
 
 /// All of them, by clause.
-pub const EXCEPTIONS: [Exception; 9] = [
+pub const EXCEPTIONS: [Exception; 10] = [
+    Exception {
+        clause: "RFC 9110 15.3.7",
+        what: "A 206 to a request with If-Range says all that the 200 would say of the \
+               representation.",
+        why: "The head is the same for every client of the part, and one that has lost what it \
+              knew can read on.",
+    },
     Exception {
         clause: "RFC 9111 3",
         what: "A response without a validator is not stored if it must be validated at each use, \
