@@ -220,3 +220,31 @@ fn coded_response_is_confirmed_by_the_plain_ones_tag() {
     assert_eq!((part.status, part.field("Content-Encoding")), (206, Some("br")));
     assert!(part.body == response.body[10..20]);
 }
+
+/// One more than there are compressors for goes out plain, and is an answer all the same.
+#[test]
+fn bodies_beyond_the_bound_go_out_plain() {
+    const CODERS: usize = 32;
+    let origin = Origin::start();
+    let edge = start(&origin);
+    let mut held = Vec::new();
+    for turn in 0..=CODERS {
+        let mut client = edge.client();
+        let target = format!("/{turn}");
+        client.ask("GET", &target, &["Accept-Encoding: gzip"]);
+        let mut call = origin.call_for("GET", &target);
+        call.say(format!(
+            "HTTP/1.1 200 OK\r\n{FRESH}\r\n{TEXT}\r\n{TAG}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        ));
+        let head = client.response_head();
+        let expected = (turn < CODERS).then_some("gzip");
+        assert_eq!(head.field("Content-Encoding"), expected, "{turn}");
+        assert_eq!(head.field("Vary"), Some("Accept-Encoding"));
+        held.push((client, call, head));
+    }
+    for (mut client, call, mut head) in held {
+        call.answer("5\r\nwords\r\n0\r\n\r\n");
+        assert!(client.rest_of(&mut head));
+        assert_eq!(plain(&head), b"words");
+    }
+}
