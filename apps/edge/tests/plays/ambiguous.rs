@@ -250,6 +250,29 @@ fn flood_of_interim_responses_ends_with_the_final_one() {
     assert!(client.get("/flood").is_hit());
 }
 
+/// RFC 9110 section 14.4: what the edge cannot place it passes on, and stores it neither as a part
+/// nor as a whole.
+#[test]
+fn part_in_an_unknown_unit_passes_through() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let mut client = edge.client();
+    for _ in 0..2 {
+        client.ask("GET", "/poem", &["Range: lines=2-3"]);
+        let call = origin.call_for("GET", "/poem");
+        assert_eq!(call.field("Range"), Some("lines=2-3"));
+        let fields = [FRESH, "ETag: \"v1\"", "Content-Range: lines 2-3/14"];
+        call.answer(reply("206 Partial Content", &fields, "two\nthree\n"));
+        let response = client.response();
+        assert_eq!((response.status, &*response.body), (206, &b"two\nthree\n"[..]));
+        assert_eq!(response.field("Content-Range"), Some("lines 2-3/14"));
+    }
+    client.ask("GET", "/poem", &[]);
+    origin.call_for("GET", "/poem").answer(reply("200 OK", &[FRESH], "one\ntwo\nthree\n"));
+    assert_eq!(client.response().body, b"one\ntwo\nthree\n");
+    edge.wait_for_stored(1);
+}
+
 /// Plays one case, with `number` for its target; whether it was stored beside the `stored` ones.
 fn play_response(
     edge: &Edge,
