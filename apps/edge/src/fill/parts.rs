@@ -15,6 +15,7 @@ use longhold_gateway::combine::{self, Union};
 use longhold_gateway::deliver::{self, Shape};
 use longhold_gateway::fetch::Disposition;
 use longhold_gateway::forward::{Missing, Purpose};
+use longhold_gateway::purge::Mark;
 use longhold_gateway::relay;
 use longhold_gateway::stored::{self, StoredHead};
 use longhold_gateway::tags;
@@ -139,16 +140,16 @@ impl Plane {
             return self.keep_slices(lead, request, answer, (meta, nominated)).await;
         }
         let older = replaced.and_then(|record| self.parts.reader.lookup(record.key()));
-        let primary = lead.job.key.clone();
+        let (mark, primary) = (lead.mark, lead.job.key.clone());
         self.keep(lead, request, answer, (meta, nominated)).await;
         if let Some(older) = older {
-            self.combine(&primary, &older).await;
+            self.combine((mark, &primary), &older).await;
         }
     }
 
-    /// Joins the part that was just stored to an older one that it took the place of.
-    async fn combine(&self, primary: &[u8], older: &Record) {
-        let mark = self.mark();
+    /// Joins the part that was just stored to an older one that it took the place of, unless a purge
+    /// since `mark`, when that was still there, concerns either (FL-2).
+    async fn combine(&self, (mark, primary): (Mark, &[u8]), older: &Record) {
         let Some(newer) = self.parts.reader.lookup(older.key()) else { return };
         let now_ms = unix_ms();
         let heads = (response_of(older, now_ms), response_of(&newer, now_ms));
@@ -160,7 +161,8 @@ impl Plane {
         let received: Vec<_> = is.fields().collect();
         let plan = Combined::new((older.key(), &was), (&is.meta, &received), &union);
         let Some(mut pending) = self.begin(plan.draft(older.key())).await else { return };
-        let written = !self.has_purged(mark, primary, &plan.tags)
+        let held: Vec<u64> = older.tags().chain(plan.tags.iter().copied()).collect();
+        let written = !self.has_purged(mark, primary, &held)
             && self.copy_range(&mut pending, older, within(&was, &union.before)).await
             && self.copy_range(&mut pending, &newer, 0..newer.body_len()).await
             && self.copy_range(&mut pending, older, within(&was, &union.behind)).await;
@@ -248,7 +250,8 @@ impl Plane {
         };
         let mut outcome = Ok(());
         let mut body = answer.response.body;
-        if self.has_purged(lead.mark, &lead.job.key, &plan.tags) {
+        let held: Vec<u64> = record.tags().chain(plan.tags.iter().copied()).collect();
+        if self.has_purged(lead.mark, &lead.job.key, &held) {
             self.parts.writer.abandon(pending).await;
             self.release(&lead);
             return self.go_alone(lead.job);

@@ -429,3 +429,124 @@ fn answer_to_head_freshens_what_is_stored_or_ends_its_freshness() {
     call.answer("HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\n\r\n");
     assert_eq!(client.response().body, b"hello");
 }
+
+/// A 206 with these bytes of a body and this tag, of which the last half is kept back.
+fn begin_part(call: &mut Call, (tag, body, range): (&str, &[u8], std::ops::Range<usize>)) {
+    let (first, last, len) = (range.start, range.end - 1, body.len());
+    call.say(format!(
+        "HTTP/1.1 206 Partial Content\r\n{FRESH}\r\nETag: \"v1\"\r\nSurrogate-Key: {tag}\r\n\
+         Content-Range: bytes {first}-{last}/{len}\r\nContent-Length: {}\r\n\r\n",
+        range.len()
+    ));
+    call.say(&body[first..first + range.len() / 2]);
+}
+
+fn end_part(mut call: Call, (body, range): (&[u8], std::ops::Range<usize>)) {
+    call.say(&body[range.start + range.len() / 2..range.end]);
+    call.done();
+}
+
+/// RFC 9111 section 3.4 meets a purge: what is purged is joined to nothing, whatever tags the rest
+/// of the body has.
+#[test]
+fn purged_part_is_joined_to_nothing() {
+    let body = body_of(8, 1000);
+    for (order, before_the_head) in [("tag", false), ("all", false), ("tag", true), ("all", true)] {
+        let order = match order {
+            "tag" => serde_json::json!({ "tag": "red" }),
+            _ => serde_json::json!({ "all": true }),
+        };
+        let origin = Origin::start();
+        let edge = Edge::before(&origin);
+        let mut client = edge.client();
+        client.ask("GET", "/part", &["Range: bytes=0-99"]);
+        let mut call = origin.call();
+        begin_part(&mut call, ("red", &body, 0..100));
+        end_part(call, (&body, 0..100));
+        assert!(client.response().body == body[..100]);
+        edge.wait_for_stored(1);
+
+        client.ask("GET", "/part", &["Range: bytes=100-199"]);
+        let mut call = origin.call();
+        if before_the_head {
+            edge.purge_all_of(&order);
+        }
+        begin_part(&mut call, ("blue", &body, 100..200));
+        let mut response = client.response_head();
+        if !before_the_head {
+            edge.purge_all_of(&order);
+        }
+        end_part(call, (&body, 100..200));
+        assert!(client.rest_of(&mut response) && response.body == body[100..200]);
+        // Whatever is done with the part has been done when the next request is.
+        let mut next = edge.client();
+        next.ask("GET", "/other", &[]);
+        origin.call_for("GET", "/other").answer(reply("200 OK", &[], ""));
+        assert_eq!(next.response().status, 200);
+        let fields = ["Range: bytes=0-99", "Cache-Control: only-if-cached"];
+        let probe = next.get_with("/part", &fields);
+        assert_eq!(probe.status, 504, "{order} {before_the_head}");
+    }
+}
+
+#[test]
+fn purged_part_is_completed_by_nothing() {
+    let body = body_of(8, 1000);
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let mut client = edge.client();
+    client.ask("GET", "/part", &["Range: bytes=0-99"]);
+    let mut call = origin.call();
+    begin_part(&mut call, ("red", &body, 0..100));
+    end_part(call, (&body, 0..100));
+    assert!(client.response().body == body[..100]);
+    edge.wait_for_stored(1);
+    client.ask("GET", "/part", &[]);
+    let mut call = origin.call();
+    assert_eq!(call.field("Range"), Some("bytes=100-999"));
+    edge.purge_all_of(&serde_json::json!({ "tag": "red" }));
+    begin_part(&mut call, ("blue", &body, 100..1000));
+    // What was to complete it is not wanted any more.
+    let new = body_of(9, 1000);
+    let whole = origin.call_for("GET", "/part");
+    assert_eq!(whole.field("Range"), None);
+    whole.answer(reply("200 OK", &[FRESH], &new));
+    assert!(client.response().body == new);
+    edge.wait_for_stored(2);
+    assert!(client.get("/part").body == new);
+}
+
+/// Not even an origin that says the same of other bytes gets those of before a purge into a body of
+/// after it.
+#[test]
+fn slice_that_a_purge_has_overtaken_is_not_stored() {
+    let (old, new) = (body_of(9, LARGE), body_of(10, LARGE));
+    let origin = Origin::start();
+    let edge = Setting::before(&origin).store(SLICED).start();
+    let mut client = edge.client();
+    client.ask("GET", "/large", &["Range: bytes=0-9"]);
+    answer_in_parts(origin.call(), &old, "\"v1\"");
+    assert!(client.response().body == old[..10]);
+    edge.wait_for_stored(1);
+    client.ask("GET", "/large", &["Range: bytes=5-9"]);
+    let slice = origin.call();
+    assert!(slice.field("If-Range").is_some());
+    assert!(edge.purge("http://play.test/large"));
+
+    let mut late = edge.client();
+    late.ask("GET", "/large", &["Range: bytes=100-109"]);
+    let call = origin.call();
+    assert_eq!(call.field("Range"), Some("bytes=100-109"));
+    answer_in_parts(call, &new, "\"v1\"");
+    assert!(late.response().body == new[100..110]);
+    edge.wait_for_stored(2);
+    // The record that it was for is gone; it is fetched for the one that is there.
+    answer_in_parts(slice, &old, "\"v1\"");
+    answer_in_parts(origin.call(), &new, "\"v1\"");
+    assert!(client.response().body == new[5..10]);
+    late.ask("GET", "/large", &["Range: bytes=0-99"]);
+    answer_in_parts(origin.call(), &new, "\"v1\"");
+    assert!(late.response().body == new[..100]);
+    edge.wait_for("longhold_store_slices_total", 1);
+    assert!(late.get_with("/large", &["Range: bytes=0-999"]).body == new[..1000]);
+}
