@@ -147,8 +147,8 @@ impl Plane {
         }
     }
 
-    /// Joins the part that was just stored to an older one that it took the place of, unless a purge
-    /// since `mark`, when that was still there, concerns either (FL-2).
+    /// Joins the part that was just stored to an older one that it took the place of, unless a
+    /// purge since `mark`, when that was still there, concerns either (FL-2).
     async fn combine(&self, (mark, primary): (Mark, &[u8]), older: &Record) {
         let Some(newer) = self.parts.reader.lookup(older.key()) else { return };
         let now_ms = unix_ms();
