@@ -123,6 +123,13 @@ pub fn decide(request: &RequestDirectives, stored: &StoredMeta, now_ms: u64) -> 
     }
 }
 
+/// Whether no plain request ever gets the stored response without validation: no-cache, or no
+/// lifetime and no leave to be served stale (RFC 9111 sections 4.2 and 5.2.2.4).
+pub fn is_validated_each_time(stored: &StoredMeta) -> bool {
+    let may_be_stale = stored.stale_while_revalidate_s > 0 && !stored.must_revalidate;
+    stored.no_cache || (stored.lifetime_s == 0 && !may_be_stale)
+}
+
 /// Whether a status says that the origin has failed, so that a stored response may stand in for it
 /// (RFC 5861 section 4, RFC 9111 section 4.3.3).
 pub fn is_failure(status: u16) -> bool {

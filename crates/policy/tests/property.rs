@@ -370,6 +370,10 @@ proptest! {
         prop_assert_eq!(decision == Decision::Fresh, is_served(decision) && !is_stale);
         let on_error = reuse::may_serve_on_error(&request, &meta, now_ms);
         prop_assert!(!on_error || !(meta.must_revalidate || meta.no_cache || request.no_cache));
+        if reuse::is_validated_each_time(&meta) {
+            let plain = RequestDirectives::default();
+            prop_assert!(!reuse::decide(&plain, &meta, now_ms).serves());
+        }
         if request.only_if_cached {
             prop_assert!(is_served(decision) || decision == Decision::GatewayTimeout);
         }

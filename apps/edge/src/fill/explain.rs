@@ -10,6 +10,7 @@ use longhold_gateway::stored::{self, RecordHead, StoredHead};
 use longhold_gateway::{deliver, key, tags};
 use longhold_http1::{self as http1, RequestHead};
 use longhold_policy::reuse;
+use longhold_policy::storable::NotStored;
 use longhold_store::Record;
 use serde_json::{Map, Value, json};
 
@@ -63,7 +64,8 @@ impl Plane {
                 (Some(_) | None, _) => Value::Null,
             },
         );
-        said.insert("not_stored".to_owned(), self.unstored_json((&job.key, &shelf.key), &request));
+        let asked = (&request, response.is_some());
+        said.insert("not_stored".to_owned(), self.unstored_json((&job.key, &shelf.key), asked));
         let is_filling = self.table.borrow().is_filling(&shelf.key);
         said.insert("being_fetched".to_owned(), json!(is_filling));
         let mut next_json = because_json(next.because);
@@ -127,10 +129,13 @@ impl Plane {
     fn unstored_json(
         &self,
         (primary, fetch_key): (&[u8], &[u8]),
-        request: &RequestHead<'_>,
+        (request, is_stored): (&RequestHead<'_>, bool),
     ) -> Value {
         let recent = self.recent.borrow().find(primary);
-        let (reason, clause) = match (self.unshared_reason(fetch_key, request), recent) {
+        // Remembered of what is stored, too, where each use must be validated.
+        let unshared = self.unshared_reason(fetch_key, request);
+        let unshared = unshared.filter(|reason| *reason != NotStored::NoUse || !is_stored);
+        let (reason, clause) = match (unshared, recent) {
             (Some(reason), _) => (reason.name(), reason.clause()),
             (None, Some(unstored)) => (unstored.reason, unstored.clause),
             (None, None) => return Value::Null,

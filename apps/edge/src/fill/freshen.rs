@@ -99,6 +99,7 @@ impl Plane {
         // When it is no longer storable: this once it was confirmed, the next request asks anew.
         if let Ok(meta) = storable::evaluate(&exchange, &self.storing(job)) {
             let meta = StoredMeta { part: stored.meta.part, ..meta };
+            self.note_stored((&job.key, record.key()), &meta);
             let mut head = Vec::new();
             stored::encode_response(&meta, &fields, None, &mut head);
             let lifetime_ms = lifetime_ms(&meta, unix_ms());

@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use longhold_gateway::purge::Scope;
 use longhold_gateway::stored::{self, VaryBase};
 use longhold_gateway::tags;
 use longhold_http1::RequestHead;
@@ -227,7 +226,7 @@ impl Plane {
         }
         let published = self.table.borrow_mut().publish(&lead.entry, lead.id, open.clone());
         if published.is_some() {
-            self.unshared.borrow_mut().forget(&Scope::Key(lead.job.key.clone()));
+            self.note_stored((&lead.job.key, &lead.record_key), &open.meta);
         }
         for waiting in published.unwrap_or_default() {
             self.follow_late(open, waiting.job);

@@ -6,9 +6,11 @@ use std::rc::Rc;
 
 use longhold_gateway::coalesce::{FillId, HandedOn};
 use longhold_gateway::fetch;
+use longhold_gateway::purge::Scope;
 use longhold_http1::RequestHead;
 use longhold_origin::FetchError;
 use longhold_policy::storable::NotStored;
+use longhold_policy::{StoredMeta, reuse};
 use longhold_telemetry::Counter;
 use tokio::time::{Instant, sleep_until};
 
@@ -127,6 +129,16 @@ impl Plane {
         let of_all = unshared.recall(fetch_key, now_ms);
         let of_credentials = || unshared.recall(&credentials_key(fetch_key), now_ms);
         of_all.or_else(|| has_credentials(request).then(of_credentials).flatten())
+    }
+
+    /// A response is stored. One that is never to be used without validation is its asker's alone
+    /// all the same (FL-1), and nobody need wait for the next one.
+    pub(super) fn note_stored(&self, (primary, fetch_key): (&[u8], &[u8]), meta: &StoredMeta) {
+        if reuse::is_validated_each_time(meta) {
+            self.remember_unshared(fetch_key, NotStored::NoUse, meta.status);
+        } else {
+            self.unshared.borrow_mut().forget(&Scope::Key(primary.to_vec()));
+        }
     }
 
     /// A response was for its asker alone. Where that says something of the next ones, they need

@@ -292,6 +292,13 @@ fn followers_of_what_is_validated_each_time_ask_for_themselves() {
         assert_eq!(bodies, own, "{control}");
         drop(clients);
         edge.wait_for_active(0);
+        // From now on nobody waits for another's answer to learn this.
+        let mut clients = crowd(&edge, &target, 3);
+        let calls: Vec<_> = (0..3).map(|_| origin.call_for("GET", &target)).collect();
+        calls.into_iter().for_each(&mut answer);
+        assert!(clients.iter_mut().all(|client| client.response().body.starts_with(b"number ")));
+        drop(clients);
+        edge.wait_for_active(0);
     }
 }
 
