@@ -48,6 +48,27 @@ fn chunked_bodies_reach_the_origin_without_their_trailers() {
     assert_eq!(client.response().body, b"next");
 }
 
+/// RFC 9110 section 6.5: trailers of a response are dropped, and not announced; what is stored is
+/// the same as what was relayed.
+#[test]
+fn trailers_of_a_response_end_at_the_edge() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let mut client = edge.client();
+    client.ask("GET", "/sum", &["TE: trailers"]);
+    let mut call = origin.call_for("GET", "/sum");
+    assert_eq!(call.field("TE"), None);
+    call.say("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n");
+    call.say("Trailer: X-Sum\r\n\r\n4\r\nbody\r\n0\r\nX-Sum: 4\r\nCache-Control: no-store\r\n\r\n");
+    call.done();
+    let response = client.response();
+    assert_eq!((&*response.body, response.field("Trailer")), (&b"body"[..], None));
+    edge.wait_for_stored(1);
+    let hit = client.get("/sum");
+    assert!(hit.is_hit() && hit.body == b"body");
+    assert_eq!((hit.field("X-Sum"), hit.field("Trailer")), (None, None));
+}
+
 /// The origin takes its time over 64 MiB; the edge holds a window of it and no more.
 #[test]
 fn upload_to_a_slow_origin_takes_little_memory() {
