@@ -101,6 +101,9 @@ impl ReplyTo {
 pub struct FillHead {
     /// Status code.
     pub status: u16,
+    /// How the origin answered: another status, where the body is put together of stored parts and
+    /// of such as come.
+    pub fwd_status: u16,
     /// Fields as received.
     pub fields: Vec<(String, Vec<u8>)>,
     /// The origin's HTTP version for `Via`.

@@ -33,9 +33,9 @@ pub enum Event {
     },
     /// The store has what was asked for: look again.
     UseStored {
-        /// The stored response was confirmed or replaced for this exchange: serve it without
-        /// asking again (RFC 9111 section 4.3.3).
-        validated: bool,
+        /// The origin was asked for this exchange, and so it answered: 304, or 206 with what was
+        /// missing. What is stored is served without asking again (RFC 9111 section 4.3.3).
+        answered: Option<u16>,
         /// Another exchange's fetch brought it.
         collapsed: bool,
     },

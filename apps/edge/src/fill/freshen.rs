@@ -40,9 +40,9 @@ impl Plane {
         for follower in &followers {
             // RFC 9111 section 4: it was confirmed for one request. Another may have it if it is
             // fresh now; what is to be validated each time is validated by each.
-            tell(&follower.job, Event::UseStored { validated: false, collapsed: true });
+            tell(&follower.job, Event::UseStored { answered: None, collapsed: true });
         }
-        tell(&lead.job, Event::UseStored { validated: true, collapsed: false });
+        tell(&lead.job, Event::UseStored { answered: Some(304), collapsed: false });
     }
 
     /// The origin's answer to a HEAD freshens the stored response that it is about, or ends its

@@ -77,6 +77,7 @@ impl Plane {
         let stored = pending.is_some() && self.is_current(&lead.entry, lead.id);
         let head = FillHead {
             status: response.status.as_u16(),
+            fwd_status: response.status.as_u16(),
             via_version: request::via_version(&response),
             body_len: length,
             declared_len,

@@ -134,9 +134,9 @@ impl Plane {
             Verdict::Serve(served)
                 if !(lacks || (background && served == Served::WhileRevalidate)) =>
             {
-                let found = || Event::UseStored { validated: false, collapsed: true };
+                let found = || Event::UseStored { answered: None, collapsed: true };
                 self.vacate(seat, found);
-                tell(&job, Event::UseStored { validated: false, collapsed: false });
+                tell(&job, Event::UseStored { answered: None, collapsed: false });
                 return None;
             }
             Verdict::Serve(Served::WhileRevalidate) => can_validate && (wants_shared || background),
@@ -357,6 +357,7 @@ impl Plane {
         }
         let head = FillHead {
             status: response.status.as_u16(),
+            fwd_status: response.status.as_u16(),
             via_version: request::via_version(&response),
             body_len,
             declared_len,

@@ -277,9 +277,9 @@ impl Plane {
         self.parts.counters.add(counter, 1);
         let followers = self.table.borrow_mut().dissolve(&lead.entry, lead.id);
         for follower in &followers {
-            tell(&follower.job, Event::UseStored { validated: true, collapsed: true });
+            tell(&follower.job, Event::UseStored { answered: None, collapsed: true });
         }
-        tell(&lead.job, Event::UseStored { validated: true, collapsed: false });
+        tell(&lead.job, Event::UseStored { answered: Some(206), collapsed: false });
     }
 
     /// Appends bytes of a stored body, window by window.

@@ -137,6 +137,7 @@ impl Plane {
         fields.push(("Age".to_owned(), age_s.to_string().into_bytes()));
         let head = FillHead {
             status: stored.meta.status,
+            fwd_status: 206,
             via_version: if is_old { "1.0" } else { "1.1" },
             body_len: Some(record.body_len()),
             declared_len: Some(record.body_len()),
@@ -330,6 +331,7 @@ impl Plane {
         body.set_length(body_len);
         let head = FillHead {
             status: response.status.as_u16(),
+            fwd_status: response.status.as_u16(),
             via_version: request::via_version(&response),
             body_len: Some(body_len),
             declared_len: Some(body_len),

@@ -59,8 +59,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     pub(super) fn on_news(&mut self, index: u32, news: Event) {
         match news {
             Event::Head { head, body, collapsed } => self.on_head(index, head, body, collapsed),
-            Event::UseStored { validated, collapsed } => {
-                self.on_use_stored(index, validated, collapsed);
+            Event::UseStored { answered, collapsed } => {
+                self.on_use_stored(index, answered, collapsed);
             }
             Event::AskAlone => self.ask_alone(index),
             Event::Failed(error) => self.on_failed(index, error),
@@ -128,7 +128,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             false => relay::shape(asked, (head.status, &fields), head.body_len),
         };
         outcome.status = shape.status(head.status);
-        outcome.fwd_status = Some(head.status).filter(|status| *status != outcome.status);
+        outcome.fwd_status = Some(head.fwd_status).filter(|status| *status != outcome.status);
         let length = length_of(&shape, held.facts.is_head, head);
         let mut end = None;
         if let Shape::Part(part) = &shape {
@@ -188,7 +188,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     }
 
     /// The store has it now.
-    fn on_use_stored(&mut self, index: u32, validated: bool, collapsed: bool) {
+    fn on_use_stored(&mut self, index: u32, answered: Option<u16>, collapsed: bool) {
+        let validated = answered.is_some();
         let Some(held) = self.take_held(index) else { return };
         let limits = self.shared.limits;
         let head = Arc::clone(&held.head);
@@ -206,8 +207,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 } else {
                     CacheOutcome::Hit
                 };
-                // The origin has said 304, whatever form its client gets.
-                let fwd_status = validated.then_some(304);
+                // Whatever form its client gets.
+                let fwd_status = answered;
                 let cache = Some(cache);
                 let outcome = Outcome { status: 0, cache, fwd_status, stored: false, collapsed };
                 let asked =
@@ -220,7 +221,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             }
         };
         if let Some(cold) = cold {
-            let news = Resume::News(Event::UseStored { validated, collapsed });
+            let news = Resume::News(Event::UseStored { answered, collapsed });
             return self.await_pages(index, held, &cold, news);
         }
         // Gone again (reclaimed, displaced, purged) between the news and the look.

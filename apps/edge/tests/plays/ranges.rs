@@ -188,6 +188,9 @@ fn part_is_stored_and_joined_to_the_next() {
         }
         let response = client.response();
         assert_eq!(response.is_hit(), fetched.is_none(), "{range}: {}", response.cache());
+        // RFC 9211 section 2.3: the whole, though the origin has said a part of it.
+        let differs = fetched.is_some() && response.status == 200;
+        assert_eq!(response.cache().contains("fwd-status=206"), differs, "{}", response.cache());
         (response.status, response.body)
     };
     let part = |range: std::ops::Range<usize>| (206, body[range].to_vec());
@@ -279,6 +282,8 @@ fn large_object_is_fetched_by_the_slices_that_are_asked_for() {
         }
         let response = client.response();
         assert_eq!(response.is_hit(), fetched.is_empty(), "{range}: {}", response.cache());
+        let differs = !fetched.is_empty() && response.status == 200;
+        assert_eq!(response.cache().contains("fwd-status=206"), differs, "{}", response.cache());
         (response.status, response.body)
     };
     let slice = |number: usize| (number * SLICE, ((number + 1) * SLICE).min(LARGE) - 1);

@@ -173,7 +173,7 @@ fn news_of_a_stored_response_waits_for_its_pages() {
     let job = stage.job();
     stage.store("/cold", &body(700));
     stage.drop_pages("/cold");
-    let news = Event::UseStored { validated: false, collapsed: true };
+    let news = Event::UseStored { answered: None, collapsed: true };
     job.reply.expect("somebody waits").post(news);
     stage.run_for_ms(10);
     assert_eq!(stage.pages.waiting(), (1, 0));

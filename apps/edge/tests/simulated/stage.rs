@@ -277,6 +277,7 @@ fn shared() -> Shared {
 pub(crate) fn answer(status: u16, body_len: Option<u64>) -> (Arc<FillHead>, Arc<Download<Extent>>) {
     let head = FillHead {
         status,
+        fwd_status: status,
         fields: vec![("Content-Type".to_owned(), b"text/plain".to_vec())],
         via_version: "1.1",
         body_len,
