@@ -555,3 +555,80 @@ fn slice_that_a_purge_has_overtaken_is_not_stored() {
     edge.wait_for("longhold_store_slices_total", 1);
     assert!(late.get_with("/large", &["Range: bytes=0-999"]).body == new[..1000]);
 }
+
+/// What was evicted of a large object is fetched again, and no more of it, where the origin has
+/// said that it knows ranges.
+#[test]
+fn evicted_slices_of_a_large_object_are_fetched_by_themselves() {
+    let body = body_of(3, 5 << 20);
+    let sent = body.clone();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let sent_bytes = Arc::clone(&asked);
+    let origin = Origin::answering(move |call| {
+        if call.target() != "/large" {
+            return call.answer(reply("200 OK", &[FRESH], body_of(1, 300_000)));
+        }
+        let Some(range) = call.field("Range").and_then(|range| range.strip_prefix("bytes=")) else {
+            let fields = [FRESH, "ETag: \"v1\"", "Accept-Ranges: bytes"];
+            return call.answer(reply("200 OK", &fields, &sent));
+        };
+        let (first, last) = range.split_once('-').expect("a range");
+        let first: usize = first.parse().expect("a number");
+        let end = last.parse::<usize>().expect("a number") + 1;
+        sent_bytes.fetch_add(end - first, Ordering::SeqCst);
+        answer_in_parts(call, &sent, "\"v1\"");
+    });
+    let edge = Setting::before(&origin).store("size = \"16MiB\"\nmemory = 0").start();
+    let mut client = edge.client();
+    assert!(client.get("/large").body == body);
+    edge.wait_for_stored(1);
+    // Its beginning is asked for all the time, so that it and the root stay; its end never.
+    let cached = "Cache-Control: only-if-cached";
+    let mut others = 0;
+    loop {
+        for _ in 0..100 {
+            others += 1;
+            client.get(&format!("/other/{others}"));
+            client.get_with("/large", &["Range: bytes=0-999", cached]);
+        }
+        if !client.get_with("/large", &["Range: bytes=3000000-3000000", cached]).is_hit() {
+            break;
+        }
+        assert!(others < 2000, "some of it is evicted");
+    }
+    assert!(client.get_with("/large", &["Range: bytes=0-999", cached]).is_hit());
+    let whole = client.get("/large");
+    assert!(whole.body == body && whole.cache().contains("fwd=partial"), "{}", whole.cache());
+    let fetched = asked.load(Ordering::SeqCst);
+    assert!(fetched > 0 && fetched < body.len(), "{fetched} bytes");
+}
+
+/// RFC 9111 section 4.3.4: a part is confirmed as any stored response is, and stays a part.
+#[test]
+fn stale_part_is_confirmed_and_stays_a_part() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let mut client = edge.client();
+    let range = "Range: bytes=2-4";
+    let stale = ["Cache-Control: max-age=0", "ETag: \"v1\"", "Content-Range: bytes 2-4/10"];
+    client.ask("GET", "/part", &[range]);
+    origin.call_for("GET", "/part").answer(reply("206 Partial Content", &stale, "234"));
+    assert_eq!(client.response().body, b"234");
+    edge.wait_for_stored(1);
+    client.ask("GET", "/part", &[range]);
+    let call = origin.call_for("GET", "/part");
+    assert_eq!(call.field("If-None-Match"), Some("\"v1\""));
+    call.answer(format!("HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\n{FRESH}\r\n\r\n"));
+    let again = client.response();
+    assert_eq!((again.status, &again.body[..]), (206, &b"234"[..]));
+    assert_eq!(again.field("Content-Range"), Some("bytes 2-4/10"));
+    edge.wait_for_stored(2);
+    let fresh = client.get_with("/part", &["Range: bytes=3-3"]);
+    assert!(fresh.is_hit() && fresh.body == b"3", "{}", fresh.cache());
+    // It is no answer to a request for the whole: what is in front of it is missing, and behind it.
+    client.ask("GET", "/part", &[]);
+    let call = origin.call_for("GET", "/part");
+    assert_eq!(call.field("Range"), None);
+    call.answer(reply("200 OK", &[FRESH, "ETag: \"v1\""], "0123456789"));
+    assert_eq!(client.response().body, b"0123456789");
+}
