@@ -29,7 +29,7 @@ use longhold_policy::{
 
 /// Sunday, 15 June 2025, 15:06:40.
 const BASE_S: u64 = 1_750_000_000;
-const CASES_MIN: usize = 250;
+const CASES_MIN: usize = 450;
 
 #[test]
 fn tables_hold() {
