@@ -1,8 +1,8 @@
 //! Why: what the cache would do with a request, and what a stored response is worth, each with the
 //! clause that it rests on. The words of `edge explain`.
 //!
-//! It decides nothing: it asks the functions that decide ([`plan`], [`lookup`], [`deliver`]), so
-//! that what it says is what happens.
+//! It decides nothing: it asks the functions that decide ([`crate::plan`], [`lookup`],
+//! [`crate::deliver`]), so that what it says is what happens.
 
 use longhold_policy::directives::RequestDirectives;
 use longhold_policy::{LifetimeSource, freshness, reuse};

@@ -26,7 +26,7 @@ pub enum Purpose<'a> {
     /// conditions stay here.
     Part,
     /// To have what is missing of a stored response: these bytes (`Range`), if it still is the one
-    /// with this validator (`If-Range`); see [`missing`].
+    /// with this validator (`If-Range`).
     Missing(&'a Missing),
     /// To validate a stored response with its own validators.
     Validate(&'a validate::Validators<'a>),

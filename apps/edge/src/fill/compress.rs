@@ -8,7 +8,7 @@
 //! - What the coder holds back goes out as soon as the origin pauses, so that a slow page is seen
 //!   as it grows.
 //! - At most [`CODERS_MAX`] bodies are coded at once; one more goes out plain. At most
-//!   [`THREADS_MAX`] pieces are worked on at once, so that fetches of others find the processor.
+//!   `THREADS_MAX` pieces are worked on at once, so that fetches of others find the processor.
 //!
 //! Not here: which responses are coded, and what their heads say (the gateway's `coding`).
 

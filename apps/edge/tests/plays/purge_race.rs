@@ -121,6 +121,7 @@ fn race(board: &Arc<Board>, edge: &Edge, (dice, purges_count): (&mut Dice, usize
             let (client, dice) = (edge.client(), Dice(dice.below(1 << 30) as u64 + number));
             scope.spawn(|| ask(board, client, dice));
         }
+        let _ending = Ending(&board.ended);
         for _ in 0..purges_count {
             let (order, things) = &purges[dice.below(purges.len())];
             let number = board.stamp.fetch_add(1, Ordering::SeqCst) + 1;
@@ -129,8 +130,16 @@ fn race(board: &Arc<Board>, edge: &Edge, (dice, purges_count): (&mut Dice, usize
                 board.floors[*thing].fetch_max(number, Ordering::SeqCst);
             }
         }
-        board.ended.store(true, Ordering::SeqCst);
     });
+}
+
+/// Ends a race, also one whose purges have failed: its clients would ask for ever.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 #[test]
