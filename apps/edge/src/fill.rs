@@ -9,8 +9,8 @@
 //!   fields select it for that other's request.
 //! - **FL-2** What was fetched before a purge that concerns it, by key, prefix, tag or of
 //!   everything, is neither stored nor shared after it.
-//! - **FL-3** Every job is answered exactly once: with a head, a look at the store, a request to
-//!   ask alone, or a failure.
+//! - **FL-3** Every job is answered exactly once: with a head, the rest of a body, a look at the
+//!   store, a request to ask alone, or a failure.
 //! - **FL-4** Memory is bounded: jobs by the queue, bodies by windows from one budget.
 
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use std::net::SocketAddr;
 use tokio::sync::{mpsc, oneshot};
 
 use self::interest::Asker;
+use self::rest::Rest;
 use crate::inbox::{Event, ExchangeId, Inbox};
 
 pub mod compress;
@@ -38,6 +39,7 @@ mod pass;
 pub mod plane;
 mod purge;
 mod request;
+pub mod rest;
 mod slices;
 mod succession;
 
@@ -71,6 +73,8 @@ pub enum JobKind {
     },
     /// Freshen a stored response in the background.
     Revalidate,
+    /// Give the rest of a response under way, of which a part has left the store.
+    Rest(Rest),
     /// Forward as it is and store nothing.
     Pass {
         /// The request's body.

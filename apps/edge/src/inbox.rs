@@ -48,7 +48,9 @@ pub enum Event {
         /// Fields as received.
         fields: Vec<(String, Vec<u8>)>,
     },
-    /// No response.
+    /// The rest of a body of which a part has left the store, from the byte that was asked for.
+    Rest(DownloadReader<Extent>),
+    /// No response, or no rest of one.
     Failed(FetchError),
     /// The body has grown, ended or failed.
     BodyMoved,

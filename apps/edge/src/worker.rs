@@ -51,6 +51,7 @@ mod input;
 mod interim;
 mod output;
 mod pages;
+mod refetch;
 mod ruled;
 mod vigil;
 

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use crate::draft::Draft;
 use crate::error::ConfigError;
 use crate::eviction::Survival;
 use crate::format::{CHUNK_BYTES, FOOTER_TRAILER_BYTES, SEGMENT_HEADER_BYTES};
@@ -49,7 +50,8 @@ pub struct Config {
     /// all go to a disk at once, and what disks write is several times as much (`DESIGN.md`,
     /// "Eviction"). The price: the tier turns quickly, and with it goes the rest of a body that a
     /// slow reader has not come to. For callers that fetch a
-    /// [missing](crate::Record::missing) slice again.
+    /// [missing](crate::Record::missing) slice again, and of what they say that they can
+    /// ([`Draft::can_refetch`](crate::Draft::can_refetch)).
     pub large_on_probation: bool,
     /// Heap for drafts of unknown length, which gather a slice before its place is reserved: as
     /// many may be open as have room in it, at the least of `slice_bytes` and 256 KiB each.
@@ -251,6 +253,11 @@ impl Config {
         let home_bytes = homes().map(|shape| shape.record_bytes()).max().unwrap_or_default();
         Ok(Slicing {
             slice_bytes,
+            firm_slice_bytes: if self.slice_bytes == 0 {
+                slice_for(segment_bytes)
+            } else {
+                slice_bytes
+            },
             gathered_bytes,
             gathering_max: self.gathering_bytes_max / u64::from(gathered_bytes),
             body_bytes_max: self.object_bytes_max.min(home_bytes / 2),
@@ -264,6 +271,8 @@ impl Config {
 pub(crate) struct Slicing {
     /// Of a body of known length.
     pub(crate) slice_bytes: u32,
+    /// The same of what never begins in memory in slices: as long as its disks like it.
+    pub(crate) firm_slice_bytes: u32,
     /// Of a body of unknown length.
     pub(crate) gathered_bytes: u32,
     /// Drafts of unknown length at one time.
@@ -272,6 +281,13 @@ pub(crate) struct Slicing {
     pub(crate) body_bytes_max: u64,
     /// They begin in the memory tier, as far as they fit.
     pub(crate) on_probation: bool,
+}
+
+impl Slicing {
+    /// Of a draft of known length: what is longer is cut.
+    pub(crate) fn slice_bytes_of(&self, draft: Draft<'_>) -> u32 {
+        if draft.can_refetch { self.slice_bytes } else { self.firm_slice_bytes }
+    }
 }
 
 /// Memory of an open store, in bytes.

@@ -29,17 +29,22 @@ pub struct Draft<'a> {
     /// do not live long share segments, which are dropped whole; nothing is hidden from readers
     /// before.
     pub lifetime_ms: Option<u64>,
+    /// What is lost of it while it is read can be fetched again, so that it may begin in memory,
+    /// should it be large: see [`Config::large_on_probation`](crate::Config::large_on_probation).
+    pub can_refetch: bool,
 }
 
 impl<'a> Draft<'a> {
-    /// A record of `body_len` bytes behind `head`, without tags, of use until it is evicted.
+    /// A record of `body_len` bytes behind `head`, without tags, of use until it is evicted, and
+    /// which can be fetched again.
     pub const fn new(key: &'a [u8], head: &'a [u8], body_len: u64) -> Self {
-        Self { key, tags: &[], head, body_len: Some(body_len), lifetime_ms: None }
+        let body_len = Some(body_len);
+        Self { body_len, ..Self::growing(key, head) }
     }
 
     /// As [`Draft::new`], of a length that is not known yet.
     pub const fn growing(key: &'a [u8], head: &'a [u8]) -> Self {
-        Self { key, tags: &[], head, body_len: None, lifetime_ms: None }
+        Self { key, tags: &[], head, body_len: None, lifetime_ms: None, can_refetch: true }
     }
 }
 

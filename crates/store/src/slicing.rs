@@ -137,6 +137,9 @@ impl<D: Device> Inner<D> {
 
     /// Bodies of unknown length may become too large on their way.
     fn probation_of(&self, sliced: &Sliced, draft: Draft<'_>) -> Result<Option<usize>, Refused> {
+        if !draft.can_refetch {
+            return Ok(None);
+        }
         let body_bytes = sliced.body_bytes_max;
         let wanted = self.wanted_root(draft, sliced.stamps)?;
         Ok(self.probation_for(sliced.key_hash, (wanted, body_bytes)))
@@ -166,7 +169,7 @@ impl<D: Device> Inner<D> {
         }
         let object = self.logs.borrow_mut().take_sequence().ok_or(Refused::Offline)?;
         let body_bytes_max = shape.body_bytes_max.min(self.half_of(home));
-        let slice_bytes = if gathers { shape.gathered_bytes } else { shape.slice_bytes };
+        let slice_bytes = if gathers { shape.gathered_bytes } else { shape.slice_bytes_of(draft) };
         Ok(Sliced {
             object,
             key: draft.key.into(),

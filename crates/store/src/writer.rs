@@ -131,7 +131,7 @@ impl<D: Device> Writer<D> {
     /// [`Writer::maintain`] is at it anyway.
     pub fn begin(&self, draft: Draft<'_>) -> Result<Pending, Refused> {
         let filling = match draft.body_len {
-            Some(len) if len <= u64::from(self.inner.shared.slicing.slice_bytes) => {
+            Some(len) if len <= u64::from(self.inner.shared.slicing.slice_bytes_of(draft)) => {
                 if len > self.inner.shared.object_bytes_max {
                     return Err(Refused::TooLarge);
                 }
@@ -203,7 +203,8 @@ impl<D: Device> Writer<D> {
         committed
     }
 
-    /// Bytes of a slice of a body of known length; a shorter body is one record.
+    /// Bytes of a slice of a body of known length that can be fetched again; a shorter body is one
+    /// record.
     pub fn slice_bytes(&self) -> u64 {
         u64::from(self.inner.shared.slicing.slice_bytes)
     }

@@ -205,6 +205,11 @@ metrics! {
         "Slices of large objects that came by themselves, for requests of a range." {
         StoreSlices,
     }
+    "longhold_refetches_total" Count
+        "Responses of which a part had left the store unsent, by whether it was fetched again." {
+        RefetchesContinued "result" = "continued",
+        RefetchesBroken "result" = "broken",
+    }
     "longhold_store_refused_total" Count
         "Responses that were storable but that the store could not take." {
         StoreRefused,

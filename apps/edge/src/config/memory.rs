@@ -40,6 +40,8 @@ pub fn store_config(config: &Checked) -> longhold_store::Config {
         short_lifetime_ms: store.short_lifetime.0,
         pin_rows: server.workers + FILL_THREADS as usize,
         object_bytes_max: limits.object_max.0,
+        // What leaves memory under a slow reader is fetched again (`fill/rest.rs`).
+        large_on_probation: true,
         // As much again as the windows of the responses.
         gathering_bytes_max: u64::from(limits.staging_max) * STAGING_BYTES,
         index_slots,

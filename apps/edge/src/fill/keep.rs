@@ -12,6 +12,7 @@ use longhold_gateway::stored::{self, VaryBase};
 use longhold_gateway::tags;
 use longhold_http1::RequestHead;
 use longhold_origin::{Demand, Download, FetchError, OriginBody};
+use longhold_policy::validate::Validators;
 use longhold_policy::{StoredMeta, reuse};
 use longhold_store::{Draft, Extent, GATHERED_BYTES_MAX, Pending, WriteError};
 use longhold_telemetry::Counter;
@@ -35,6 +36,8 @@ pub(super) struct Plan {
     object_bytes_max: u64,
     /// How long the record is of use.
     lifetime_ms: Option<u64>,
+    /// What is lost of it on its way to a client can be had again.
+    can_refetch: bool,
 }
 
 impl Plan {
@@ -49,8 +52,9 @@ impl Plan {
     }
 
     pub(super) fn draft(&self, body_len: Option<u64>) -> Draft<'_> {
-        let lifetime_ms = self.lifetime_ms;
-        Draft { body_len, lifetime_ms, tags: &self.tags, ..Draft::growing(&self.key, &self.head) }
+        let Self { lifetime_ms, can_refetch, .. } = *self;
+        let draft = Draft { lifetime_ms, can_refetch, ..Draft::growing(&self.key, &self.head) };
+        Draft { body_len, tags: &self.tags, ..draft }
     }
 }
 
@@ -160,10 +164,12 @@ impl Plane {
         stored::encode_response(meta, &fields, Some(via), &mut head);
         let lifetime_ms = lifetime_ms(meta, unix_ms());
         let object_bytes_max = self.object_bytes_max(&lead.job);
+        let can_refetch = Validators::of(&fields).is_strong();
         let mut key = lead.job.key.clone();
         if nominated.is_empty() {
             let tags = tags::of_response(&key, &fields);
-            return Plan { key, head, tags, base: None, object_bytes_max, lifetime_ms };
+            let base = None;
+            return Plan { key, head, tags, base, object_bytes_max, lifetime_ms, can_refetch };
         }
         let known = self.parts.reader.lookup(&key);
         let known = known.as_ref().and_then(|record| match stored::decode(record.head())? {
@@ -178,7 +184,7 @@ impl Plane {
         });
         longhold_gateway::key::append_variant(&mut key, id, nominated, &request.fields);
         let tags = tags::of_response(&key, &fields);
-        Plan { key, head, tags, base, object_bytes_max, lifetime_ms }
+        Plan { key, head, tags, base, object_bytes_max, lifetime_ms, can_refetch }
     }
 
     /// Makes the body's window and its place in the store, as far as there is room for either.
@@ -257,8 +263,8 @@ impl Plane {
 
     /// Counts a body that the store did not take to its end.
     fn count_unstored(&self, error: WriteError) {
-        // Nobody's fault: it had said no length.
-        let is_large = error == WriteError::TooLong;
+        // Nobody's fault: it had said no length, or came slower than the memory tier turns.
+        let is_large = matches!(error, WriteError::TooLong | WriteError::Reclaimed);
         let counter = if is_large { Counter::StoreRefused } else { Counter::StoreWriteErrors };
         self.parts.counters.add(counter, 1);
     }

@@ -47,9 +47,10 @@ impl Plane {
         }
         let entry = match job.kind {
             JobKind::Fill { share: true } => range_key(&fetch_key, request),
-            JobKind::Fill { .. } | JobKind::Revalidate | JobKind::Pass { .. } => {
-                self.lone_key(&job.key)
-            }
+            JobKind::Fill { .. }
+            | JobKind::Revalidate
+            | JobKind::Pass { .. }
+            | JobKind::Rest(_) => self.lone_key(&job.key),
         };
         let lead = match self.join(&entry, job, false) {
             Joined::Lead(id, job) => {

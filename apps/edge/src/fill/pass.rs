@@ -31,9 +31,10 @@ impl Plane {
             JobKind::Pass { upload: Some(upload), length } => {
                 RequestBody::Stream { body: Arc::clone(upload), length: *length }
             }
-            JobKind::Pass { upload: None, .. } | JobKind::Fill { .. } | JobKind::Revalidate => {
-                RequestBody::Empty
-            }
+            JobKind::Pass { upload: None, .. }
+            | JobKind::Fill { .. }
+            | JobKind::Revalidate
+            | JobKind::Rest(_) => RequestBody::Empty,
         };
         let mark = self.mark();
         let asking = self.fetch(&job, &request, Purpose::Pass, body);
@@ -115,7 +116,7 @@ impl Plane {
 }
 
 /// The answer to what is asked for one exchange alone, as long as that waits for it.
-async fn while_asked<T>(
+pub(super) async fn while_asked<T>(
     job: &FillJob,
     asking: impl Future<Output = Result<T, FetchError>>,
 ) -> Result<T, FetchError> {

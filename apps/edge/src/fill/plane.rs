@@ -173,6 +173,10 @@ impl Plane {
         let plane = Rc::clone(self);
         match &job.kind {
             JobKind::Pass { .. } => self.track(async move { plane.pass(job).await }),
+            JobKind::Rest(rest) => {
+                let rest = rest.clone();
+                self.track(async move { plane.give_rest(job, rest).await });
+            }
             JobKind::Fill { .. } | JobKind::Revalidate => self.spawn_fill(job, None),
         }
     }

@@ -19,7 +19,10 @@ use longhold_gateway::fetch::Disposition;
 use longhold_gateway::forward::{Missing, Purpose};
 use longhold_gateway::stored::{self, StoredHead};
 use longhold_http1::{self as http1, RequestHead};
-use longhold_origin::{Download, DownloadReader, FetchError, Next, RequestBody, StagingShare};
+use longhold_origin::fill::pump;
+use longhold_origin::{
+    Download, DownloadGuard, DownloadReader, FetchError, Next, RequestBody, StagingShare,
+};
 use longhold_policy::validate::Validators;
 use longhold_policy::{StoredMeta, part, reuse};
 use longhold_store::{Extent, Pending, Record};
@@ -29,6 +32,7 @@ use tokio::sync::Notify;
 use super::keep::Plan;
 use super::lead::{Answer, Lead, unix_ms};
 use super::plane::{Open, Plane, attach};
+use super::rest::Rest;
 use super::{FillHead, FillJob, JobKind, request};
 use crate::stored::response_of;
 
@@ -63,17 +67,24 @@ impl SliceReader {
 enum Cut {
     /// Nobody reads it any more.
     Unread,
+    /// What had come has left the store again.
+    Lost,
     Failed(FetchError),
 }
 
 /// A body that one client reads, of stored bytes and of such as come.
-struct Assembly<'a> {
+pub(super) struct Assembly<'a> {
     plane: &'a Rc<Plane>,
     job: &'a FillJob,
     record: &'a Record,
-    body: Arc<Download<Extent>>,
+    pub(super) body: Arc<Download<Extent>>,
     at: u64,
     end: u64,
+    /// The first slice that was missing, if it was, and where that begins to be wanted.
+    first: Option<SliceReader>,
+    hole: u64,
+    /// Tells its reader, should the task end before it has.
+    _guard: DownloadGuard<Extent>,
 }
 
 impl Plane {
@@ -86,37 +97,35 @@ impl Plane {
         wanted: Range<u64>,
     ) -> Option<FillJob> {
         let Some(stored) = response_of(record, unix_ms()) else { return Some(job) };
-        let is_sliced = record.slice_range(wanted.start).is_some();
-        let can_be_cut = is_sliced && stored.validators().is_strong() && knows_ranges(&stored);
-        if !can_be_cut || job.reply.is_none() {
+        if !can_be_cut(record, &stored, wanted.start) || job.reply.is_none() {
             return Some(job);
         }
-        let hole = record.missing(wanted.clone()).map_or(wanted.end, |hole| hole.start);
-        let mut first = None;
-        if hole < wanted.end {
-            // Before anything is promised: that the origin still has this very response.
-            match self.open_slice(&job, record, hole).await {
-                Ok(reader) => first = Some(reader),
-                Err(_) => return Some(job),
-            }
-        }
-        let body = Arc::new(Download::with_share(self.share(wanted.end - wanted.start)));
-        let guard = body.guard();
-        body.set_start(wanted.start);
-        self.promise(&job, (record, &stored), &body);
-        let (at, end) = (wanted.start, wanted.end);
-        let body = Arc::clone(&body);
-        let mut assembly = Assembly { plane: self, job: &job, record, body, at, end };
-        match assembly.give((hole, first)).await {
-            Ok(()) => {
-                // Nothing was promised beyond.
-                let _ = assembly.body.finish();
-            }
-            Err(Cut::Unread) => {}
-            Err(Cut::Failed(error)) => assembly.body.fail(error),
-        }
-        drop(guard);
+        // Before anything is promised: that the origin still has this very response.
+        let Ok(assembly) = self.begin_assembly(&job, record, wanted).await else {
+            return Some(job);
+        };
+        self.promise(&job, (record, &stored), &assembly.body);
+        assembly.run().await;
         None
+    }
+
+    /// Begins to put the bytes `wanted` together: the first that are missing have begun to come.
+    pub(super) async fn begin_assembly<'a>(
+        self: &'a Rc<Self>,
+        job: &'a FillJob,
+        record: &'a Record,
+        wanted: Range<u64>,
+    ) -> Result<Assembly<'a>, FetchError> {
+        let hole = record.missing(wanted.clone()).map_or(wanted.end, |hole| hole.start);
+        let first = match hole < wanted.end {
+            true => Some(self.open_slice(job, record, hole).await?),
+            false => None,
+        };
+        let body = Arc::new(Download::with_share(self.share(wanted.end - wanted.start)));
+        body.set_start(wanted.start);
+        body.set_length(wanted.end);
+        let (at, end, _guard) = (wanted.start, wanted.end, body.guard());
+        Ok(Assembly { plane: self, job, record, body, at, end, first, hole, _guard })
     }
 
     /// The head of a stored response for one whose body is assembled.
@@ -163,7 +172,7 @@ impl Plane {
         }
     }
 
-    fn share(&self, body_len: u64) -> StagingShare {
+    pub(super) fn share(&self, body_len: u64) -> StagingShare {
         let bytes = (self.parts.window_bytes as u64).min(body_len).max(1) as usize;
         let share = self.parts.budget.take(bytes);
         share.unwrap_or_else(|| self.parts.budget.take_small())
@@ -399,27 +408,68 @@ impl Plane {
 }
 
 impl Assembly<'_> {
-    /// Gives all of it; `first` is the slice at `hole`, in front of which all is there.
-    async fn give(&mut self, (hole, mut first): (u64, Option<SliceReader>)) -> Result<(), Cut> {
+    /// Gives all of it, and says how that ended.
+    pub(super) async fn run(mut self) {
+        match self.give().await {
+            Ok(()) => {
+                // Its length was promised, and has come.
+                let _ = self.body.finish();
+            }
+            Err(Cut::Unread) => {}
+            Err(Cut::Lost) => self.go_past().await,
+            Err(Cut::Failed(error)) => self.body.fail(error),
+        }
+    }
+
+    /// The store loses it faster than its client reads: the origin gives the rest, past the store.
+    async fn go_past(&self) {
+        let stored = response_of(self.record, unix_ms());
+        let validators = stored.as_ref().map(StoredHead::validators);
+        let (wanted, complete_len) = (self.at..self.end, self.record.body_len());
+        let rest = validators.and_then(|own| Rest::new(&own, wanted, complete_len));
+        let asked = match &rest {
+            Some(rest) => tokio::select! {
+                biased;
+                asked = self.plane.ask_rest(self.job, rest) => asked,
+                () = self.body.abandoned() => return,
+            },
+            None => Err(FetchError::Truncated),
+        };
+        let carried = match asked {
+            Ok(mut origin) => pump(&mut origin, &self.body).await,
+            Err(error) => {
+                self.body.fail(error);
+                Err(error)
+            }
+        };
+        match carried {
+            Ok(carried) => self.plane.parts.counters.add(Counter::OriginReceivedBytes, carried),
+            Err(error) => self.plane.count_error(error),
+        }
+    }
+
+    async fn give(&mut self) -> Result<(), Cut> {
         while self.at < self.end {
-            if let Some(reader) = first.take_if(|_| self.at == hole) {
+            if let Some(reader) = self.first.take_if(|_| self.at == self.hole) {
                 self.give_slice(reader).await?;
                 continue;
             }
-            let there = if first.is_some() { hole } else { self.stored_to() };
+            // Anew each time: its reader may be slow, and what was there gone.
+            let there = self.stored_to();
             if self.at < there {
                 self.give_stored(there).await?;
             } else {
                 let reader = self.plane.open_slice(self.job, self.record, self.at).await;
-                self.give_slice(reader.map_err(Cut::Failed)?).await?;
+                self.give_slice(reader.map_err(cut_by)?).await?;
             }
         }
         Ok(())
     }
 
-    /// Up to where nothing is missing.
+    /// Up to where nothing is missing; not beyond the slice that waits.
     fn stored_to(&self) -> u64 {
-        self.record.missing(self.at..self.end).map_or(self.end, |hole| hole.start)
+        let end = if self.first.is_some() { self.hole } else { self.end };
+        self.record.missing(self.at..end).map_or(end, |hole| hole.start)
     }
 
     /// One window of what is stored.
@@ -442,12 +492,12 @@ impl Assembly<'_> {
                 Next::Bytes(bytes) => bytes,
                 Next::Extent { extent, range } => {
                     let found = self.plane.parts.reader.extent(&extent, range);
-                    let found = found.ok_or(Cut::Failed(FetchError::Truncated))?;
+                    let found = found.ok_or(Cut::Lost)?;
                     let mut copy = vec![0; found.len()];
                     found.copy_to(0, &mut copy).map_err(|_| Cut::Failed(FetchError::Truncated))?;
                     Bytes::from(copy)
                 }
-                Next::Failed(error) => return Err(Cut::Failed(error)),
+                Next::Failed(error) => return Err(cut_by(error)),
                 Next::End | Next::Pending => return Err(Cut::Failed(FetchError::Truncated)),
             };
             bytes.truncate((end - self.at) as usize);
@@ -498,6 +548,19 @@ impl Tee {
             }
         }
     }
+}
+
+/// Why a body whose slice does not come is cut.
+fn cut_by(error: FetchError) -> Cut {
+    // Its record is gone, so that there was nowhere to put it.
+    let is_lost = error == FetchError::Abandoned;
+    if is_lost { Cut::Lost } else { Cut::Failed(error) }
+}
+
+/// Whether what is missing of a stored response, from this byte on, can be had slice by slice.
+pub(super) fn can_be_cut(record: &Record, stored: &StoredHead<'_>, from: u64) -> bool {
+    let is_sliced = record.slice_range(from).is_some();
+    is_sliced && stored.validators().is_strong() && knows_ranges(stored)
 }
 
 /// Whether the origin said that it takes requests for ranges of this (RFC 9110 section 14.3): one

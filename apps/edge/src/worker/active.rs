@@ -48,9 +48,12 @@ pub(super) struct Active {
     pub(super) paged: u8,
     /// The next window is not in memory, and the pager's word is awaited.
     pub(super) paging: bool,
+    /// A part of the body has left the store, and the fill plane's word on the rest is awaited.
+    pub(super) refetching: bool,
     /// The pager was busy: when to ask again, ms.
     pub(super) page_again_ms: Option<u64>,
-    /// Set from the moment an exchange waits for the fill plane until it ends.
+    /// Set while an exchange waits for the fill plane, and while it sends what may leave the store
+    /// before it is sent.
     pub(super) held: Option<Box<Held>>,
     pub(super) upload: Option<Arc<Upload>>,
     /// Its place among the site's requests in progress, where these have a bound.
@@ -124,6 +127,8 @@ pub(super) enum Link {
     Text(Bytes),
     /// Bytes of the record's body; never empty.
     Stored(Range<u64>),
+    /// The same, up to that byte, which the store had no more.
+    Coming(DownloadReader<Extent>, u64),
 }
 
 /// A part of a growing body that its reader has given and that has left memory since.
@@ -195,6 +200,7 @@ impl Actives {
             resume: None,
             paged: 0,
             paging: false,
+            refetching: false,
             page_again_ms: None,
             held: None,
             upload: None,

@@ -46,6 +46,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             Event::UploadMoved => self.on_upload_moved(index),
             Event::PagesIn => self.on_pages_in(index),
             Event::Interim { status, fields } => self.on_interim(index, status, &fields),
+            Event::Rest(rest) => self.on_rest(index, rest),
+            Event::Failed(_) if active.refetching => self.break_off(index),
             Event::Head { .. } | Event::UseStored { .. } | Event::AskAlone | Event::Failed(_) => {
                 // Else the exchange answered by itself in the meantime.
                 if active.phase == Phase::AwaitsFill {
@@ -64,7 +66,11 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             }
             Event::AskAlone => self.ask_alone(index),
             Event::Failed(error) => self.on_failed(index, error),
-            Event::BodyMoved | Event::UploadMoved | Event::PagesIn | Event::Interim { .. } => {}
+            Event::BodyMoved
+            | Event::UploadMoved
+            | Event::PagesIn
+            | Event::Rest(_)
+            | Event::Interim { .. } => {}
         }
     }
 
@@ -88,7 +94,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let Some(held) = self.take_held(index) else { return };
         if reuse::is_failure(head.status) {
             match self.serve_stale(index, &held, Some(head.status)) {
-                Delivered::Sent => return,
+                Delivered::Sent => return self.keep_held(index, || held),
                 Delivered::Unusable => {}
                 Delivered::Cold(cold) if self.page_in(index, &cold) => {
                     let news = Resume::News(Event::Head { head, body, collapsed });
@@ -153,7 +159,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                         cold = Some((extent, range));
                         Piece::None
                     }
-                    None => return self.fail(index, held, FetchError::Truncated),
+                    // It has left the store already, as memory turns.
+                    None => return self.ask_again(index, held),
                 }
             }
             Next::Failed(error) => return self.fail(index, held, error),
@@ -183,6 +190,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         } else {
             Body::Done
         };
+        self.keep_relayed(index, held, head);
         self.send_head(index, &out, piece);
         self.scratch.head = out;
     }
@@ -214,7 +222,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 let asked =
                     Asked { method: request.method, fields: &request.fields, facts: &held.facts };
                 match self.deliver(index, record, &asked, outcome) {
-                    Delivered::Sent => return,
+                    Delivered::Sent => return self.keep_held(index, || held),
                     Delivered::Unusable => None,
                     Delivered::Cold(cold) => Some(cold),
                 }
@@ -257,7 +265,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
 
     fn fail(&mut self, index: u32, held: Box<Held>, error: FetchError) {
         match self.serve_stale(index, &held, None) {
-            Delivered::Sent => return,
+            Delivered::Sent => return self.keep_held(index, || held),
             Delivered::Unusable => {}
             Delivered::Cold(cold) if self.page_in(index, &cold) => {
                 return self.hold_for_pages(index, held, Resume::News(Event::Failed(error)));

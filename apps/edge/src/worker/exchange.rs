@@ -21,6 +21,7 @@ use super::active::{Body, Leaving, Phase};
 use super::deliver::{Asked, Delivered, hit};
 use super::pages::Resume;
 use crate::fill::interest::Interest;
+use crate::fill::rest::Rest;
 use crate::fill::{FillJob, JobKind, ReplyTo};
 use crate::inbox::{Event, ExchangeId};
 use crate::node;
@@ -38,6 +39,8 @@ pub(super) struct Held {
     pub(super) site: SiteRef,
     /// It is forwarded as it is: nothing stored answers it.
     pub(super) passes: bool,
+    /// How to know the response that is relayed, should some of it leave the store on the way.
+    pub(super) relayed: Option<Rest>,
     /// How often the fill plane has been asked for this exchange.
     pub(super) asked: u8,
     /// Ends with the exchange, which the fill plane hears.
@@ -53,7 +56,8 @@ impl Held {
     ) -> Box<Self> {
         let head = Arc::from(raw.get(..head.head_bytes).unwrap_or(raw));
         let (key, interest) = (Vec::from(key), Interest::new());
-        Box::new(Self { key, head, facts, fwd, site, passes: false, asked: 0, interest })
+        let (passes, relayed, asked) = (false, None, 0);
+        Box::new(Self { key, head, facts, fwd, site, passes, relayed, asked, interest })
     }
 }
 
@@ -175,6 +179,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                     match self.deliver(index, record, &asked, hit()) {
                         Delivered::Sent => {
                             self.on_served(index, served, (&key, site), (head, raw));
+                            let why = (facts, site, Fwd::Partial);
+                            self.keep_held(index, || Held::of((head, raw), &key, why));
                             self.scratch.key = key;
                             return;
                         }
@@ -322,20 +328,9 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
 
     /// Asks the fill plane; over its bound the client is told when to come back.
     pub(super) fn ask(&mut self, index: u32, mut held: Box<Held>, kind: JobKind) {
-        let Some(reply) = self.reply_to(index) else { return };
+        let Some(job) = self.job_of(index, &held, kind) else { return };
         let Some(active) = self.actives.get_mut(index) else { return };
-        let Some(slot) = self.slots.get(active.token.slot) else { return };
         held.asked += 1;
-        let job = FillJob {
-            kind,
-            key: held.key.clone(),
-            head: Arc::clone(&held.head),
-            site: held.site,
-            peer: slot.peer(),
-            scheme: self.shared.scheme,
-            reply: Some(reply),
-            asker: Some(held.interest.asker()),
-        };
         active.held = Some(held);
         active.phase = Phase::AwaitsFill;
         if self.fills.submit(job).is_err() {
@@ -343,6 +338,22 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             let cause = "the edge has too many fetches waiting; try again later";
             self.answer(index, 503, cause, Some(1));
         }
+    }
+
+    /// What the fill plane is to do for an exchange.
+    pub(super) fn job_of(&self, index: u32, held: &Held, kind: JobKind) -> Option<FillJob> {
+        let reply = self.reply_to(index)?;
+        let peer = self.slots.get(self.actives.get(index)?.token.slot)?.peer();
+        Some(FillJob {
+            kind,
+            key: held.key.clone(),
+            head: Arc::clone(&held.head),
+            site: held.site,
+            peer,
+            scheme: self.shared.scheme,
+            reply: Some(reply),
+            asker: Some(held.interest.asker()),
+        })
     }
 
     /// One background fetch for a response that was served stale (RFC 5861 section 3). When the

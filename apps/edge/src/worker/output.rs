@@ -1,6 +1,7 @@
 //! Bytes that leave: heads, windows of stored bodies, growing bodies, and the end of an exchange.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use longhold_conn::deadline::Flow;
 use longhold_conn::{After, CloseReason};
@@ -22,6 +23,8 @@ enum Pumped {
     Page(PageIn),
     /// The body's producer will tell when there is more.
     Wait,
+    /// These bytes of the body have left the store.
+    Lost(Range<u64>),
     /// All is sent.
     Finished,
     /// The body cannot be completed: the connection must not look as if it were.
@@ -127,7 +130,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         }
         match active.phase {
             Phase::Reading | Phase::AwaitsFill | Phase::AwaitsPages | Phase::Lingering => return,
-            Phase::Responding if active.paging => return,
+            Phase::Responding if active.paging || active.refetching => return,
             Phase::Responding => {}
         }
         match self.next_piece(index) {
@@ -141,6 +144,10 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 self.schedule(index);
             }
             Pumped::Wait => self.schedule(index),
+            Pumped::Lost(lost) => {
+                self.refetch(index, lost);
+                self.schedule(index);
+            }
             Pumped::Finished => self.finish(index),
             Pumped::Broken(reason) => self.close(token, reason),
         }
@@ -155,6 +162,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 let slice = match record.window(*at, window_bytes.min(*end - *at)) {
                     Ok(Window::Ready(slice)) => slice,
                     Ok(Window::Cold(cold)) => return Pumped::Page(cold),
+                    Err(ReadError::Missing) => return Pumped::Lost(*at..*end),
                     Err(_) => {
                         self.counters.add(Counter::StoreReadErrors, 1);
                         return Pumped::Broken(CloseReason::StoreFault);
@@ -168,7 +176,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             }
             Body::Parts { record, links } => {
                 let next = next_part(record, links, window_bytes);
-                let broken = matches!(next, Pumped::Broken(_));
+                let broken = matches!(next, Pumped::Broken(CloseReason::StoreFault));
                 self.counters.add(Counter::StoreReadErrors, u64::from(broken));
                 next
             }
@@ -189,11 +197,17 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                                 *cold = Some((extent, range));
                                 return Pumped::Page(page_in);
                             }
-                            None => return Pumped::Broken(CloseReason::StoreFault),
+                            None => {
+                                let end = end.or(extent.body_len());
+                                return Pumped::Lost(range.start..end.unwrap_or(range.end));
+                            }
                         }
                     }
                     Next::Pending => return Pumped::Wait,
                     Next::Failed(_) => return Pumped::Broken(CloseReason::OriginFailed),
+                    Next::End if left > 0 && end.is_some() => {
+                        return Pumped::Broken(CloseReason::OriginFailed);
+                    }
                     Next::End => {
                         active.body = Body::Done;
                         if chunked {
@@ -216,6 +230,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let after = active.conn.end_response();
         active.phase = Phase::Reading;
         active.held = None;
+        active.refetching = false;
         active.place = None;
         active.drained_bytes = 0;
         if let Some(upload) = active.upload.take() {
@@ -301,6 +316,7 @@ fn next_part(record: &Record, links: &mut VecDeque<Link>, window_bytes: u64) -> 
             let slice = match record.window(range.start, wanted) {
                 Ok(Window::Ready(slice)) => slice,
                 Ok(Window::Cold(cold)) => return Pumped::Page(cold),
+                Err(ReadError::Missing) => return Pumped::Lost(range.clone()),
                 Err(_) => return Pumped::Broken(CloseReason::StoreFault),
             };
             range.start += slice.len() as u64;
@@ -308,6 +324,20 @@ fn next_part(record: &Record, links: &mut VecDeque<Link>, window_bytes: u64) -> 
                 links.pop_front();
             }
             Piece::Stored(slice)
+        }
+        Some(Link::Coming(reader, end)) => {
+            let left = end.saturating_sub(reader.position());
+            let bytes = match reader.next(window_bytes.min(left) as usize) {
+                Next::Bytes(bytes) => bytes,
+                Next::Pending => return Pumped::Wait,
+                Next::Failed(_) | Next::End | Next::Extent { .. } => {
+                    return Pumped::Broken(CloseReason::OriginFailed);
+                }
+            };
+            if reader.position() >= *end {
+                links.pop_front();
+            }
+            Piece::Staged(bytes)
         }
     };
     Pumped::Send(Outgoing::new(None, piece))

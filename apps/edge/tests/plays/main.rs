@@ -28,6 +28,7 @@ mod purge_groups;
 mod purge_race;
 mod purge_soft;
 mod ranges;
+mod refetch;
 mod refusals;
 mod requests;
 mod rules;

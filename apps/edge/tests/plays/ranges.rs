@@ -259,7 +259,7 @@ fn part_without_a_strong_validator_is_used_and_never_joined() {
 }
 
 /// Slices of 128 KiB.
-const SLICED: &str = "size = \"64MiB\"\nsegment = \"1MiB\"";
+const SLICED: &str = "size = \"64MiB\"\nsegment = \"1MiB\"\nmemory = \"8MiB\"";
 const SLICE: usize = 128 << 10;
 const LARGE: usize = 20 * SLICE + 77;
 

@@ -523,6 +523,20 @@ fn large_objects_on_probation_reach_the_disk_when_they_were_asked_for() {
 }
 
 #[test]
+fn large_object_that_cannot_be_fetched_again_goes_to_disk_at_once() {
+    let folder = scratch();
+    let rig = Rig::open(&on_probation(folder.path()));
+    let object = Object { key: 1, version: 1, body_bytes: 50_000 };
+    let parts = object.parts();
+    let draft = longhold_store::Draft { can_refetch: false, ..parts.draft() };
+    let mut pending = rig.writer.begin(draft).unwrap();
+    block_on_ready(rig.writer.append(&mut pending, &parts.body)).unwrap();
+    block_on_ready(rig.writer.commit(pending)).unwrap();
+    assert!(rig.store.stats().disk_bytes > 50_000);
+    assert_eq!(get(&rig.reader, 1), Some(object));
+}
+
+#[test]
 fn a_large_object_that_comes_slower_than_the_memory_turns_goes_to_disk_the_next_time() {
     let folder = scratch();
     let rig = Rig::open(&on_probation(folder.path()));
