@@ -17,7 +17,7 @@ use crate::server::{ServerUse, Watch};
 pub(crate) struct Arguments {
     #[command(flatten)]
     shared: Shared,
-    /// Connections to open; above 20,000 they come from several addresses in 127.0.0.0/8.
+    /// Connections to open; above 6,000 they come from several addresses in 127.0.0.0/8.
     #[arg(long, default_value_t = 1000)]
     connections: u32,
     /// How long they rest once all are open.

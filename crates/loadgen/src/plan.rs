@@ -3,7 +3,7 @@
 use longhold_transport::TransportError;
 
 use crate::driver::Settings;
-use crate::target::{CONNECTIONS_PER_SOURCE, Target};
+use crate::target::{CONNECTIONS_PER_SOURCE_MAX, Target};
 use crate::verify::Expectation;
 
 /// What both loads have in common.
@@ -96,7 +96,7 @@ pub enum LoadError {
     /// An IPv6 target has only one loopback source address.
     #[error(
         "{asked} connections need several source addresses, which only 127.0.0.0/8 has: at most \
-         {CONNECTIONS_PER_SOURCE} to an IPv6 target"
+         {CONNECTIONS_PER_SOURCE_MAX} to an IPv6 target"
     )]
     OneSource {
         /// What was asked for.

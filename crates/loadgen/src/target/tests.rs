@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use longhold_transport::{Parts, Payload as _};
 
-use super::{CONNECTIONS_PER_SOURCE, Sources, Target, TargetError};
+use super::{CONNECTIONS_PER_SOURCE, CONNECTIONS_PER_SOURCE_MAX, Sources, Target, TargetError};
 
 fn check(url: &str, address: &str, path: &str) {
     let target = Target::parse(url).unwrap_or_else(|error| panic!("{url}: {error}"));
@@ -64,8 +64,8 @@ fn many_connections_come_from_several_addresses() {
     let v6: SocketAddr = "[::1]:80".parse().expect("an address");
     let few = Sources::new(v4, CONNECTIONS_PER_SOURCE).expect("one source will do");
     assert_eq!(few.of(CONNECTIONS_PER_SOURCE - 1), None);
-    assert!(Sources::new(v6, CONNECTIONS_PER_SOURCE).is_some());
-    assert_eq!(Sources::new(v6, CONNECTIONS_PER_SOURCE + 1), None);
+    assert!(Sources::new(v6, CONNECTIONS_PER_SOURCE_MAX).is_some());
+    assert_eq!(Sources::new(v6, CONNECTIONS_PER_SOURCE_MAX + 1), None);
 
     let count = 4_000_000;
     let many = Sources::new(v4, count).expect("several sources");

@@ -167,8 +167,7 @@ impl<P: Payload> Reactor<P> {
             while let Some(shard) = self.shards.get_mut(number)
                 && shard.has_work()
             {
-                shard.is_raised = false;
-                shard.ring.enter(Wait::NO).map_err(TransportError::Ring)?;
+                shard.run().map_err(TransportError::Ring)?;
                 self.collect(number, completions);
             }
         }
@@ -335,7 +334,7 @@ impl<P: Payload> Reactor<P> {
             }
             shard => {
                 if let Some(shard) = self.shards.get_mut(shard as usize) {
-                    shard.is_raised = true;
+                    shard.set_raised();
                 }
             }
         }

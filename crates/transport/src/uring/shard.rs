@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::event::SlotOp;
+use super::event::{SlotOp, Wait};
 use super::slots::{SlotState, Slots};
 use super::sys::Ring;
 use crate::op::{OpHeader, OpKind};
@@ -25,7 +25,20 @@ pub(super) struct Shard<P: Payload> {
     /// Slots that armed accepts and installs may take at any moment (TR-5).
     reserved: u32,
     /// Its eventfd was raised since the last enter; for shards that nobody waits on.
-    pub(super) is_raised: bool,
+    is_raised: bool,
+    doubt: Doubt,
+}
+
+/// How far the kernel's flag for deferred work is believed.
+///
+/// The kernel queues work first and raises the flag after. When the ring runs that work in between,
+/// the flag comes up behind it and stays, with nothing to run. So enters that bring nothing are
+/// counted: as many as could be needed to run something for every slot, and then the flag counts
+/// for nothing until the ring's eventfd is raised, which it is whenever work comes to an idle ring.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Doubt {
+    fruitless: u32,
+    fruitless_max: u32,
 }
 
 /// What has become of a closed slot.
@@ -57,6 +70,7 @@ impl<P: Payload> Shard<P> {
             used: 0,
             reserved: 0,
             is_raised: false,
+            doubt: Doubt::new(capacity),
         })
     }
 
@@ -92,9 +106,29 @@ impl<P: Payload> Shard<P> {
         self.first_slot + index
     }
 
+    /// Its eventfd was raised: something has come.
+    pub(super) fn set_raised(&mut self) {
+        self.is_raised = true;
+        self.doubt.end();
+    }
+
     /// Whether an enter would submit or bring out anything.
     pub(super) fn has_work(&mut self) -> bool {
-        self.is_raised || self.ring.has_pushed() || self.ring.has_deferred()
+        let is_told = self.is_raised || self.ring.has_pushed();
+        is_told || (self.doubt.believes() && self.ring.has_deferred())
+    }
+
+    /// Submits and runs what there is, and copies out what has ended, without waiting; for shards
+    /// that nobody waits on.
+    ///
+    /// # Errors
+    /// The errno of a ring that is of no further use.
+    pub(super) fn run(&mut self) -> Result<(), i32> {
+        self.is_raised = false;
+        self.ring.enter(Wait::NO)?;
+        self.ring.fetch();
+        self.doubt.note(self.ring.has_fetched());
+        Ok(())
     }
 
     /// Arms one accept of `listener`, for which a slot is reserved.
@@ -263,5 +297,28 @@ impl<P: Payload> Shard<P> {
     }
 }
 
+impl Doubt {
+    pub(super) fn new(slot_count: u32) -> Self {
+        Self { fruitless: 0, fruitless_max: slot_count / DEFERRED_PER_ENTER + 1 }
+    }
+
+    /// An enter has brought something, or nothing.
+    pub(super) fn note(&mut self, has_brought: bool) {
+        self.fruitless = if has_brought { 0 } else { self.fruitless.saturating_add(1) };
+    }
+
+    /// The kernel has said anew that there is something.
+    pub(super) fn end(&mut self) {
+        self.fruitless = 0;
+    }
+
+    pub(super) fn believes(self) -> bool {
+        self.fruitless < self.fruitless_max
+    }
+}
+
+/// What the kernel runs of its deferred work in one enter that waits for nothing, at least
+/// (`IO_LOCAL_TW_DEFAULT_MAX`).
+const DEFERRED_PER_ENTER: u32 = 20;
 /// Helper threads of the kernel per ring, for each of its two kinds of work.
 const HELPERS_MAX: u32 = 2;

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::accepts::Accepts;
 use super::address::RawAddress;
+use super::shard::Doubt;
 use super::slots::{SlotState, Slots};
 use crate::op::OpLink;
 use crate::{AcceptError, ListenerId};
@@ -42,6 +43,32 @@ proptest! {
 #[test]
 fn unknown_family_is_no_address() {
     assert_eq!(RawAddress::default().decode(), None);
+}
+
+/// TR-9: two million connections and their heartbeats brought this up after a million events: the
+/// kernel left its flag set with nothing behind it, and the reactor entered for ever.
+#[test]
+fn a_flag_with_nothing_behind_it_ends_the_entering() {
+    let mut doubt = Doubt::new(19_936);
+    let mut entered = 0_u32;
+    while doubt.believes() {
+        doubt.note(false);
+        entered += 1;
+        assert!(entered <= 19_936, "entered for ever");
+    }
+    assert!(entered >= 19_936 / 20, "work for every slot might have been left");
+    doubt.end();
+    assert!(doubt.believes(), "what the kernel says anew is believed");
+}
+
+#[test]
+fn a_flag_with_work_behind_it_is_believed_as_long_as_it_lasts() {
+    let mut doubt = Doubt::new(40);
+    for _ in 0..1000 {
+        doubt.note(false);
+        doubt.note(true);
+        assert!(doubt.believes());
+    }
 }
 
 #[test]
