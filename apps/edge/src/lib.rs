@@ -18,6 +18,7 @@ mod node;
 pub mod observe;
 pub mod outgoing;
 pub mod paging;
+pub mod pressure;
 pub mod run;
 pub mod shared;
 pub mod signals;

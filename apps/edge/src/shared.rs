@@ -1,4 +1,5 @@
-//! What all workers read and nobody changes while the edge runs.
+//! What all workers read while the edge runs: settings, which nobody changes, and the governor's
+//! word.
 
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use longhold_http1::Limits;
 
 use crate::config::checked::Checked;
 use crate::gate::Gate;
+use crate::pressure::Pressure;
 
 /// Sites, limits and timeouts in the form in which a worker wants them.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub struct Shared {
     pub send_window_bytes: u64,
     /// Most request body bytes in memory per upload.
     pub upload_window_bytes: usize,
+    /// How much to save, by the governor's word.
+    pub pressure: Arc<Pressure>,
     /// Most body bytes read only to be thrown away before a connection is closed instead.
     pub drain_bytes_max: u64,
 }
@@ -61,6 +65,7 @@ impl Shared {
             idle_ms: config.sites.iter().map(|site| site.idle_timeout.0).collect(),
             send_window_bytes: SEND_WINDOW_BYTES,
             upload_window_bytes: limits.upload_window.0 as usize,
+            pressure: Arc::default(),
             drain_bytes_max: DRAIN_BYTES_MAX,
         }
     }

@@ -41,6 +41,7 @@ use crate::paging::Paging;
 use crate::shared::Shared;
 use crate::signals::{Stage, Stop};
 
+mod accept;
 mod active;
 mod close;
 mod deadlines;
@@ -210,18 +211,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     fn dispatch(&mut self, completion: Completion<Outgoing>) {
         match completion {
             Completion::Accepted { listener, slot, peer } => {
-                let Some(cell) = self.slots.get(slot) else { return };
-                // The transport gives a number out again only after `Closed`, which frees its slot.
-                if cell.open(peer, listener.0, self.now_ms()).is_err() {
-                    return;
-                }
-                cell.set_idle_ms(self.shared.timeouts.idle_ms);
-                let token = Token { slot, generation: cell.generation() };
-                self.open_count += 1;
-                self.counters.add(Counter::ConnectionsAccepted, 1);
-                self.counters.raise(Gauge::ConnectionsActive, 1);
-                self.wheel.schedule(&self.slots, slot, self.idle_deadline_ms(slot));
-                self.park(token);
+                self.on_accepted(listener, slot, peer);
             }
             Completion::AcceptFailed { listener: _, error } => {
                 self.counters.add(close::refused_counter(error), 1);

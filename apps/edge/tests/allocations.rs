@@ -180,6 +180,7 @@ fn shared() -> Shared {
         idle_ms: vec![75_000],
         send_window_bytes: 256 * 1024,
         upload_window_bytes: 64 * 1024,
+        pressure: Arc::default(),
         drain_bytes_max: 64 * 1024,
     }
 }

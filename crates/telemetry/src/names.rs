@@ -90,6 +90,7 @@ metrics! {
         ConnectionsRefusedDescriptors "limit" = "descriptors",
         ConnectionsRefusedMemory "limit" = "memory",
         ConnectionsRefusedFault "limit" = "fault",
+        ConnectionsRefusedPressure "limit" = "pressure",
     }
     "longhold_connections_closed_total" Count "Downstream connections closed, by reason." {
         ConnectionsClosedPeer "reason" = "peer",

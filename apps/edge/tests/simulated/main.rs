@@ -7,4 +7,5 @@ mod deadlines;
 mod events;
 mod hits;
 mod pages;
+mod pressure;
 mod stage;

@@ -9,6 +9,7 @@ use longhold_edge::fill::{self, FillHead, FillJob, FillQueue, Message};
 use longhold_edge::inbox::{Event, Inbox};
 use longhold_edge::outgoing::Outgoing;
 use longhold_edge::paging::Paging;
+use longhold_edge::pressure::Pressure;
 use longhold_edge::shared::Shared;
 use longhold_edge::signals::Stop;
 use longhold_edge::worker::{Setup, Worker};
@@ -90,6 +91,7 @@ pub(crate) struct Stage {
     pub(crate) jobs: FillQueue,
     pub(crate) slots: Arc<SlotTable>,
     pub(crate) stop: Stop,
+    pub(crate) pressure: Arc<Pressure>,
     pub(crate) pages: Arc<Pages>,
     store: Store,
     writer: Writer<FileDevice>,
@@ -134,10 +136,12 @@ impl Stage {
             asked: Mutex::default(),
             refuses: AtomicBool::new(false),
         });
+        let shared = Arc::new(shared());
+        let pressure = Arc::clone(&shared.pressure);
         let setup = Setup {
             slots: Arc::clone(&slots),
             store: store.reader(0),
-            shared: Arc::new(shared()),
+            shared,
             fills,
             pager: Arc::clone(&pages) as Arc<dyn Paging>,
             inbox,
@@ -153,6 +157,7 @@ impl Stage {
             jobs,
             slots,
             stop,
+            pressure,
             pages,
             store,
             writer,
@@ -269,6 +274,7 @@ fn shared() -> Shared {
         idle_ms: vec![75_000],
         send_window_bytes: 256 * 1024,
         upload_window_bytes: 64 * 1024,
+        pressure: Arc::default(),
         drain_bytes_max: 64 * 1024,
     }
 }

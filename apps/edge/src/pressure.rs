@@ -1,0 +1,106 @@
+//! How much the edge must save: one shared word, written by the governor, read by whoever takes.
+//!
+//! ```text
+//! Calm ─► ShrinkPools ─► SpareMemory ─► RefuseNewcomers ─► CloseOldest
+//!      each level does what the ones before it do, and one thing more
+//! ```
+//! Readers load one relaxed byte. A level that is a moment old does no harm: the governor looks
+//! again each second, and every table and queue has its own bound besides.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// How much to save; each level includes the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Level {
+    /// Nothing is saved.
+    Calm = 0,
+    /// Pools give back what nobody uses, and nobody rests with a buffer.
+    ShrinkPools = 1,
+    /// Responses are passed on without being stored.
+    SpareMemory = 2,
+    /// No new connections and no new handshakes.
+    RefuseNewcomers = 3,
+    /// The connections that have been parked for longest are closed, so many a second.
+    CloseOldest = 4,
+}
+
+impl Level {
+    /// Every level, in order.
+    pub const ALL: [Self; 5] = [
+        Self::Calm,
+        Self::ShrinkPools,
+        Self::SpareMemory,
+        Self::RefuseNewcomers,
+        Self::CloseOldest,
+    ];
+
+    /// The word for logs, metrics and the admin plane.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Calm => "calm",
+            Self::ShrinkPools => "shrink-pools",
+            Self::SpareMemory => "spare-memory",
+            Self::RefuseNewcomers => "refuse-newcomers",
+            Self::CloseOldest => "close-oldest",
+        }
+    }
+}
+
+/// The level that holds now, for all threads.
+#[derive(Debug, Default)]
+pub struct Pressure {
+    level: AtomicU8,
+}
+
+impl Pressure {
+    /// What holds now.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        let number = usize::from(self.level.load(Ordering::Relaxed));
+        Level::ALL.get(number).copied().unwrap_or(Level::CloseOldest)
+    }
+
+    /// The governor's word.
+    pub fn set(&self, level: Level) {
+        self.level.store(level as u8, Ordering::Relaxed);
+    }
+
+    /// Whether pools give back what nobody uses.
+    #[must_use]
+    pub fn shrinks_pools(&self) -> bool {
+        self.level() >= Level::ShrinkPools
+    }
+
+    /// Whether responses go by without being stored.
+    #[must_use]
+    pub fn spares_memory(&self) -> bool {
+        self.level() >= Level::SpareMemory
+    }
+
+    /// Whether new connections and handshakes are refused.
+    #[must_use]
+    pub fn refuses_newcomers(&self) -> bool {
+        self.level() >= Level::RefuseNewcomers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_level_includes_the_ones_before_it() {
+        let pressure = Pressure::default();
+        assert_eq!(pressure.level(), Level::Calm);
+        for level in Level::ALL {
+            pressure.set(level);
+            assert_eq!(pressure.level(), level);
+            let acts =
+                [pressure.shrinks_pools(), pressure.spares_memory(), pressure.refuses_newcomers()];
+            let due = [1, 2, 3].map(|from| level as u8 >= from);
+            assert_eq!(acts, due, "{}", level.name());
+        }
+    }
+}
