@@ -225,8 +225,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             Completion::ShutDown { token } => self.on_shut_down(token),
             Completion::Closed { token } => self.on_closed(token),
             Completion::Woken => self.take_events(),
-            // The edge's front opens no connections.
-            Completion::Connected { .. } => {}
+            // The edge's front opens no connections and its transport secures none.
+            Completion::Connected { .. } | Completion::Secured { .. } => {}
         }
     }
 
@@ -357,7 +357,9 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
 /// Whose fault ends the connection: the peer's going away, a stored body's, or ours.
 fn fault_reason(fault: IoFault) -> CloseReason {
     match fault {
-        IoFault::Reset | IoFault::BrokenPipe | IoFault::TimedOut => CloseReason::PeerReset,
+        IoFault::Reset | IoFault::BrokenPipe | IoFault::TimedOut | IoFault::Insecure => {
+            CloseReason::PeerReset
+        }
         IoFault::BadMemory => CloseReason::StoreFault,
         IoFault::Refused
         | IoFault::Unreachable

@@ -94,6 +94,7 @@ impl Fault {
             | IoFault::Unreachable
             | IoFault::Cancelled
             | IoFault::BadMemory
+            | IoFault::Insecure
             | IoFault::Other(_) => Self::ConnectFailed(fault),
         }
     }

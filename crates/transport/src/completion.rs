@@ -23,12 +23,21 @@ pub enum Completion<P> {
         /// Why.
         error: AcceptError,
     },
-    /// The outbound connection of `ticket` stands in a slot, or failed.
+    /// The outbound or adopted connection of `ticket` stands in a slot, or failed.
     Connected {
-        /// The caller's number from [`connect`](crate::Transport::connect).
+        /// The caller's number from [`connect`](crate::Transport::connect) or
+        /// [`adopt`](crate::Adopter::adopt).
         ticket: u64,
         /// The slot, or why there is none.
         result: Result<u32, IoFault>,
+    },
+    /// A handshake has ended: from now on the connection carries the caller's bytes, or is of no
+    /// further use. Only a transport that secures connections says so.
+    Secured {
+        /// Whose handshake.
+        token: Token,
+        /// How it ended.
+        result: Result<(), IoFault>,
     },
     /// A parked connection has bytes, an end or an error to tell: a receive says which.
     Readable {

@@ -24,6 +24,9 @@ pub enum IoFault {
     /// No route, or the network is down.
     #[error("host or network unreachable")]
     Unreachable,
+    /// The peer broke the protocol that secures the connection. Plain transports never say so.
+    #[error("the peer broke the TLS protocol")]
+    Insecure,
     /// Ended by `cancel`, `close` or a stale token.
     #[error("cancelled")]
     Cancelled,
@@ -65,6 +68,7 @@ impl IoFault {
             Self::TimedOut => "timed-out",
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
+            Self::Insecure => "insecure",
             Self::Cancelled => "cancelled",
             Self::BadMemory => "bad-memory",
             Self::Exhausted => "exhausted",

@@ -13,6 +13,7 @@
 //!             park ──► Readable | Unparked          (no buffer, 256 B of kernel memory)
 //!  Accepted ─►receive(buffer) ──► Received(buffer, bytes | end | fault)
 //!             send(payload) ──► Sent(payload, bytes | fault)   (may be short: send it again)
+//!  adopt / connect ─► Connected(slot | fault)
 //!             close ──► … what was in flight comes back … ──► Closed ─► slot is free again
 //! ```
 //!
@@ -63,6 +64,7 @@
 //! assert_eq!(buffer.filled(), b"hello");
 //! ```
 
+mod adopt;
 mod buffers;
 mod completion;
 mod config;
@@ -77,6 +79,7 @@ mod transport;
 pub mod uring;
 mod wake;
 
+pub use adopt::{AdoptError, Adoptee, Adopter};
 pub use buffers::{BUFFER_BYTES, Buffer};
 pub use completion::Completion;
 pub use config::Config;

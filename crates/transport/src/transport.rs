@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::{
-    BoundListener, Buffer, Completion, ListenError, ListenerId, Now, Payload, Token,
+    Adopter, BoundListener, Buffer, Completion, ListenError, ListenerId, Now, Payload, Token,
     TransportError, Waker,
 };
 
@@ -41,6 +41,9 @@ pub trait Transport {
     /// Opens an outbound TCP connection, from the address `from` if given (port 0 = any port).
     /// Answers `Connected`. Beyond `slots` pending ones: `Exhausted`.
     fn connect(&mut self, address: SocketAddr, from: Option<SocketAddr>, ticket: u64);
+
+    /// A handle by which other threads hand connected sockets over; answers `Connected`.
+    fn adopter(&self) -> Adopter;
 
     /// Waits without a buffer until the peer speaks, leaves or fails; answers `Readable` or, after
     /// a cancel, `Unparked`.

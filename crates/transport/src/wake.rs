@@ -25,8 +25,7 @@ impl Waker {
             return;
         }
         if let Some(event) = &self.cell.event {
-            // Writing one to a counter that is read back to zero can only fail by EINTR.
-            while rustix::io::write(event, &1_u64.to_ne_bytes()) == Err(rustix::io::Errno::INTR) {}
+            raise(event);
         }
     }
 
@@ -52,6 +51,12 @@ impl Waker {
 struct WakeCell {
     pending: AtomicBool,
     event: Option<Arc<OwnedFd>>,
+}
+
+/// Raises an eventfd.
+pub(crate) fn raise(event: &OwnedFd) {
+    // Writing one to a counter that is read back to zero can only fail by EINTR.
+    while rustix::io::write(event, &1_u64.to_ne_bytes()) == Err(rustix::io::Errno::INTR) {}
 }
 
 /// An eventfd for a ring to read. It blocks: a non-blocking one would make the ring's read fail

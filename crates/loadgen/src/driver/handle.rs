@@ -32,8 +32,10 @@ impl<T: Transport<Payload = Outgoing>> Driver<'_, T> {
                     self.on_closed(connection, events);
                 }
             }
-            // A load neither listens, nor shuts a write half, nor gives its waker away.
+            // A load neither listens, nor shuts a write half, nor gives its waker away; and its
+            // transport secures nothing.
             Completion::Accepted { .. }
+            | Completion::Secured { .. }
             | Completion::AcceptFailed { .. }
             | Completion::ShutDown { .. }
             | Completion::Woken => {}

@@ -27,7 +27,7 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-pub use peer::{Client, Server};
+pub use peer::{Client, Server, Stream};
 pub use transport::SimTransport;
 
 use crate::{BoundListener, Config, Payload};
@@ -107,6 +107,12 @@ impl Network {
     /// Listens for connections that transports open to `address`.
     pub fn serve(&self, address: SocketAddr) -> Server {
         Server::new(self, address)
+    }
+
+    /// Both ends of a new connection that is open at once: one to be
+    /// [adopted](crate::Adopter::adopt) by a transport, the other at `peer` for the test.
+    pub fn stream(&self, peer: SocketAddr) -> (Stream, Client) {
+        Stream::pair(self, peer)
     }
 
     /// Virtual microseconds since the network was made.

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use super::Profile;
 use super::clock::{Chance, Timeline};
@@ -23,7 +24,12 @@ pub(super) struct World {
     /// Per transport: slots to look at; `None` once it is gone.
     touched: Vec<Option<BTreeSet<u32>>>,
     next_port: u16,
+    /// Ends whose streams were dropped, on whatever thread.
+    dropped: Dropped,
 }
+
+/// Ends to be closed at the next opportunity.
+pub(super) type Dropped = Arc<Mutex<Vec<End>>>;
 
 /// One end of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +39,7 @@ pub(super) struct End {
 }
 
 impl End {
-    fn other(self) -> Self {
+    pub(super) fn other(self) -> Self {
         Self { link: self.link, side: 1 - self.side }
     }
 }
@@ -128,7 +134,19 @@ impl World {
             listeners: BTreeMap::new(),
             touched: Vec::new(),
             next_port: FIRST_PORT,
+            dropped: Dropped::default(),
         }
+    }
+
+    /// Where streams leave their ends when they are dropped.
+    pub(super) fn dropped(&self) -> Dropped {
+        Arc::clone(&self.dropped)
+    }
+
+    /// Closes the ends whose streams were dropped.
+    pub(super) fn close_dropped(&mut self) {
+        let dropped = self.dropped.lock().map(|mut ends| std::mem::take(&mut *ends));
+        dropped.unwrap_or_default().into_iter().for_each(|end| self.close(end));
     }
 
     pub(super) fn now_us(&self) -> u64 {
@@ -200,15 +218,7 @@ impl World {
 
     /// Opens a link; returns the connecting end. The connection arrives after a delay.
     pub(super) fn connect(&mut self, from: SocketAddr, to: SocketAddr, owner: Owner) -> End {
-        let window_bytes = self.profile.window_bytes;
-        let from = self.with_port(from);
-        self.links.push(Link {
-            addresses: [from, to],
-            owners: [owner, Owner::Handle],
-            inbound: [Pipe::new(window_bytes), Pipe::new(window_bytes)],
-            opening: Opening::Pending,
-        });
-        let link = self.links.len() - 1;
+        let link = self.link_up([from, to], owner, Opening::Pending);
         let due_us = self.delayed_us();
         if due_us == self.now_us {
             self.arrive(link);
@@ -216,6 +226,23 @@ impl World {
             self.timeline.push(due_us, Due::Arrive(link));
         }
         End { link, side: 0 }
+    }
+
+    /// A link that nobody has to accept; its side 0.
+    pub(super) fn open(&mut self, addresses: [SocketAddr; 2]) -> End {
+        End { link: self.link_up(addresses, Owner::Handle, Opening::Done), side: 0 }
+    }
+
+    fn link_up(&mut self, [from, to]: [SocketAddr; 2], owner: Owner, opening: Opening) -> usize {
+        let window_bytes = self.profile.window_bytes;
+        let from = self.with_port(from);
+        self.links.push(Link {
+            addresses: [from, to],
+            owners: [owner, Owner::Handle],
+            inbound: [Pipe::new(window_bytes), Pipe::new(window_bytes)],
+            opening,
+        });
+        self.links.len() - 1
     }
 
     pub(super) fn opening(&self, end: End) -> Opening {

@@ -1,9 +1,10 @@
-//! The other ends, for tests: a client's connection, and a server for outbound connections.
+//! The other ends, for tests: a client's connection, a server for outbound connections, and a
+//! stream that a transport may adopt.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use super::Network;
-use super::net::{Acceptor, End, Opening, Owner};
+use super::net::{Acceptor, Dropped, End, Opening, Owner};
 
 /// A test's end of a connection. Dropping it closes it.
 pub struct Client {
@@ -101,6 +102,38 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.network.world.borrow_mut().close(self.end);
+    }
+}
+
+/// One end of an open connection, on its way to a transport that adopts it; may cross threads.
+/// Dropping it closes it, at the next wait of any transport.
+#[derive(Debug)]
+pub struct Stream {
+    end: Option<End>,
+    dropped: Dropped,
+}
+
+impl Stream {
+    pub(super) fn pair(network: &Network, peer: SocketAddr) -> (Self, Client) {
+        let mut world = network.world.borrow_mut();
+        let own = world.with_port((Ipv4Addr::LOCALHOST, 0).into());
+        let end = world.open([own, peer]);
+        let stream = Self { end: Some(end), dropped: world.dropped() };
+        (stream, Client { network: network.clone(), end: end.other() })
+    }
+
+    /// The end itself, which is not closed with the stream any more.
+    pub(super) fn take_end(&mut self) -> Option<End> {
+        self.end.take()
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let left = self.end.take();
+        if let Ok(mut dropped) = self.dropped.lock() {
+            dropped.extend(left);
+        }
     }
 }
 

@@ -3,12 +3,14 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::Network;
+use super::Stream;
 use super::net::{Acceptor, End, Opening, Owner, Step};
+use crate::adopt::{Adopted, Adoptions};
 use crate::buffers::BufferPool;
 use crate::listen::Socket;
 use crate::{
-    AcceptError, BoundListener, Buffer, Completion, Config, IoFault, ListenError, ListenerId, Now,
-    Parts, Payload, Token, Transport, TransportError, Waker,
+    AcceptError, Adopter, BoundListener, Buffer, Completion, Config, IoFault, ListenError,
+    ListenerId, Now, Parts, Payload, Token, Transport, TransportError, Waker,
 };
 
 /// Sockets in memory; see the [module](super).
@@ -19,6 +21,7 @@ pub struct SimTransport<P: Payload> {
     listeners: Vec<Listener>,
     pool: BufferPool,
     waker: Waker,
+    adoptions: Adoptions,
     ready: Vec<Completion<P>>,
 }
 
@@ -82,6 +85,7 @@ impl<P: Payload> SimTransport<P> {
             listeners: Vec::new(),
             pool: BufferPool::new(config.buffers),
             waker: Waker::flag_only(),
+            adoptions: Adoptions::new(config.slots, None),
             ready: Vec::new(),
         }
     }
@@ -126,6 +130,27 @@ impl<P: Payload> SimTransport<P> {
     fn free_slot(&self) -> Option<u32> {
         let free = self.slots.iter().position(|slot| slot.end.is_none());
         free.map(|index| index as u32)
+    }
+
+    /// Gives the streams that were handed over their slots.
+    fn take_adopted(&mut self, completions: &mut Vec<Completion<P>>) {
+        while let Some(Adopted { adoptee, ticket }) = self.adoptions.take() {
+            let end = adoptee.simulated().as_mut().and_then(Stream::take_end);
+            let result = match (end, self.free_slot()) {
+                (Some(end), Some(slot)) => {
+                    let owner = Owner::Slot { transport: self.number, slot };
+                    self.network.world.borrow_mut().set_owner(end, owner);
+                    self.slots[slot as usize] = Slot { end: Some(end), ..Slot::default() };
+                    Ok(slot)
+                }
+                (Some(end), None) => {
+                    self.network.world.borrow_mut().close(end);
+                    Err(IoFault::Exhausted)
+                }
+                (None, _) => Err(IoFault::from_errno(libc::EBADF)),
+            };
+            completions.push(Completion::Connected { ticket, result });
+        }
     }
 
     fn accept_waiting(&mut self, completions: &mut Vec<Completion<P>>) {
@@ -321,6 +346,10 @@ impl<P: Payload> Transport for SimTransport<P> {
         self.slots[slot as usize] = state;
     }
 
+    fn adopter(&self) -> Adopter {
+        self.adoptions.adopter()
+    }
+
     fn park(&mut self, token: Token) {
         let Some(slot) = self.admit(token, "park") else {
             return;
@@ -412,6 +441,8 @@ impl<P: Payload> Transport for SimTransport<P> {
         let already = completions.len();
         loop {
             completions.append(&mut self.ready);
+            self.network.world.borrow_mut().close_dropped();
+            self.take_adopted(completions);
             self.accept_waiting(completions);
             let touched = self.network.world.borrow_mut().take_touched(self.number);
             for slot in touched {

@@ -143,7 +143,7 @@ impl Accepts {
             let Some(socket) = &listener.socket else {
                 return;
             };
-            let Some(shard) = shards.iter_mut().find_map(|one| one.reserve().then_some(one)) else {
+            let Some(shard) = Shard::reserve(shards) else {
                 self.is_short = true;
                 return self.help_starved(shards, starved);
             };

@@ -1,8 +1,9 @@
-//! Outbound connections on their way into a table of direct descriptors.
+//! Outbound and adopted connections on their way into a table of direct descriptors.
 //!
 //! ```text
 //! connect() ─► waiting ─► plain socket, bound if asked ─► installed in a table ─► connecting
 //!              (queue)    (at most INSTALLING_MAX)        (plain descriptor closed)
+//! adopt() ──────────────► plain socket, connected ──────► installed in a table
 //! ```
 //! The plain descriptor lives for one turn only, and few of them at once, so that any number of
 //! connections can be opened under a small `RLIMIT_NOFILE`.
@@ -49,12 +50,17 @@ impl Connects {
 
     /// The next one to be installed, if a plain descriptor may be spent on it now.
     pub(super) fn start_next(&mut self) -> Option<Outbound> {
-        if self.installing == INSTALLING_MAX {
+        if self.installing >= INSTALLING_MAX {
             return None;
         }
         let next = self.waiting.pop_front()?;
-        self.installing += 1;
+        self.begin_install();
         Some(next)
+    }
+
+    /// A plain descriptor is on its way into a table.
+    pub(super) fn begin_install(&mut self) {
+        self.installing += 1;
     }
 
     /// One has left the plain descriptor behind, by success or failure.

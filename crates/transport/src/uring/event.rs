@@ -76,6 +76,11 @@ pub(super) enum Event<P> {
         op: u32,
         index: u32,
     },
+    /// A connected socket stands in the table.
+    Adopted {
+        ticket: u64,
+        index: u32,
+    },
     InstallFailed {
         ticket: u64,
         errno: i32,

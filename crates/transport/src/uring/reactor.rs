@@ -22,13 +22,14 @@ use super::connects::{Connects, Outbound};
 use super::event::{Event, SlotOp, Wait};
 use super::shard::{Freed, Shard};
 use super::sys::Ring;
+use crate::adopt::{Adopted, Adoptions};
 use crate::buffers::BufferPool;
 use crate::listen::Socket;
 use crate::probe::Evidence;
 use crate::wake::event_counter;
 use crate::{
-    AcceptError, BoundListener, Buffer, Completion, Config, IoFault, ListenError, ListenerId, Now,
-    Payload, StartError, Token, Transport, TransportError, Waker,
+    AcceptError, Adopter, BoundListener, Buffer, Completion, Config, IoFault, ListenError,
+    ListenerId, Now, Payload, StartError, Token, Transport, TransportError, Waker,
 };
 
 /// Sockets over io_uring. Belongs to the thread that made it.
@@ -38,6 +39,9 @@ pub struct Reactor<P: Payload> {
     slots: u32,
     accepts: Accepts,
     connects: Connects,
+    adoptions: Adoptions,
+    /// Sockets may wait to be adopted.
+    has_adoptions: bool,
     pool: BufferPool,
     waker: Waker,
     /// Answers that need no kernel, until the next wait.
@@ -86,6 +90,7 @@ impl<P: Payload> Reactor<P> {
         let fault = |errno: rustix::io::Errno| errno.raw_os_error();
         let at_shard = |shard| move |errno| StartError::Shard { shard, errno };
         let (waker, event) = Waker::with_event().map_err(fault).map_err(at_shard(0))?;
+        let adoptions = Adoptions::new(config.slots, Some(Arc::clone(&event)));
         let mut events = vec![event];
         for (number, shard) in (1_u32..).zip(shards.iter().skip(1)) {
             let event = event_counter().map_err(fault).map_err(at_shard(number))?;
@@ -104,6 +109,8 @@ impl<P: Payload> Reactor<P> {
             slots: config.slots,
             accepts: Accepts::new(config.accepts_per_listener),
             connects: Connects::new(config.slots),
+            adoptions,
+            has_adoptions: false,
             pool: BufferPool::new(config.buffers),
             waker,
             ready: Vec::new(),
@@ -147,17 +154,39 @@ impl<P: Payload> Reactor<P> {
         while let Some(outbound) = self.connects.start_next() {
             if let Err(fault) = self.start_connect(outbound) {
                 self.connects.end_install();
-                let Outbound { ticket, .. } = outbound;
-                self.ready.push(Completion::Connected { ticket, result: Err(fault) });
+                self.refuse_connect(outbound.ticket, fault);
+            }
+        }
+        if std::mem::take(&mut self.has_adoptions) {
+            self.take_adopted();
+        }
+    }
+
+    /// Moves the sockets that other threads have handed over into tables.
+    fn take_adopted(&mut self) {
+        while let Some(Adopted { adoptee, ticket }) = self.adoptions.take() {
+            let Some(socket) = adoptee.kernel() else {
+                self.refuse_connect(ticket, IoFault::from_errno(libc::EBADF));
+                continue;
+            };
+            match Shard::reserve(&mut self.shards) {
+                Some(shard) => {
+                    self.connects.begin_install();
+                    shard.ring.install(socket, None, ticket);
+                }
+                None => self.refuse_connect(ticket, IoFault::Exhausted),
             }
         }
     }
 
+    fn refuse_connect(&mut self, ticket: u64, fault: IoFault) {
+        self.ready.push(Completion::Connected { ticket, result: Err(fault) });
+    }
+
     fn start_connect(&mut self, outbound: Outbound) -> Result<(), IoFault> {
         let socket = outbound.socket()?;
-        let with_room = self.shards.iter_mut().find_map(|shard| shard.reserve().then_some(shard));
-        let shard = with_room.ok_or(IoFault::Exhausted)?;
-        shard.ring.install(socket, outbound.address, outbound.ticket);
+        let shard = Shard::reserve(&mut self.shards).ok_or(IoFault::Exhausted)?;
+        shard.ring.install(socket, Some(outbound.address), outbound.ticket);
         Ok(())
     }
 
@@ -276,6 +305,11 @@ impl<P: Payload> Reactor<P> {
                 shard.ring.connect(op, index);
                 self.connects.end_install();
             }
+            Event::Adopted { ticket, index } => {
+                self.connects.end_install();
+                let result = Ok(shard.open(index));
+                completions.push(Completion::Connected { ticket, result });
+            }
             Event::InstallFailed { ticket, errno } => {
                 shard.unreserve();
                 self.connects.end_install();
@@ -329,8 +363,8 @@ impl<P: Payload> Reactor<P> {
         match owner {
             // The flag comes down before the caller drains its queues (TR-6).
             WAKER => {
-                self.waker.take();
-                completions.push(Completion::Woken);
+                self.has_adoptions = true;
+                completions.extend(self.waker.take().then_some(Completion::Woken));
             }
             shard => {
                 if let Some(shard) = self.shards.get_mut(shard as usize) {
@@ -374,9 +408,12 @@ impl<P: Payload> Transport for Reactor<P> {
 
     fn connect(&mut self, address: SocketAddr, from: Option<SocketAddr>, ticket: u64) {
         if !self.connects.push(Outbound { address, from, ticket }) {
-            let result = Err(IoFault::Exhausted);
-            self.ready.push(Completion::Connected { ticket, result });
+            self.refuse_connect(ticket, IoFault::Exhausted);
         }
+    }
+
+    fn adopter(&self) -> Adopter {
+        self.adoptions.adopter()
     }
 
     fn park(&mut self, token: Token) {

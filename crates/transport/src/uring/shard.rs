@@ -80,11 +80,24 @@ impl<P: Payload> Shard<P> {
         registered.map_err(|error| error.raw_os_error().unwrap_or(libc::EIO))
     }
 
-    /// Reserves a free slot for an accept or an install; false when there is none.
-    pub(super) fn reserve(&mut self) -> bool {
-        let free = self.used + self.reserved < self.capacity;
-        self.reserved += u32::from(free);
-        free
+    /// Reserves a slot for an accept or an install, in the emptiest of `shards`; `None` when all
+    /// are full. Shards fill up in steps, the first one first: so a few connections share a ring
+    /// and its system calls, and many are spread evenly. O(shards).
+    pub(super) fn reserve(shards: &mut [Self]) -> Option<&mut Self> {
+        let with_room = shards.iter_mut().filter(|shard| shard.taken() < shard.capacity);
+        let shard = with_room.min_by_key(|shard| shard.taken() / shard.step())?;
+        shard.reserved += 1;
+        Some(shard)
+    }
+
+    /// Slots with a socket in them or on its way.
+    pub(super) fn taken(&self) -> u32 {
+        self.used + self.reserved
+    }
+
+    /// Slots that are given out before the next shard has its turn.
+    fn step(&self) -> u32 {
+        (self.capacity / SPREAD_STEPS).max(1)
     }
 
     /// Ends a reservation that took no slot.
@@ -320,5 +333,7 @@ impl Doubt {
 /// What the kernel runs of its deferred work in one enter that waits for nothing, at least
 /// (`IO_LOCAL_TW_DEFAULT_MAX`).
 const DEFERRED_PER_ENTER: u32 = 20;
+/// Steps in which a shard fills up.
+const SPREAD_STEPS: u32 = 16;
 /// Helper threads of the kernel per ring, for each of its two kinds of work.
 const HELPERS_MAX: u32 = 2;

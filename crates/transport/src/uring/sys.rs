@@ -213,10 +213,11 @@ impl<P: Payload> Ring<P> {
         }
     }
 
-    /// Moves `socket` into the table of direct descriptors; the first half of a connect to
-    /// `peer`. Answers `Installed`, whose op goes on with [`Ring::connect`], or `InstallFailed`.
-    pub(super) fn install(&mut self, socket: OwnedFd, peer: SocketAddr, ticket: u64) {
-        let (address, length) = RawAddress::encode(peer);
+    /// Moves `socket` into the table of direct descriptors. With a `peer` it is the first half of
+    /// a connect: answers `Installed`, whose op goes on with [`Ring::connect`]. Without, it is
+    /// connected already: answers `Adopted`. Or `InstallFailed`.
+    pub(super) fn install(&mut self, socket: OwnedFd, peer: Option<SocketAddr>, ticket: u64) {
+        let (address, length) = peer.map(RawAddress::encode).unwrap_or_default();
         let table_index = socket.as_raw_fd();
         let body = Body::Connect { address, length, table_index, socket: Some(socket), ticket };
         let op = self.claim(OpKind::Install, 0, 0, body);
@@ -334,14 +335,19 @@ impl<P: Payload> Ring<P> {
 
     /// An install ends, its op goes on as a connect: only the plain socket leaves the body.
     fn resolve_install(&mut self, op: u32, result: i32) -> Event<P> {
-        let Some(Body::Connect { table_index, socket, ticket, .. }) = self.body_mut(op) else {
+        let Some(Body::Connect { table_index, socket, ticket, length, .. }) = self.body_mut(op)
+        else {
             return Event::Ignored;
         };
         drop(socket.take());
-        let ticket = *ticket;
+        let (ticket, has_peer) = (*ticket, *length > 0);
         if let (1, Ok(index)) = (result, u32::try_from(*table_index)) {
-            self.ops.retarget(op, OpKind::Connect);
-            return Event::Installed { op, index };
+            if has_peer {
+                self.ops.retarget(op, OpKind::Connect);
+                return Event::Installed { op, index };
+            }
+            drop(self.take_out(op));
+            return Event::Adopted { ticket, index };
         }
         drop(self.take_out(op));
         let errno = if result < 0 { -result } else { libc::ENFILE };

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use longhold_transport::{
-    BoundListener, Buffer, Completion, Config, IoFault, ListenerId, Token, Transport,
+    Adoptee, BoundListener, Buffer, Completion, Config, IoFault, ListenerId, Token, Transport,
     TransportError,
 };
 
@@ -20,6 +20,8 @@ pub(crate) trait Rig {
     const BLOCKING_BYTES: usize;
 
     fn new(config: &Config) -> Self;
+    /// Puts a new transport in the place of the old one, which ends.
+    fn restart(&mut self, config: &Config);
     fn transport(&mut self) -> &mut Self::Transport;
     fn bind(&mut self) -> BoundListener;
     fn connect(&mut self, to: SocketAddr) -> Self::Peer;
@@ -27,6 +29,8 @@ pub(crate) trait Rig {
     fn serve(&mut self) -> SocketAddr;
     /// The server's end of a connection that the transport says is there.
     fn accept_outbound(&mut self) -> Self::Peer;
+    /// An open connection that the transport may adopt, and its far end.
+    fn stream(&mut self) -> (Adoptee, Self::Peer);
     /// An address that refuses connections.
     fn refusing_address(&mut self) -> SocketAddr;
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use longhold_transport::sim::{Client, Network, Profile, Server, SimTransport};
-use longhold_transport::{BoundListener, Config};
+use longhold_transport::{Adoptee, BoundListener, Config};
 
 use crate::driver::{Peer, Rig};
 use crate::payload::Pieces;
@@ -68,6 +68,10 @@ macro_rules! rig {
                 Self(Sim::new(config, $profile))
             }
 
+            fn restart(&mut self, config: &Config) {
+                self.0.transport = self.0.network.transport(config);
+            }
+
             fn transport(&mut self) -> &mut SimTransport<Pieces> {
                 &mut self.0.transport
             }
@@ -87,6 +91,11 @@ macro_rules! rig {
 
             fn accept_outbound(&mut self) -> SimPeer {
                 SimPeer(self.0.server.as_ref().and_then(Server::accept).expect("nobody connected"))
+            }
+
+            fn stream(&mut self) -> (Adoptee, SimPeer) {
+                let (stream, client) = self.0.network.stream(([203, 0, 113, 5], 0).into());
+                (stream.into(), SimPeer(client))
             }
 
             fn refusing_address(&mut self) -> SocketAddr {

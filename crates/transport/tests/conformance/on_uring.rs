@@ -2,9 +2,10 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 
 use longhold_transport::uring::Reactor;
-use longhold_transport::{BoundListener, Config, bind_listeners};
+use longhold_transport::{Adoptee, BoundListener, Config, bind_listeners};
 
 use crate::driver::{Peer, Rig};
 use crate::payload::Pieces;
@@ -82,6 +83,10 @@ macro_rules! rig {
                 Self(Kernel::new(&Config { slots_per_shard: $slots_per_shard, ..*config }))
             }
 
+            fn restart(&mut self, config: &Config) {
+                self.0.reactor = Reactor::new(config).expect("io_uring");
+            }
+
             fn transport(&mut self) -> &mut Reactor<Pieces> {
                 &mut self.0.reactor
             }
@@ -102,6 +107,14 @@ macro_rules! rig {
 
             fn accept_outbound(&mut self) -> Stream {
                 Stream::new(self.0.server.as_ref().unwrap().accept().unwrap().0)
+            }
+
+            fn stream(&mut self) -> (Adoptee, Stream) {
+                let server = TcpListener::bind("127.0.0.1:0").unwrap();
+                let near = TcpStream::connect(server.local_addr().unwrap()).unwrap();
+                // As a runtime leaves it.
+                near.set_nonblocking(true).unwrap();
+                (OwnedFd::from(near).into(), Stream::new(server.accept().unwrap().0))
             }
 
             fn refusing_address(&mut self) -> SocketAddr {

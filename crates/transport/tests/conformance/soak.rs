@@ -188,6 +188,7 @@ impl<R: Rig> Soak<R> {
             Completion::AcceptFailed { .. } => {}
             other @ (Completion::Connected { .. }
             | Completion::ShutDown { .. }
+            | Completion::Secured { .. }
             | Completion::Woken) => panic!("{other:?}"),
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use longhold_transport::{
-    AcceptError, BUFFER_BYTES, Buffer, Completion, Config, IoFault, Token, Transport,
+    AcceptError, AdoptError, BUFFER_BYTES, Buffer, Completion, Config, IoFault, Token, Transport,
 };
 
 use crate::driver::{Driver, Peer, Rig};
@@ -42,6 +42,10 @@ macro_rules! conformance {
                 suite::outbound_connection_carries_both_ways,
                 suite::outbound_connection_is_refused,
                 suite::outbound_connection_needs_a_slot,
+                suite::adopted_connection_carries_both_ways,
+                suite::adopted_connections_need_slots,
+                suite::connections_that_wait_for_adoption_are_bounded,
+                suite::nothing_is_adopted_after_the_end,
                 suite::shutdown_ends_one_direction_only,
                 suite::stop_accepting_closes_listeners_only,
                 suite::pool_is_bounded,
@@ -549,6 +553,91 @@ pub(crate) fn outbound_connection_needs_a_slot<R: Rig>() {
         results[ticket as usize - 1] = Some(result);
     }
     assert_eq!(results, [Some(Ok(0)), Some(Err(IoFault::Exhausted))]);
+}
+
+pub(crate) fn adopted_connection_carries_both_ways<R: Rig>() {
+    let mut driver = Driver::<R>::with_slots(8);
+    let adopter = driver.edge().adopter();
+    let (stream, mut peer) = driver.rig.stream();
+    std::thread::spawn(move || adopter.adopt(stream, 1 << 40)).join().unwrap().unwrap();
+    let Completion::Connected { ticket, result } = driver.next() else { panic!() };
+    assert_eq!(ticket, 1 << 40);
+    let token = driver.token(result.unwrap());
+    driver.edge().park(token);
+    driver.assert_quiet();
+    peer.write(b"ping");
+    assert!(matches!(driver.next(), Completion::Readable { token: told } if told == token));
+    let buffer = driver.buffer();
+    driver.edge().receive(token, buffer);
+    assert_eq!(driver.received().1.filled(), b"ping");
+    let buffer = driver.buffer();
+    driver.edge().receive(token, buffer);
+    driver.assert_quiet();
+    peer.write(b"again");
+    assert_eq!(driver.received().1.filled(), b"again", "a receive waits for bytes");
+    driver.edge().send(token, Pieces::new(&[b"pong"]));
+    assert_eq!(driver.sent().2, Ok(4));
+    assert_eq!(driver.read_exact(&mut peer, 4), b"pong");
+    driver.edge().close(token);
+    driver.closed(token);
+    assert_eq!(driver.read_to_end(&mut peer), b"");
+}
+
+pub(crate) fn adopted_connections_need_slots<R: Rig>() {
+    let mut driver = Driver::<R>::with_slots(2);
+    let adopter = driver.edge().adopter();
+    let (first, _first_peer) = driver.rig.stream();
+    adopter.adopt(first, 0).unwrap();
+    let (second, _second_peer) = driver.rig.stream();
+    adopter.adopt(second, 1).unwrap();
+    let mut slots = Vec::new();
+    for _ in 0..2 {
+        let Completion::Connected { ticket, result } = driver.next() else { panic!() };
+        slots.push((ticket, result.unwrap()));
+    }
+    slots.sort_unstable();
+    assert!(matches!(slots[..], [(0, a), (1, b)] if a != b && a < 2 && b < 2), "{slots:?}");
+    let (third, mut peer) = driver.rig.stream();
+    adopter.adopt(third, 2).unwrap();
+    let Completion::Connected { ticket, result } = driver.next() else { panic!() };
+    assert_eq!((ticket, result), (2, Err(IoFault::Exhausted)));
+    assert_eq!(driver.read_to_end(&mut peer), b"", "what cannot be adopted is closed");
+    driver.assert_quiet();
+}
+
+pub(crate) fn connections_that_wait_for_adoption_are_bounded<R: Rig>() {
+    let mut driver = Driver::<R>::with_slots(3);
+    let adopter = driver.edge().adopter();
+    let mut peers = Vec::new();
+    for ticket in 0..3 {
+        let (stream, peer) = driver.rig.stream();
+        adopter.adopt(stream, ticket).unwrap();
+        peers.push(peer);
+    }
+    let (stream, mut peer) = driver.rig.stream();
+    assert_eq!(adopter.adopt(stream, 3), Err(AdoptError::Full));
+    let mut tickets = Vec::new();
+    while tickets.len() < 3 {
+        let Completion::Connected { ticket, result } = driver.next() else { panic!() };
+        assert!(result.is_ok());
+        tickets.push(ticket);
+    }
+    tickets.sort_unstable();
+    assert_eq!(tickets, [0, 1, 2]);
+    assert_eq!(driver.read_to_end(&mut peer), b"", "what is refused is closed");
+}
+
+pub(crate) fn nothing_is_adopted_after_the_end<R: Rig>() {
+    let mut driver = Driver::<R>::with_slots(3);
+    let adopter = driver.edge().adopter();
+    let (waiting, mut waiting_peer) = driver.rig.stream();
+    let (late, mut late_peer) = driver.rig.stream();
+    adopter.adopt(waiting, 1).unwrap();
+    driver.rig.restart(&Config::default());
+    assert_eq!(adopter.adopt(late, 2), Err(AdoptError::Gone));
+    assert_eq!(driver.read_to_end(&mut waiting_peer), b"");
+    assert_eq!(driver.read_to_end(&mut late_peer), b"");
+    driver.assert_quiet();
 }
 
 pub(crate) fn shutdown_ends_one_direction_only<R: Rig>() {

@@ -43,6 +43,49 @@ fn slots_are_spread_over_shards_and_all_wake() {
     }
 }
 
+/// Shards fill in steps of a sixteenth, the first one first: few connections share a ring, many
+/// are spread evenly, whatever has been closed before.
+#[test]
+fn connections_are_spread_evenly() {
+    const SHARDS: usize = 4;
+    const STEP: usize = 4;
+    let config = Config {
+        slots: 256,
+        slots_per_shard: 64,
+        accepts_per_listener: 1,
+        ring_entries: 32,
+        ..Config::default()
+    };
+    let (mut edge, address) = edge(config);
+    assert_eq!(edge.shard_count(), SHARDS as u32);
+    let by_shard = |tokens: &[Token]| {
+        let mut counts = [0; SHARDS];
+        tokens.iter().for_each(|token| counts[token.slot as usize / 64] += 1);
+        counts
+    };
+    let (mut tokens, _few) = open(&mut edge, address, STEP);
+    assert_eq!(by_shard(&tokens), [STEP, 0, 0, 0], "few connections share a ring");
+    let (more, _many) = open(&mut edge, address, 100);
+    tokens.extend(more);
+    let is_even = |counts: [usize; SHARDS]| {
+        let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+        most - least <= STEP + 1
+    };
+    assert!(is_even(by_shard(&tokens)), "{:?}", by_shard(&tokens));
+    // A shard that has become emptier than the others fills up first.
+    let (gone, mut kept): (Vec<Token>, Vec<Token>) =
+        tokens.into_iter().partition(|token| token.slot / 64 == 2);
+    gone.iter().for_each(|token| edge.close(*token));
+    let mut left = gone.len();
+    wait_until(&mut edge, |_, done| {
+        left -= usize::from(matches!(done, Completion::Closed { .. }));
+        left == 0
+    });
+    let (new, _new) = open(&mut edge, address, gone.len());
+    kept.extend(new);
+    assert!(is_even(by_shard(&kept)), "{:?}", by_shard(&kept));
+}
+
 #[test]
 fn two_thousand_connections_are_held_served_and_closed() {
     const COUNT: usize = 2_000;
