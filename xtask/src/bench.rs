@@ -1,5 +1,6 @@
 //! `cargo xtask bench …`: figures with everything needed to repeat them. It asserts nothing.
 
+mod curve;
 mod hit;
 mod idle;
 mod lookup;
@@ -13,6 +14,8 @@ use clap::Subcommand;
 /// Which bench.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
+    /// User and kernel memory per parked connection by their number, and the cost of a heartbeat.
+    Curve(curve::Arguments),
     /// Server CPU per cache hit, beside the floor and, on request, nginx, HAProxy and Varnish.
     Hit(hit::Arguments),
     /// User memory per parked connection that has made one request.
@@ -28,6 +31,7 @@ pub(crate) enum Bench {
 /// Runs a bench and prints what it found.
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
+        Bench::Curve(arguments) => curve::run(arguments),
         Bench::Hit(arguments) => hit::run(arguments),
         Bench::Idle(arguments) => idle::run(arguments),
         Bench::Lookup(arguments) => lookup::run(arguments),

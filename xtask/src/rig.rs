@@ -310,7 +310,10 @@ path = \"{store}\"
 size = \"256MiB\"
 [[site]]
 hosts = [\"*\"]
+idle_timeout = \"2h\"
 origin = {{ urls = [\"http://{origin}\"] }}
+[limits]
+idle_timeout = \"2h\"
 [admin]
 address = \"{admin}\"
 [access_log]

@@ -39,6 +39,8 @@ struct Outcome<'a> {
     report: &'a HoldReport,
     /// From before the first connection to the end of the hold.
     server: Option<ServerUse>,
+    /// While they rested: what heartbeats cost it, if there were any.
+    server_at_rest: Option<ServerUse>,
 }
 
 /// Runs a hold and prints what it found; true when every connection was held.
@@ -61,6 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         url: arguments.shared.url(),
         report: &report,
         server: watch.between(Moment::Begin, Moment::Held),
+        server_at_rest: watch.between(Moment::Parked, Moment::Held),
     };
     if arguments.shared.json {
         println!("{}", serde_json::to_string_pretty(&outcome)?);
@@ -94,6 +97,10 @@ fn print(outcome: &Outcome<'_>) {
             "  heartbeats  {} answers verified, p50 {} µs, p99 {} µs",
             beats.count, beats.latency.p50_us, beats.latency.p99_us
         );
+    }
+    if let Some(rest) = outcome.server_at_rest.as_ref().filter(|_| report.heartbeats.count > 0) {
+        let each_us = rest.cpu.total_us / report.heartbeats.count as f64;
+        println!("  server      {each_us:.1} µs of CPU per heartbeat");
     }
     print_faults(&report.faults);
     let Some(server) = &outcome.server else { return };
