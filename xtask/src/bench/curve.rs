@@ -109,10 +109,10 @@ fn measure(rig: &Rig, arguments: &Arguments, connections: u32) -> Result<Stage> 
         small_bytes,
         start_bytes: figure(&warm, "/server/memory_before/anonymous_bytes")?,
         warm_bytes: figure(&found, "/server/memory_before/anonymous_bytes")?,
-        parked_bytes: figure(&found, "/server/memory_after/anonymous_bytes")?,
+        parked_bytes: figure(&found, "/server_at_rest/memory_before/anonymous_bytes")?,
         slab_bytes: [
             figure(&found, "/server/kernel_before/slab_bytes")?,
-            figure(&found, "/server/kernel_after/slab_bytes")?,
+            figure(&found, "/server_at_rest/kernel_before/slab_bytes")?,
         ],
         ramp_ms: figure(&found, "/ramp_ms")?,
         beat: beats.map(|_| beat()).transpose()?,
