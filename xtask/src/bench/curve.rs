@@ -221,7 +221,7 @@ fn count_of(text: &str) -> Result<u32> {
 
 /// What they ask for.
 const PATH: &str = "/bytes/1024?max_age=86400";
-/// Connections that an edge has room for beyond those that are parked, and all that a small one has.
+/// Connections that an edge has room for beyond those that are parked; all that a small one has.
 const SPARE_CONNECTIONS: u32 = 1024;
 /// Connects and requests under way at once: few, since each may touch a buffer of the edge's pool,
 /// which is shared and no part of a connection.
