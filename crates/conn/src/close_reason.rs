@@ -56,6 +56,10 @@ reasons! {
     StoreFault = 15, "store-fault";
     /// A limit of the edge was reached.
     Overload = 16, "overload";
+    /// The origin ended a tunnel, and the client followed.
+    OriginClosed = 20, "origin-closed";
+    /// A tunnel has lasted as long as one may.
+    TunnelLifetime = 21, "tunnel-lifetime";
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The connection: its 64-byte slot, its lifecycle, its timer, and the HTTP/1 server machine that
-//! turns bytes into requests and knows what may follow.
+//! turns bytes into requests and knows what may follow; and the machine of a [tunnel], two
+//! connections whose bytes are nobody's business.
 //!
 //! Nothing here reads or writes a socket, knows the time, or decides what a request means: bytes,
 //! lengths and milliseconds come in, events and plans go out. What a parked connection is, is one
@@ -61,13 +62,14 @@ pub mod downstream;
 pub mod lifecycle;
 pub mod persist;
 pub mod slot;
+pub mod tunnel;
 pub mod wheel;
 
 pub use close_reason::CloseReason;
 pub use downstream::{BodyLength, Downstream, EofOutcome, Expecting, Input, ResponsePlan, Step};
 pub use lifecycle::{Refused, State};
 pub use persist::After;
-pub use slot::{Slot, SlotTable};
+pub use slot::{Half, Slot, SlotTable};
 pub use wheel::Wheel;
 
 /// Atomics: the core's, or loom's where its models are run.

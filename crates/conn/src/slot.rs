@@ -3,12 +3,15 @@
 //! ```text
 //! 0                16     18         20           24     28     32
 //! │      peer      │ port │ listener │ generation │ next │ prev │
-//! 32     36            40         44         48      49   50    51  52       56     60      64
-//! │ tick │ last active │ accepted │ requests │ state │ in │ why │   │ active │ idle │ spare │
+//! 32     36            40         44         48      49   50   51   52       56     60     64
+//! │ tick │ last active │ accepted │ requests │ state │ in │ why │half│ active │ idle │ pair │
 //! ```
 //! All fields are atomics, so that the admin plane may read them while the worker runs; the worker
 //! is the only writer of all but the state. Reads from outside are single fields of one moment, not
 //! a snapshot.
+//!
+//! Two slots that are the halves of a tunnel name each other as partners, and each says which half
+//! it is.
 
 use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -16,6 +19,7 @@ use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use crate::close_reason::CloseReason;
 use crate::lifecycle::{Refused, State, allows};
 use crate::sync::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use crate::tunnel::{Kind, Rest, Side};
 
 /// One connection's place; 64 bytes (CN-1).
 #[repr(C, align(64))]
@@ -33,16 +37,18 @@ pub struct Slot {
     last_active: AtomicU32,
     /// Tenths of a second since the worker started.
     accepted: AtomicU32,
+    /// Of the origin's half of a tunnel: the place of the tunnel's record.
     requests: AtomicU32,
     state: AtomicU8,
     pub(crate) in_wheel: AtomicU8,
     close_reason: AtomicU8,
-    _spare_byte: u8,
+    /// Which half of a tunnel, as [`Half`] packs it; 0 for none.
+    half: AtomicU8,
     active: AtomicU32,
     /// How long it may rest, in tenths of a second.
     idle: AtomicU32,
-    /// Room for the parked TLS record.
-    _spare: u32,
+    /// The slot of a tunnel's other half, plus 1; 0 for none.
+    partner: AtomicU32,
 }
 
 #[cfg(not(loom))]
@@ -65,10 +71,10 @@ impl Slot {
             state: AtomicU8::new(State::Free as u8),
             in_wheel: AtomicU8::new(0),
             close_reason: AtomicU8::new(0),
-            _spare_byte: 0,
+            half: AtomicU8::new(0),
             active: AtomicU32::new(NO_ACTIVE),
             idle: AtomicU32::new(0),
-            _spare: 0,
+            partner: AtomicU32::new(0),
         }
     }
 
@@ -119,6 +125,8 @@ impl Slot {
         self.close_reason.store(0, Ordering::Relaxed);
         self.active.store(NO_ACTIVE, Ordering::Relaxed);
         self.idle.store(0, Ordering::Relaxed);
+        self.half.store(0, Ordering::Relaxed);
+        self.partner.store(0, Ordering::Relaxed);
         self.move_state(State::Free, State::Active)
     }
 
@@ -192,9 +200,48 @@ impl Slot {
         self.idle.store(tenths(idle_ms), Ordering::Relaxed);
     }
 
-    /// Requests so far.
+    /// Requests so far; none on the origin's half of a tunnel.
     pub fn requests(&self) -> u32 {
-        self.requests.load(Ordering::Relaxed)
+        match self.half() {
+            Some(Half { side: Side::Origin, .. }) => 0,
+            Some(Half { side: Side::Client, .. }) | None => self.requests.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The slot of the other half, when this is half of a tunnel.
+    pub fn partner(&self) -> Option<u32> {
+        self.partner.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// Which half of a tunnel this is.
+    pub fn half(&self) -> Option<Half> {
+        Half::unpack(self.half.load(Ordering::Relaxed))
+    }
+
+    /// Makes this a half of a tunnel whose other is in the slot `partner`, until it is opened anew.
+    pub fn pair(&self, partner: u32, half: Half) {
+        self.half.store(half.pack(), Ordering::Relaxed);
+        self.partner.store(partner.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Notes what of a half is over, while the tunnel parks.
+    pub fn set_rest(&self, rest: Rest) {
+        if let Some(half) = self.half() {
+            self.half.store(Half { rest, ..half }.pack(), Ordering::Relaxed);
+        }
+    }
+
+    /// Of the origin's half: the place of the tunnel's record.
+    pub fn record(&self) -> Option<u32> {
+        let is_origin = matches!(self.half(), Some(Half { side: Side::Origin, .. }));
+        is_origin.then(|| self.requests.load(Ordering::Relaxed))
+    }
+
+    /// Sets that place, on the origin's half alone.
+    pub fn set_record(&self, place: u32) {
+        if matches!(self.half(), Some(Half { side: Side::Origin, .. })) {
+            self.requests.store(place, Ordering::Relaxed);
+        }
     }
 
     /// Counts a request; the new count names its exchange within the generation.
@@ -215,6 +262,49 @@ impl Slot {
         if self.close_reason.load(Ordering::Relaxed) == 0 {
             self.close_reason.store(reason as u8, Ordering::Relaxed);
         }
+    }
+}
+
+/// Which half of which kind of tunnel a slot is, and what of the tunnel is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Half {
+    /// Whose connection it is.
+    pub side: Side,
+    /// What the two are to each other.
+    pub kind: Kind,
+    /// What is over; up to date while the tunnel is parked.
+    pub rest: Rest,
+}
+
+impl Half {
+    const fn pack(self) -> u8 {
+        let side = match self.side {
+            Side::Client => 1,
+            Side::Origin => 2,
+        };
+        let stream = match self.kind {
+            Kind::Tunnel => 0,
+            Kind::Stream => 4,
+        };
+        side | stream
+            | (self.rest.client_ended as u8) << 3
+            | (self.rest.origin_ended as u8) << 4
+            | (self.rest.origin_first as u8) << 5
+    }
+
+    const fn unpack(bits: u8) -> Option<Self> {
+        let side = match bits & 3 {
+            1 => Side::Client,
+            2 => Side::Origin,
+            _ => return None,
+        };
+        let kind = if bits & 4 == 0 { Kind::Tunnel } else { Kind::Stream };
+        let rest = Rest {
+            client_ended: bits & 8 != 0,
+            origin_ended: bits & 16 != 0,
+            origin_first: bits & 32 != 0,
+        };
+        Some(Self { side, kind, rest })
     }
 }
 

@@ -102,6 +102,8 @@ metrics! {
         ConnectionsClosedAborted "reason" = "aborted",
         ConnectionsClosedFault "reason" = "fault",
         ConnectionsClosedOverload "reason" = "overload",
+        ConnectionsClosedOrigin "reason" = "origin",
+        ConnectionsClosedLifetime "reason" = "lifetime",
     }
     "longhold_requests_total" Count "Requests answered, by cache outcome (RFC 9211)." {
         RequestsHit "cache" = "hit",

@@ -120,5 +120,7 @@ fn closed_counter(reason: CloseReason) -> Counter {
         }
         CloseReason::IoFault | CloseReason::StoreFault => Counter::ConnectionsClosedFault,
         CloseReason::Overload => Counter::ConnectionsClosedOverload,
+        CloseReason::OriginClosed => Counter::ConnectionsClosedOrigin,
+        CloseReason::TunnelLifetime => Counter::ConnectionsClosedLifetime,
     }
 }

@@ -3,9 +3,10 @@
 use core::mem::offset_of;
 use std::net::SocketAddr;
 
-use super::{GENERATION_MAX, Slot, SlotTable};
+use super::{GENERATION_MAX, Half, Slot, SlotTable};
 use crate::close_reason::CloseReason;
 use crate::lifecycle::{Refused, State, allows};
+use crate::tunnel::{Kind, Rest, Side};
 
 /// A fresh slot, walked to a state along the table.
 fn slot_in(state: State) -> Slot {
@@ -148,12 +149,14 @@ fn the_layout_is_the_one_drawn() {
         offset_of!(Slot, state),
         offset_of!(Slot, in_wheel),
         offset_of!(Slot, close_reason),
+        offset_of!(Slot, half),
         offset_of!(Slot, active),
         offset_of!(Slot, idle),
-        offset_of!(Slot, _spare),
+        offset_of!(Slot, partner),
         size_of::<Slot>(),
     ];
-    assert_eq!(offsets, [0, 8, 16, 18, 20, 24, 28, 32, 36, 40, 44, 48, 49, 50, 52, 56, 60, 64]);
+    let expected = [0, 8, 16, 18, 20, 24, 28, 32, 36, 40, 44, 48, 49, 50, 51, 52, 56, 60, 64];
+    assert_eq!(offsets, expected);
 }
 
 #[test]
@@ -166,4 +169,29 @@ fn a_table_has_the_slots_that_were_asked_for() {
     let second = std::ptr::from_ref(table.get(1).expect("there is one")).addr();
     assert_eq!((first % 64, second - first), (0, 64));
     assert!(SlotTable::new(0).is_empty());
+}
+
+#[test]
+fn a_half_of_a_tunnel_comes_back_as_it_was_and_goes_with_its_connection() {
+    let slot = Slot::new();
+    let bits = [false, true];
+    for side in Side::BOTH {
+        for kind in [Kind::Tunnel, Kind::Stream] {
+            slot.open(address("192.0.2.1:80"), 0, 0).expect("the slot is free");
+            assert_eq!((slot.half(), slot.partner(), slot.record()), (None, None, None));
+            slot.pair(0, Half { side, kind, rest: Rest::default() });
+            slot.set_record(7);
+            assert_eq!(slot.record(), (side == Side::Origin).then_some(7));
+            assert_eq!((slot.requests(), slot.partner()), (0, Some(0)));
+            for number in 0..8 {
+                let [client_ended, origin_ended, origin_first] =
+                    [0, 1, 2].map(|bit| bits[number >> bit & 1]);
+                let rest = Rest { client_ended, origin_ended, origin_first };
+                slot.set_rest(rest);
+                assert_eq!(slot.half(), Some(Half { side, kind, rest }));
+            }
+            slot.move_state(State::Active, State::Closing).expect("it is active");
+            slot.release().expect("it is closing");
+        }
+    }
 }
