@@ -21,8 +21,8 @@ pub struct Shared {
     pub rules: Arc<RuleBook>,
     /// Bounds of requests in progress, by the site's number; empty when no site has one.
     pub gates: Vec<Option<Arc<Gate>>>,
-    /// `http` or `https`: how clients reach the listeners.
-    pub scheme: &'static str,
+    /// `http` or `https`: how clients reach each listener, in the order of the config.
+    pub schemes: Vec<&'static str>,
     /// Of heads and chunks.
     pub limits: Limits,
     /// Of connections.
@@ -40,6 +40,12 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// How the clients of a listener reach it: part of what their requests mean (RFC 9110 section
+    /// 7.1), so of the key as well.
+    pub fn scheme(&self, listener: u16) -> &'static str {
+        self.schemes.get(usize::from(listener)).copied().unwrap_or("http")
+    }
+
     /// What a config means to the workers.
     pub fn of(config: &Checked) -> Self {
         let limits = &config.limits;
@@ -48,7 +54,7 @@ impl Shared {
             sites: SiteTable::new(sites),
             rules: Arc::new(RuleBook::new(config.sites.iter().map(|site| site.rules.clone()))),
             gates: config.sites.iter().map(|site| site.requests_max.map(Gate::new)).collect(),
-            scheme: "http",
+            schemes: config.listeners.iter().map(|listener| listener.scheme()).collect(),
             limits: Limits {
                 head_bytes_max: limits.head_max.0 as usize,
                 fields_max: limits.fields_max,

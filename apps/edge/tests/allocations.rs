@@ -174,7 +174,7 @@ fn shared() -> Shared {
         sites: SiteTable::new([[HostPattern::Any]]),
         rules: Arc::default(),
         gates: Vec::new(),
-        scheme: "http",
+        schemes: vec!["http"],
         limits: Default::default(),
         timeouts: Default::default(),
         idle_ms: vec![75_000],

@@ -66,6 +66,14 @@ pub struct Listener {
     pub address: SocketAddr,
 }
 
+impl Listener {
+    /// The scheme of what is asked for there.
+    #[must_use]
+    pub const fn scheme(&self) -> &'static str {
+        "http"
+    }
+}
+
 /// `[store]`
 #[derive(Debug, Clone)]
 pub struct Store {

@@ -83,7 +83,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             return self.answer(index, 204, "", None);
         }
         // RFC 9110 section 7.4: what was asked for over another scheme's connection is not here.
-        if head.target.scheme.is_some_and(|said| !said.eq_ignore_ascii_case(self.shared.scheme)) {
+        let scheme = self.scheme(index);
+        if head.target.scheme.is_some_and(|said| !said.eq_ignore_ascii_case(scheme)) {
             return self.answer(index, 421, "this listener serves another scheme", None);
         }
         let Some(site) = self.shared.sites.find(head.target.authority) else {
@@ -109,6 +110,12 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             Plan::Pass(fwd) => self.pass(index, head, (facts, site, fwd), raw),
             Plan::AnswerOptions | Plan::Reject(_) => {}
         }
+    }
+
+    /// How the client of an active connection reached us.
+    fn scheme(&self, index: u32) -> &'static str {
+        let slot = self.actives.get(index).and_then(|active| self.slots.get(active.token.slot));
+        slot.map_or("http", |slot| self.shared.scheme(slot.listener()))
     }
 
     fn open_exchange(&mut self, index: u32, head: &RequestHead<'_>) {
@@ -161,7 +168,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     ) {
         let mut key = std::mem::take(&mut self.scratch.key);
         let now_ms = self.now.unix_ms;
-        let verdict = if key::write_primary(&mut key, self.shared.scheme, &head.target).is_ok() {
+        let scheme = self.scheme(index);
+        let verdict = if key::write_primary(&mut key, scheme, &head.target).is_ok() {
             let found = self.find(&mut key, &head.fields, site.rule);
             let (stored, missed) = match &found {
                 Found::Response(record) => (response_of(record, now_ms), Fwd::Miss),
@@ -301,7 +309,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         }
         let mut primary = Vec::new();
         // Without a key nothing is invalidated, and nothing could have been stored.
-        let _ = key::write_primary(&mut primary, self.shared.scheme, &head.target);
+        let _ = key::write_primary(&mut primary, self.scheme(index), &head.target);
         self.shared.rules.canonical_key(site.number, &mut primary);
         let mut held = Held::of((head, raw), &primary, (facts, site, fwd));
         held.passes = true;
@@ -343,14 +351,14 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     /// What the fill plane is to do for an exchange.
     pub(super) fn job_of(&self, index: u32, held: &Held, kind: JobKind) -> Option<FillJob> {
         let reply = self.reply_to(index)?;
-        let peer = self.slots.get(self.actives.get(index)?.token.slot)?.peer();
+        let slot = self.slots.get(self.actives.get(index)?.token.slot)?;
         Some(FillJob {
             kind,
             key: held.key.clone(),
             head: Arc::clone(&held.head),
             site: held.site,
-            peer,
-            scheme: self.shared.scheme,
+            peer: slot.peer(),
+            scheme: self.shared.scheme(slot.listener()),
             reply: Some(reply),
             asker: Some(held.interest.asker()),
         })
@@ -377,7 +385,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             head: Arc::from(raw.get(..head.head_bytes).unwrap_or(raw)),
             site,
             peer: slot.peer(),
-            scheme: self.shared.scheme,
+            scheme: self.shared.scheme(slot.listener()),
             reply: None,
             asker: None,
         };

@@ -3,7 +3,7 @@
 use longhold_conn::State;
 use longhold_transport::sim::Profile;
 
-use crate::stage::{REST_MS, Stage, body, take_response};
+use crate::stage::{HTTPS, REST_MS, Stage, body, take_response};
 
 #[test]
 fn pipelined_hits_are_whole_and_in_order_whatever_the_network_does() {
@@ -156,4 +156,20 @@ fn a_busy_connection_rests_before_it_parks_and_a_quiet_one_parks_at_once() {
     drop(client);
     stage.run_for_ms(100);
     stage.assert_clean();
+}
+
+#[test]
+fn what_is_stored_for_http_is_no_answer_to_https() {
+    let mut stage = Stage::new(1, Profile::default());
+    stage.store("/x", b"hello");
+    let plain = stage.client();
+    let answer = stage.exchange(&plain, b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(take_response(&answer).1, b"hello");
+    let secure = stage.client_of(HTTPS);
+    assert!(stage.exchange(&secure, b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n").is_empty());
+    let job = stage.job();
+    assert_eq!((job.scheme, &job.key[..]), ("https", &b"https://a/x"[..]));
+    let other = stage.client_of(HTTPS);
+    let answer = stage.exchange(&other, b"GET http://a/x HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(take_response(&answer).0, 421, "http over https");
 }

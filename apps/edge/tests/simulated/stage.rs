@@ -28,6 +28,8 @@ use longhold_transport::{Config, Transport, TransportError};
 use tempfile::TempDir;
 
 pub(crate) const EDGE: &str = "10.0.0.1:80";
+/// Where requests are for `https`.
+pub(crate) const HTTPS: &str = "10.0.0.1:443";
 pub(crate) const SLOTS: u32 = 64;
 pub(crate) const BUFFERS: u32 = 32;
 /// Longer than a connection rests before it parks.
@@ -121,7 +123,9 @@ impl Stage {
         let net = Network::with_profile(seed, profile);
         let slots_and_buffers = Config { slots: SLOTS, buffers: BUFFERS, ..Config::default() };
         let mut io: SimTransport<Outgoing> = net.transport(&slots_and_buffers);
-        io.listen(net.bind(address(EDGE))).expect("the network is empty");
+        for place in [EDGE, HTTPS] {
+            io.listen(net.bind(address(place))).expect("the network is empty");
+        }
         let (store, _) = Store::open(config).expect("room for the store");
         let device = FileDevice::new(&store).expect("a device");
         let writer = Writer::new(&store, device).expect("the only writer");
@@ -203,9 +207,14 @@ impl Stage {
     }
 
     pub(crate) fn client(&mut self) -> Client {
+        self.client_of(EDGE)
+    }
+
+    /// A client of one of the listeners.
+    pub(crate) fn client_of(&mut self, listener: &str) -> Client {
         self.next_client += 1;
         let from = SocketAddr::from(([10, 0, 0, 2], self.next_client));
-        self.net.connect(from, address(EDGE))
+        self.net.connect(from, address(listener))
     }
 
     /// Runs the worker until nothing can happen before `ms` of virtual time have passed.
@@ -268,7 +277,7 @@ fn shared() -> Shared {
         sites: SiteTable::new([[HostPattern::Any]]),
         rules: Arc::default(),
         gates: Vec::new(),
-        scheme: "http",
+        schemes: vec!["http", "https"],
         limits: Limits::default(),
         timeouts: Default::default(),
         idle_ms: vec![75_000],
