@@ -13,7 +13,8 @@ use longhold_transport::uring::Reactor;
 #[derive(Args, Debug)]
 pub(crate) struct Shared {
     /// What to ask for: http://ADDRESS:PORT/PATH on a loopback address. The body of /bytes/N is
-    /// known beforehand; any other is compared with the first answer.
+    /// known beforehand; any other is compared with the first answer. ws://… opens WebSockets and
+    /// sends messages, whose echo is verified.
     #[arg(long)]
     url: String,
     /// How long a connect may take.

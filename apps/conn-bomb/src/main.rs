@@ -4,6 +4,7 @@
 //! found. Exit codes: 0 when everything asked for was answered right, 1 when anything was not, 2
 //! when it could not be tried.
 
+mod echo;
 mod hold;
 mod load;
 mod origin;
@@ -24,6 +25,8 @@ enum Command {
     Rate(rate::Arguments),
     /// Serves bodies that follow from the path: /bytes/N with status, lifetime and delay by query.
     Origin(origin::Arguments),
+    /// Serves WebSockets: every message comes back.
+    Echo(echo::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         Command::Hold(arguments) => hold::run(&arguments),
         Command::Rate(arguments) => rate::run(&arguments),
         Command::Origin(arguments) => origin::run(&arguments),
+        Command::Echo(arguments) => echo::run(&arguments),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

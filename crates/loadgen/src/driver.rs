@@ -23,10 +23,11 @@ use std::net::SocketAddr;
 
 use longhold_transport::{Buffer, Completion, Token, Transport, TransportError};
 
-use crate::answer::{Answer, AnswerReader};
+use crate::answer::{Answer, AnswerReader, Progress};
 use crate::fault::Fault;
 use crate::slots::SlotMap;
-use crate::target::{Outgoing, Target};
+use crate::target::{Dialect, Outgoing, Target};
+use crate::websocket::EchoReader;
 
 mod handle;
 
@@ -83,6 +84,8 @@ pub(crate) struct Driver<'t, T: Transport<Payload = Outgoing>> {
 #[derive(Clone, Copy)]
 struct Connection {
     state: State,
+    /// It has sent what a connection says first.
+    greeted: bool,
     slot: u32,
     exchange: u32,
 }
@@ -107,11 +110,47 @@ enum State {
     Closing,
 }
 
+/// Reads answers in what is spoken.
+enum Reader {
+    Http(Box<AnswerReader>),
+    WebSocket(EchoReader),
+}
+
+impl Reader {
+    fn of(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::Http => Self::Http(Box::default()),
+            Dialect::WebSocket => Self::WebSocket(EchoReader::default()),
+        }
+    }
+
+    fn reset(&mut self, is_first: bool, length_bytes_max: u64) {
+        match self {
+            Self::Http(reader) => reader.reset(length_bytes_max),
+            Self::WebSocket(reader) => reader.reset(is_first),
+        }
+    }
+
+    fn read(&mut self, input: &[u8]) -> Result<(usize, Progress), Fault> {
+        match self {
+            Self::Http(reader) => reader.read(input),
+            Self::WebSocket(reader) => reader.read(input),
+        }
+    }
+
+    fn read_end(&self) -> Result<Answer, Fault> {
+        match self {
+            Self::Http(reader) => reader.read_end(),
+            Self::WebSocket(_) => Err(Fault::Truncated),
+        }
+    }
+}
+
 /// What a connection needs while it is not at rest.
 struct Exchange {
     /// Who holds it; `NONE` when it is free.
     connection: u32,
-    reader: AnswerReader,
+    reader: Reader,
     /// `None` while a receive has it.
     buffer: Option<Buffer>,
     started_us: u64,
@@ -124,10 +163,11 @@ struct Exchange {
 impl<'t, T: Transport<Payload = Outgoing>> Driver<'t, T> {
     /// All connections `Idle`.
     pub(crate) fn new(transport: &'t mut T, target: Target, settings: Settings) -> Self {
-        let idle = Connection { state: State::Idle, slot: NONE, exchange: NONE };
+        let idle = Connection { state: State::Idle, greeted: false, slot: NONE, exchange: NONE };
+        let dialect = target.dialect();
         let exchange = || Exchange {
             connection: NONE,
-            reader: AnswerReader::new(),
+            reader: Reader::of(dialect),
             buffer: Some(Buffer::with_capacity(settings.receive_bytes)),
             started_us: 0,
             sending: false,
@@ -318,9 +358,10 @@ impl<'t, T: Transport<Payload = Outgoing>> Driver<'t, T> {
 
     fn start_exchange(&mut self, connection: u32) {
         let (now_us, length_bytes_max) = (self.now_us(), self.length_bytes_max);
+        let is_first = !self.is_greeted(connection);
         let Some(exchange) = self.exchange(connection) else { return };
         exchange.connection = connection;
-        exchange.reader.reset(length_bytes_max);
+        exchange.reader.reset(is_first, length_bytes_max);
         exchange.started_us = now_us;
         (exchange.sending, exchange.bytes_seen, exchange.answer) = (false, false, None);
     }
@@ -342,7 +383,15 @@ impl<'t, T: Transport<Payload = Outgoing>> Driver<'t, T> {
         if let Some(exchange) = self.exchange(connection) {
             exchange.sending = true;
         }
-        self.transport.send(token, self.target.request());
+        let is_first = !self.is_greeted(connection);
+        if let Some(connection) = self.connections.get_mut(connection as usize) {
+            connection.greeted = true;
+        }
+        self.transport.send(token, self.target.request(is_first));
+    }
+
+    fn is_greeted(&self, connection: u32) -> bool {
+        self.connections.get(connection as usize).is_some_and(|connection| connection.greeted)
     }
 
     fn receive(&mut self, connection: u32) {

@@ -3,7 +3,8 @@
 //! **What it is.** Two loads over one [`Transport`]: [`hold`](hold::hold) opens many keep-alive
 //! connections that make a request each and then rest, [`rate`](rate::rate) asks and asks again on
 //! a few. Both verify status, length and hash of every answer, count what was wrong by name, and
-//! keep the first faults as evidence. [`content`] is what the scripted origin serves, so that a
+//! keep the first faults as evidence. Both speak HTTP or, to a `ws://` target, WebSocket, for which
+//! [`echo`] is an origin that holds as many. [`content`] is what the scripted origin serves, so that a
 //! load knows the right bytes beforehand; [`sampler`] reads what a server process costs.
 //!
 //! **What it is not.** No tool against hosts of others: only loopback targets exist. No open-loop
@@ -32,6 +33,7 @@
 pub mod answer;
 pub mod cache_status;
 pub mod content;
+pub mod echo;
 pub mod fault;
 pub mod histogram;
 pub mod hold;
@@ -46,5 +48,6 @@ mod driver;
 mod scripted;
 mod slots;
 mod tally;
+mod websocket;
 
 pub use tally::Answers;

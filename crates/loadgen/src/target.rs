@@ -5,19 +5,33 @@ use std::rc::Rc;
 
 use longhold_transport::{Parts, Payload};
 
-/// A loopback address, a request target and the request's bytes.
+use crate::websocket;
+
+/// A loopback address, a request target and the bytes that are sent.
 #[derive(Clone, Debug)]
 pub struct Target {
     address: SocketAddr,
     path: String,
-    request: Rc<[u8]>,
+    dialect: Dialect,
+    /// What a connection says first, and what it says after that.
+    first: Rc<[u8]>,
+    next: Rc<[u8]>,
+}
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// Requests and responses.
+    Http,
+    /// One upgrade, then messages and their echoes.
+    WebSocket,
 }
 
 /// Why a URL cannot be a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    /// Not `http://address[:port][/path]`.
-    #[error("a target is http://ADDRESS[:PORT][/PATH] with an IP address or localhost")]
+    /// Not `http://address[:port][/path]`, nor the same with `ws`.
+    #[error("a target is http(or ws)://ADDRESS[:PORT][/PATH] with an IP address or localhost")]
     Syntax,
     /// The path holds a byte that a request target must not hold (RFC 9112 section 3.2).
     #[error("a target's path holds only visible ASCII characters and no '#'")]
@@ -28,13 +42,17 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// Parses a URL and builds the `GET` request for it. No name is resolved except `localhost`,
-    /// which is 127.0.0.1.
+    /// Parses a URL and builds what is sent to it: the `GET` request for it, or for `ws` its upgrade
+    /// and a message. No name is resolved except `localhost`, which is 127.0.0.1.
     ///
     /// # Errors
     /// See [`TargetError`]; anything outside 127.0.0.0/8 and `::1` is refused.
     pub fn parse(url: &str) -> Result<Self, TargetError> {
-        let rest = url.strip_prefix("http://").ok_or(TargetError::Syntax)?;
+        let (dialect, rest) = match url.split_once("://") {
+            Some(("http", rest)) => (Dialect::Http, rest),
+            Some(("ws", rest)) => (Dialect::WebSocket, rest),
+            Some(_) | None => return Err(TargetError::Syntax),
+        };
         let path_at = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(path_at);
         let address = parse_authority(authority).ok_or(TargetError::Syntax)?;
@@ -45,13 +63,17 @@ impl Target {
             return Err(TargetError::Path);
         }
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        let request = format!(
-            "GET {path} HTTP/1.1\r\n\
-             Host: {authority}\r\n\
-             User-Agent: conn-bomb\r\n\
-             Accept: */*\r\n\r\n"
-        );
-        Ok(Self { address, path, request: request.into_bytes().into() })
+        let (first, next) = match dialect {
+            Dialect::Http => {
+                let request: Rc<[u8]> = get_request(&path, authority).into();
+                (Rc::clone(&request), request)
+            }
+            Dialect::WebSocket => {
+                let upgrade = websocket::upgrade_request(&path, authority);
+                (upgrade.into(), websocket::message().into())
+            }
+        };
+        Ok(Self { address, path, dialect, first, next })
     }
 
     /// Where to connect to.
@@ -64,10 +86,25 @@ impl Target {
         &self.path
     }
 
-    /// One more copy of the request, to be sent.
-    pub(crate) fn request(&self) -> Outgoing {
-        Outgoing { bytes: Rc::clone(&self.request), sent_bytes: 0 }
+    /// What is spoken there.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
     }
+
+    /// One more copy of what a connection says first, or later.
+    pub(crate) fn request(&self, is_first: bool) -> Outgoing {
+        Outgoing::new(if is_first { &self.first } else { &self.next })
+    }
+}
+
+fn get_request(path: &str, authority: &str) -> Vec<u8> {
+    format!(
+        "GET {path} HTTP/1.1\r\n\
+         Host: {authority}\r\n\
+         User-Agent: conn-bomb\r\n\
+         Accept: */*\r\n\r\n"
+    )
+    .into_bytes()
 }
 
 /// A request on its way: shared bytes and how many of them are out.
@@ -78,6 +115,11 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
+    /// A send of these bytes, which are shared.
+    pub(crate) fn new(bytes: &Rc<[u8]>) -> Self {
+        Self { bytes: Rc::clone(bytes), sent_bytes: 0 }
+    }
+
     /// Whether all bytes are out.
     pub(crate) fn is_sent(&self) -> bool {
         self.sent_bytes == self.bytes.len()

@@ -286,7 +286,7 @@ impl<T: Transport<Payload = Outgoing>> Driver<'_, T> {
     fn on_closed(&mut self, connection: u32, events: &mut Vec<Event>) {
         self.release_exchange(connection);
         if let Some(holder) = self.connections.get_mut(connection as usize) {
-            (holder.state, holder.slot) = (State::Idle, NONE);
+            (holder.state, holder.slot, holder.greeted) = (State::Idle, NONE, false);
         }
         self.open -= 1;
         events.push(Event::Closed { connection });

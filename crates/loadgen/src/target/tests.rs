@@ -43,7 +43,7 @@ fn everything_else_is_refused() {
 #[test]
 fn a_request_advances_to_its_end() {
     let target = Target::parse("http://127.0.0.1:8080/x").expect("a target");
-    let mut request = target.request();
+    let mut request = target.request(true);
     let mut sent = Vec::new();
     while !request.is_sent() {
         let mut parts = Parts::new();

@@ -1,0 +1,37 @@
+//! `conn-bomb echo`: a WebSocket origin that sends every message back.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use longhold_loadgen::echo::Echo;
+use longhold_transport::uring::Reactor;
+use longhold_transport::{Config, Transport as _, bind_listeners};
+
+/// Options of `conn-bomb echo`.
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// Loopback address to listen on; port 0 picks a free one. The address is printed.
+    #[arg(long, default_value = "127.0.0.1:9001")]
+    listen: SocketAddr,
+    /// Connections that it has room for; further ones wait.
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
+    connections: u32,
+}
+
+/// Serves until the process ends.
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
+    ensure!(arguments.listen.ip().is_loopback(), "the origin listens on loopback only");
+    let config = Config { slots: arguments.connections, ..Config::default() };
+    let mut transport = Reactor::new(&config).context("cannot start the origin's transport")?;
+    for listener in bind_listeners(arguments.listen, 1)? {
+        println!("{}", listener.address());
+        transport.listen(listener)?;
+    }
+    std::io::stdout().flush()?;
+    let mut echo = Echo::new(transport);
+    loop {
+        echo.turn(None)?;
+    }
+}
