@@ -3,9 +3,9 @@
 //! **What it is.** Two loads over one [`Transport`]: [`hold`](hold::hold) opens many keep-alive
 //! connections that make a request each and then rest, [`rate`](rate::rate) asks and asks again on
 //! a few. Both verify status, length and hash of every answer, count what was wrong by name, and
-//! keep the first faults as evidence. Both speak HTTP or, to a `ws://` target, WebSocket, for which
-//! [`echo`] is an origin that holds as many. [`content`] is what the scripted origin serves, so that a
-//! load knows the right bytes beforehand; [`sampler`] reads what a server process costs.
+//! keep the first faults as evidence. They speak HTTP or, to a `ws://` target, WebSocket, for which
+//! [`echo`] is an origin that holds as many. [`content`] is what the scripted origin serves, so
+//! that a load knows the right bytes beforehand; [`sampler`] reads what a server process costs.
 //!
 //! **What it is not.** No tool against hosts of others: only loopback targets exist. No open-loop
 //! generator: its latencies are those of a closed loop. It asserts nothing; that is for those who

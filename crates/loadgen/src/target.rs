@@ -42,8 +42,8 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// Parses a URL and builds what is sent to it: the `GET` request for it, or for `ws` its upgrade
-    /// and a message. No name is resolved except `localhost`, which is 127.0.0.1.
+    /// Parses a URL and builds what is sent to it: the `GET` request for it, or for `ws` its
+    /// upgrade and a message. No name is resolved except `localhost`, which is 127.0.0.1.
     ///
     /// # Errors
     /// See [`TargetError`]; anything outside 127.0.0.0/8 and `::1` is refused.
