@@ -13,6 +13,7 @@ use longhold_telemetry::tracing::{Format, Level};
 use crate::admin::{PurgeOrder, PurgeReply, client, purge_answer};
 use crate::config::checked::{Admin, AdminAddress, Log, LogFormat, LogLevel};
 use crate::config::{self, Faults, dump, knobs, parse_admin_address};
+use crate::conns::ConnsOptions;
 use crate::demo::{self, Addresses};
 use crate::explain::{CacheCommand, ExplainOptions};
 use crate::run;
@@ -44,6 +45,8 @@ pub enum Command {
     Purge(PurgeOptions),
     /// Says what a running edge knows of a URL, what the next request would do, and by which clause
     Explain(ExplainOptions),
+    /// Counts, lists and closes the connections of a running edge
+    Conns(ConnsOptions),
     /// Shows what a running edge has stored
     #[command(subcommand)]
     Cache(CacheCommand),

@@ -2,8 +2,10 @@
 //!
 //! The lock is held for a push or a swap, never across a system call.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use longhold_conn::CloseReason;
 use longhold_origin::{DownloadReader, FetchError};
 use longhold_store::Extent;
 use longhold_transport::{Token, Waker};
@@ -60,16 +62,28 @@ pub enum Event {
     PagesIn,
 }
 
+/// A connection that somebody outside wants closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CloseOrder {
+    /// Which.
+    pub token: Token,
+    /// Why.
+    pub reason: CloseReason,
+    /// Whoever orders it has moved the slot from `Parked` to `Closing`: the worker does the rest.
+    pub is_moved: bool,
+}
+
 /// The inbox of one worker.
 pub struct Inbox {
     events: Mutex<Vec<(ExchangeId, Event)>>,
+    closes: Mutex<VecDeque<CloseOrder>>,
     waker: Waker,
 }
 
 impl Inbox {
     /// An empty inbox that wakes its worker through `waker`.
     pub fn new(waker: Waker) -> Self {
-        Self { events: Mutex::new(Vec::new()), waker }
+        Self { events: Mutex::default(), closes: Mutex::default(), waker }
     }
 
     /// Leaves news for `exchange` and wakes the worker. The list is bounded by the exchanges in
@@ -88,5 +102,39 @@ impl Inbox {
     /// Takes all news into `into`, which must be empty; its capacity goes back and forth.
     pub fn take(&self, into: &mut Vec<(ExchangeId, Event)>) {
         std::mem::swap(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner), into);
+    }
+
+    /// Has a connection closed. Of those that were moved each is in the list once, and those who
+    /// order the others hold back while many wait ([`Self::closes_waiting`]).
+    pub fn post_close(&self, order: CloseOrder) {
+        self.closes().push_back(order);
+        self.waker.wake();
+    }
+
+    /// Orders to close that the worker has not taken.
+    #[must_use]
+    pub fn closes_waiting(&self) -> usize {
+        self.closes().len()
+    }
+
+    /// Takes up to `orders_max` orders, oldest first, into `into`; whether there are more.
+    pub fn take_closes(&self, orders_max: usize, into: &mut Vec<CloseOrder>) -> bool {
+        let mut closes = self.closes();
+        let count = closes.len().min(orders_max);
+        into.extend(closes.drain(..count));
+        !closes.is_empty()
+    }
+
+    fn closes(&self) -> MutexGuard<'_, VecDeque<CloseOrder>> {
+        self.closes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Inbox {
+    /// Says how much is in it, not what.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let closes = self.closes_waiting();
+        out.debug_struct("Inbox").field("events", &events).field("closes", &closes).finish()
     }
 }

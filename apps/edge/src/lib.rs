@@ -7,6 +7,8 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod connections;
+pub mod conns;
 pub mod control;
 pub mod demo;
 pub mod explain;
@@ -19,6 +21,7 @@ pub mod observe;
 pub mod outgoing;
 pub mod paging;
 pub mod pressure;
+pub mod roster;
 pub mod run;
 pub mod shared;
 pub mod signals;

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use longhold_conn::{SlotTable, State};
 use longhold_store::{Pager, Store};
 use longhold_telemetry::exporter::Registry;
 use longhold_telemetry::{Counter, Gauge, WorkerCounters};
@@ -15,12 +14,16 @@ use crate::admin::{Handles, Readiness};
 use crate::config::checked::Checked;
 use crate::config::memory::MemoryPlan;
 use crate::fill::FillPort;
+use crate::roster::Member;
 use crate::shared::Shared;
 use crate::signals::{Stage, Stop};
 
+mod crowd;
 mod explaining;
 mod purging;
 mod store_view;
+
+use crowd::Crowd;
 
 /// Sees the whole process.
 pub struct Observer {
@@ -33,9 +36,8 @@ struct View {
     own: Mutex<WorkerCounters>,
     store: Store,
     pager: Arc<Pager>,
-    tables: Vec<Arc<SlotTable>>,
+    crowd: Crowd,
     plan: Value,
-    listeners: Vec<String>,
     workers: usize,
     max_connections: u32,
     started: Instant,
@@ -50,7 +52,7 @@ impl Observer {
         config: &Checked,
         plan: &MemoryPlan,
         (registry, own): (Registry, WorkerCounters),
-        (store, pager, tables): (&Store, Arc<Pager>, Vec<Arc<SlotTable>>),
+        (store, pager, roster): (&Store, Arc<Pager>, Vec<Arc<Member>>),
         listeners: &[SocketAddr],
     ) -> Self {
         let view = View {
@@ -58,9 +60,8 @@ impl Observer {
             own: Mutex::new(own),
             store: store.clone(),
             pager,
-            tables,
+            crowd: Crowd { roster, listeners: listeners.iter().map(listed).collect() },
             plan: plan.json(),
-            listeners: listeners.iter().map(SocketAddr::to_string).collect(),
             workers: config.server.workers,
             max_connections: config.server.max_connections,
             started: Instant::now(),
@@ -83,6 +84,7 @@ impl Observer {
         let (stop_seen, stop_status) = (stop.clone(), stop.clone());
         let (fills, fills_status) = (port.clone(), port.clone());
         let (fills_explain, shared_explain) = (port.clone(), Arc::clone(shared));
+        let (census, close) = (Arc::clone(&self.view), Arc::clone(&self.view));
         let shared = Arc::clone(shared);
         Handles {
             readiness: Arc::new(move || ready.readiness(&stop_seen)),
@@ -99,6 +101,14 @@ impl Observer {
             explain: Arc::new(move |ask| {
                 let (fills, shared) = (fills_explain.clone(), Arc::clone(&shared_explain));
                 Box::pin(async move { explaining::carry_out(ask, fills, &shared).await })
+            }),
+            census: Arc::new(move |ask| {
+                let view = Arc::clone(&census);
+                Box::pin(async move { view.crowd.census(&ask, &view.registry).await })
+            }),
+            close: Arc::new(move |ask| {
+                let view = Arc::clone(&close);
+                Box::pin(async move { view.crowd.close(&ask).await })
             }),
             tick: Arc::new(move || tick.note()),
         }
@@ -132,10 +142,6 @@ impl View {
         self.note();
         let snapshot = self.registry.sum();
         let stats = self.store.stats();
-        let mut by_state = [0_u64; State::ALL.len()];
-        for slot in self.tables.iter().flat_map(|table| table.iter()) {
-            by_state[slot.state() as usize] += 1;
-        }
         let counters: serde_json::Map<String, Value> = Counter::ALL
             .iter()
             .map(|counter| {
@@ -153,13 +159,14 @@ impl View {
             "uptime_s": self.started.elapsed().as_secs(),
             "kernel": rustix::system::uname().release().to_string_lossy(),
             "transport": "uring",
-            "listeners": self.listeners,
+            "listeners": self.crowd.addresses(),
             "workers": self.workers,
             "connections": {
                 "max": self.max_connections,
-                "parked": by_state[State::Parked as usize],
-                "active": by_state[State::Active as usize],
-                "closing": by_state[State::Closing as usize],
+                "handshaking": snapshot.gauge(Gauge::ConnectionsHandshaking),
+                "parked": snapshot.gauge(Gauge::ConnectionsParked),
+                "active": snapshot.gauge(Gauge::ConnectionsActive),
+                "closing": snapshot.gauge(Gauge::ConnectionsClosing),
             },
             "store": store_view::json(&stats, &self.store.devices()),
             "pager": self.pager.backend().name(),
@@ -168,4 +175,9 @@ impl View {
             "counters": counters,
         })
     }
+}
+
+/// A listener as it is shown: its address, and what is spoken there.
+fn listed(address: &SocketAddr) -> (String, &'static str) {
+    (address.to_string(), "http")
 }

@@ -23,6 +23,7 @@ use crate::config::memory::{LOG_LINE_BYTES, MemoryPlan, store_config};
 use crate::control;
 use crate::fill;
 use crate::observe::Observer;
+use crate::roster::Member;
 use crate::shared::Shared;
 use crate::signals::{Stage, Stop, raise_open_files};
 
@@ -82,9 +83,10 @@ pub fn serve(
     let fills = FillThread::start(config, (&store, &stop), (queue, fill_counters))?;
     let shared = Arc::new(Shared::of(config));
     let slots = u32::try_from(plan.slots_count.div_ceil(workers as u64))?;
-    let tables: Vec<_> = (0..workers).map(|_| Arc::new(SlotTable::new(slots))).collect();
+    let member = || Member::new(Arc::new(SlotTable::new(slots)));
+    let roster: Vec<_> = (0..workers).map(|_| member()).collect();
     let own = (registry, own_counters);
-    let seen = (&store, Arc::clone(&pager), tables.clone());
+    let seen = (&store, Arc::clone(&pager), roster.clone());
     let observer = Observer::new(config, &plan, own, seen, &addresses);
     let control = control::start(&config.admin, observer.handles(&stop, &port, &shared))?;
     let admin = match control.address() {
@@ -101,7 +103,7 @@ pub fn serve(
         stop: stop.clone(),
         buffers: config.limits.buffers_max,
     };
-    let seats = seats(counters, queues, (by_worker(bound, workers), tables));
+    let seats = seats(counters, queues, (by_worker(bound, workers), roster));
     let threads = start_workers(common, seats, &ended)?;
     observer.set_ready();
     tracing::info!(listeners = ?addresses, admin = %control.address(), "serving");
@@ -124,12 +126,12 @@ pub fn serve(
 fn seats(
     counters: Vec<WorkerCounters>,
     queues: Vec<access_log::Queue>,
-    (listeners, tables): (Vec<Vec<BoundListener>>, Vec<Arc<SlotTable>>),
+    (listeners, roster): (Vec<Vec<BoundListener>>, Vec<Arc<Member>>),
 ) -> Vec<Seat> {
     let logs = queues.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
-    let places = listeners.into_iter().zip(tables);
+    let places = listeners.into_iter().zip(roster);
     let seats = counters.into_iter().zip(logs).zip(places);
-    let seat = |((counters, log), (listeners, slots))| Seat { counters, log, listeners, slots };
+    let seat = |((counters, log), (listeners, member))| Seat { counters, log, listeners, member };
     seats.map(seat).collect()
 }
 

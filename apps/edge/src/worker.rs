@@ -35,7 +35,7 @@ use longhold_telemetry::{Counter, Gauge, WorkerCounters};
 use longhold_transport::{Buffer, Completion, IoFault, Now, Token, Transport, TransportError};
 
 use crate::fill::FillPort;
-use crate::inbox::{Event, ExchangeId, Inbox};
+use crate::inbox::{CloseOrder, Event, ExchangeId, Inbox};
 use crate::outgoing::Outgoing;
 use crate::paging::Paging;
 use crate::shared::Shared;
@@ -57,6 +57,7 @@ mod ruled;
 mod vigil;
 
 use active::Actives;
+pub(crate) use close::closed_counter;
 
 /// What a worker is made of besides its transport.
 pub struct Setup {
@@ -126,6 +127,7 @@ struct Scratch {
     rewritten: Vec<u8>,
     expired: Vec<u32>,
     events: Vec<(ExchangeId, Event)>,
+    closes: Vec<CloseOrder>,
 }
 
 impl<T: Transport<Payload = Outgoing>> Worker<T> {
@@ -224,7 +226,10 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             Completion::Sent { token, payload, result } => self.on_sent(token, payload, result),
             Completion::ShutDown { token } => self.on_shut_down(token),
             Completion::Closed { token } => self.on_closed(token),
-            Completion::Woken => self.take_events(),
+            Completion::Woken => {
+                self.take_events();
+                self.take_closes();
+            }
             // The edge's front opens no connections and its transport secures none.
             Completion::Connected { .. } | Completion::Secured { .. } => {}
         }

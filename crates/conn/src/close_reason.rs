@@ -56,6 +56,8 @@ reasons! {
     StoreFault = 15, "store-fault";
     /// A limit of the edge was reached.
     Overload = 16, "overload";
+    /// The admin plane asked for it.
+    Ordered = 17, "ordered";
     /// The origin ended a tunnel, and the client followed.
     OriginClosed = 20, "origin-closed";
     /// A tunnel has lasted as long as one may.

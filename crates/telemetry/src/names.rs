@@ -93,17 +93,25 @@ metrics! {
         ConnectionsRefusedPressure "limit" = "pressure",
     }
     "longhold_connections_closed_total" Count "Downstream connections closed, by reason." {
-        ConnectionsClosedPeer "reason" = "peer",
-        ConnectionsClosedIdle "reason" = "idle",
-        ConnectionsClosedTimeout "reason" = "timeout",
-        ConnectionsClosedRejected "reason" = "rejected",
-        ConnectionsClosedDrained "reason" = "drained",
-        ConnectionsClosedResponse "reason" = "response",
-        ConnectionsClosedAborted "reason" = "aborted",
-        ConnectionsClosedFault "reason" = "fault",
-        ConnectionsClosedOverload "reason" = "overload",
-        ConnectionsClosedOrigin "reason" = "origin",
-        ConnectionsClosedLifetime "reason" = "lifetime",
+        ClosedPeerClosed "reason" = "peer-closed",
+        ClosedPeerReset "reason" = "peer-reset",
+        ClosedPeerAborted "reason" = "peer-aborted",
+        ClosedIdleTimeout "reason" = "idle-timeout",
+        ClosedHeadTimeout "reason" = "head-timeout",
+        ClosedBodyTimeout "reason" = "body-timeout",
+        ClosedSendTimeout "reason" = "send-timeout",
+        ClosedLingerTimeout "reason" = "linger-timeout",
+        ClosedRejected "reason" = "rejected",
+        ClosedBodyUnread "reason" = "body-unread",
+        ClosedDrained "reason" = "drained",
+        ClosedResponseEnded "reason" = "response-ended",
+        ClosedOriginFailed "reason" = "origin-failed",
+        ClosedIoFault "reason" = "io-fault",
+        ClosedStoreFault "reason" = "store-fault",
+        ClosedOverload "reason" = "overload",
+        ClosedOrdered "reason" = "ordered",
+        ClosedOriginClosed "reason" = "origin-closed",
+        ClosedTunnelLifetime "reason" = "tunnel-lifetime",
     }
     "longhold_requests_total" Count "Requests answered, by cache outcome (RFC 9211)." {
         RequestsHit "cache" = "hit",
@@ -299,8 +307,10 @@ metrics! {
     Gauge
 
     "longhold_connections" Count "Downstream connections open, by state." {
+        ConnectionsHandshaking "state" = "handshaking",
         ConnectionsParked "state" = "parked",
         ConnectionsActive "state" = "active",
+        ConnectionsClosing "state" = "closing",
     }
     "longhold_fill_queue" Count "Fetches waiting for a fill thread." {
         FillQueue,

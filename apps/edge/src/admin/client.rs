@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use super::{ExplainAsk, PurgeOrder, PurgeReply};
+use super::{CensusAsk, CloseAsk, ExplainAsk, PurgeOrder, PurgeReply};
 use crate::config::checked::AdminAddress;
 
 /// Why a running edge did not do what it was asked; each prints what to do.
@@ -76,6 +76,32 @@ pub fn explain(
 ) -> Result<Value, ClientError> {
     let path = format!("/explain?{}", ask.query());
     call(address, token, (Method::GET, &path, String::new()))
+}
+
+/// Asks a running edge for its connections.
+///
+/// # Errors
+/// See [`ClientError`].
+pub fn connections(
+    address: &AdminAddress,
+    token: Option<&str>,
+    ask: &CensusAsk,
+) -> Result<Value, ClientError> {
+    let path = format!("/connections.json?{}", ask.query());
+    call(address, token, (Method::GET, &path, String::new()))
+}
+
+/// Has a running edge close connections.
+///
+/// # Errors
+/// See [`ClientError`].
+pub fn close(
+    address: &AdminAddress,
+    token: Option<&str>,
+    ask: &CloseAsk,
+) -> Result<Value, ClientError> {
+    let body = serde_json::to_string(ask).map_err(|_| ClientError::NotAnEdge(address.clone()))?;
+    call(address, token, (Method::POST, "/connections/close", body))
 }
 
 /// One request to a running edge, and the JSON that it answers.
@@ -154,4 +180,5 @@ fn understand(status: StatusCode, body: &[u8]) -> Option<Result<Value, ClientErr
 
 /// Longer than the edge's own bound for a purge.
 const TIMEOUT: Duration = Duration::from_secs(35);
-const REPLY_BYTES_MAX: usize = 64 * 1024;
+/// Room for every connection that a census lists.
+const REPLY_BYTES_MAX: usize = 256 * 1024;

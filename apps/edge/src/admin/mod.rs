@@ -9,6 +9,8 @@
 //! | `GET /readyz` | 200 when it serves; 503 before and while it drains |
 //! | `GET /metrics` | Prometheus text |
 //! | `GET /status.json` | the state as JSON |
+//! | `GET /connections.json` | connections by state, listener, age and idle time; why they closed |
+//! | `POST /connections/close` | closes those that a filter takes |
 //! | `GET /` | a page that shows it |
 //! | `GET /explain?url=…` | what would become of a request, and by which clause |
 //! | `POST /purge` | `{"url": "…"}`, or `prefix`, `tag`, `host`, `all`; done when it is durable |
@@ -23,6 +25,7 @@
 pub mod bind;
 pub mod client;
 
+mod connections;
 mod explain;
 mod guard;
 mod order;
@@ -48,7 +51,10 @@ use hyper::body::Incoming;
 use serde_json::json;
 
 use crate::config::checked::AdminAddress;
+use crate::connections::close::Closed;
+use crate::connections::filter::FilterError;
 
+pub use connections::{CensusAsk, CloseAsk};
 pub use explain::{ExplainAsk, ExplainError};
 pub use order::{NAMES_MAX, PurgeOrder};
 pub(crate) use purge::answer as purge_answer;
@@ -61,6 +67,12 @@ pub type Purging = Pin<Box<dyn Future<Output = Result<PurgeReply, PurgeError>> +
 
 /// An explanation under way.
 pub type Explaining = Pin<Box<dyn Future<Output = Result<serde_json::Value, ExplainError>> + Send>>;
+
+/// A count of the connections under way.
+pub type Counting = Pin<Box<dyn Future<Output = Result<serde_json::Value, FilterError>> + Send>>;
+
+/// An order to close connections under way.
+pub type Closing = Pin<Box<dyn Future<Output = Result<Closed, FilterError>> + Send>>;
 
 /// What the admin API shows and does; each may be called at any time, from the control thread.
 #[derive(Clone)]
@@ -75,6 +87,10 @@ pub struct Handles {
     pub purge: Arc<dyn Fn(PurgeOrder) -> Purging + Send + Sync>,
     /// Says what would become of a request, and why.
     pub explain: Arc<dyn Fn(ExplainAsk) -> Explaining + Send + Sync>,
+    /// Counts and lists connections; for `/connections.json`.
+    pub census: Arc<dyn Fn(CensusAsk) -> Counting + Send + Sync>,
+    /// Closes connections.
+    pub close: Arc<dyn Fn(CloseAsk) -> Closing + Send + Sync>,
     /// Called each [`TICK`] on the control thread, for what must be done from time to time.
     pub tick: Arc<dyn Fn() + Send + Sync>,
 }
@@ -102,12 +118,15 @@ async fn answer(api: &Api, request: Request<Incoming>) -> Reply {
     }
     let access = match route {
         Route::Health | Route::Ready | Route::Page => None,
-        Route::Metrics | Route::Status | Route::Explain | Route::Purge => {
-            match guard::judge(api, &head) {
-                Ok(access) => Some(access),
-                Err(denied) => return denied_reply(denied),
-            }
-        }
+        Route::Metrics
+        | Route::Status
+        | Route::Connections
+        | Route::Explain
+        | Route::Close
+        | Route::Purge => match guard::judge(api, &head) {
+            Ok(access) => Some(access),
+            Err(denied) => return denied_reply(denied),
+        },
     };
     match route {
         Route::Health => status::health(),
@@ -115,6 +134,8 @@ async fn answer(api: &Api, request: Request<Incoming>) -> Reply {
         Route::Page => page::page(),
         Route::Metrics => status::metrics((api.handles.metrics)()),
         Route::Status => json_reply(StatusCode::OK, &(api.handles.status)()),
+        Route::Connections => connections::list(&api.handles, head.uri.query()).await,
+        Route::Close => connections::close(&api.handles, body).await,
         Route::Explain => explain::carry_out(&api.handles, head.uri.query()).await,
         Route::Purge => match purge::read(&head, body, access).await {
             Ok(order) => purge::carry_out(&api.handles, order).await,
@@ -130,6 +151,8 @@ enum Route {
     Metrics,
     Status,
     Page,
+    Connections,
+    Close,
     Explain,
     Purge,
 }
@@ -142,6 +165,8 @@ impl Route {
             "/metrics" => Self::Metrics,
             "/status.json" => Self::Status,
             "/" => Self::Page,
+            "/connections.json" => Self::Connections,
+            "/connections/close" => Self::Close,
             "/explain" => Self::Explain,
             "/purge" => Self::Purge,
             _ => return None,
@@ -150,19 +175,20 @@ impl Route {
 
     fn takes(self, method: &Method) -> bool {
         match self {
-            Self::Purge => method == Method::POST,
+            Self::Purge | Self::Close => method == Method::POST,
             Self::Health
             | Self::Ready
             | Self::Metrics
             | Self::Status
             | Self::Page
+            | Self::Connections
             | Self::Explain => method == Method::GET || method == Method::HEAD,
         }
     }
 }
 
 fn wrong_method(route: Route) -> Reply {
-    let allowed = if route == Route::Purge { "POST" } else { "GET, HEAD" };
+    let allowed = if route.takes(&Method::POST) { "POST" } else { "GET, HEAD" };
     let remedy = format!("use {allowed}");
     let mut reply = refusal(StatusCode::METHOD_NOT_ALLOWED, "wrong method", &remedy);
     reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));

@@ -19,6 +19,7 @@ use super::{
     ExplainAsk, ExplainError, Handles, NAMES_MAX, PurgeError, PurgeOrder, PurgeReply, Readiness,
 };
 use crate::config::checked::{Admin, AdminAddress};
+use crate::connections::close::Closed;
 use crate::control::{self, Control};
 
 /// Handles that answer plainly; a purge of a URL that names an error fails with it.
@@ -56,6 +57,8 @@ fn handles() -> Handles {
                 }
             })
         }),
+        census: Arc::new(|ask| Box::pin(async move { Ok(json!({ "asked": ask.filter })) })),
+        close: Arc::new(|_| Box::pin(async { Ok(Closed { closed: 3, complete: true }) })),
         tick: Arc::new(|| {}),
     }
 }
@@ -93,9 +96,13 @@ fn get(address: SocketAddr, path: &str, fields: &str) -> String {
 }
 
 fn post(address: SocketAddr, fields: &str, body: &str) -> String {
+    post_to(address, "/purge", fields, body)
+}
+
+fn post_to(address: SocketAddr, path: &str, fields: &str, body: &str) -> String {
     let length = body.len();
     let request = format!(
-        "POST /purge HTTP/1.1\r\nConnection: close\r\nContent-Length: {length}\r\n\
+        "POST {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {length}\r\n\
          {fields}\r\n{body}"
     );
     ask(address, &request)
@@ -116,6 +123,14 @@ fn each_path_answers_in_its_own_form() {
         ("/readyz", 200, "text/plain; charset=utf-8", "ready\n"),
         ("/metrics", 200, "text/plain; version=0.0.4", "requests_total 7\n"),
         ("/status.json", 200, "application/json", "\"objects\":3"),
+        (
+            "/connections.json?state=parked&list=3",
+            200,
+            "application/json",
+            "{\"state\":\"parked\"}",
+        ),
+        ("/connections.json?stat=parked", 400, "application/json", "the query is no filter"),
+        ("/connections.json?list=201", 400, "application/json", "the query is no filter"),
         ("/status.json?x=1", 200, "application/json", "\"objects\":3"),
         ("/", 200, "text/html; charset=utf-8", "<title>Longhold edge</title>"),
         ("/none", 404, "application/json", "no such path"),
@@ -551,4 +566,25 @@ fn client_tells_apart_what_can_go_wrong() {
     let odd = client::purge(&address, None, &order("http://a/"));
     assert!(matches!(odd, Err(ClientError::NotAnEdge(_))), "{odd:?}");
     answering.join().unwrap();
+}
+
+#[test]
+fn connections_are_closed_by_a_filter_or_all_by_name() {
+    let (_control, address) = start(None, handles());
+    for (body, code) in [
+        ("{\"state\":\"parked\"}", 200),
+        ("{\"all\":true}", 200),
+        ("{}", 400),
+        ("{\"all\":true,\"state\":\"parked\"}", 400),
+        ("{\"stat\":\"parked\"}", 400),
+        ("all", 400),
+    ] {
+        let reply = post_to(address, "/connections/close", JSON, body);
+        assert_eq!(status(&reply), code, "{body}: {reply}");
+        assert_eq!(reply.contains("\"closed\":3"), code == 200, "{reply}");
+    }
+    assert_eq!(status(&get(address, "/connections/close", HERE)), 405);
+    let foreign = "Host: localhost\r\nContent-Type: text/plain\r\n";
+    let reply = post_to(address, "/connections/close", foreign, "{\"all\":true}");
+    assert!(status(&reply) >= 400, "{reply}");
 }

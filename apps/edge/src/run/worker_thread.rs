@@ -5,7 +5,6 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use anyhow::{Context as _, anyhow};
-use longhold_conn::SlotTable;
 use longhold_store::Store;
 use longhold_telemetry::WorkerCounters;
 use longhold_telemetry::access_log::Queue;
@@ -17,6 +16,7 @@ use crate::fill::FillPort;
 use crate::inbox::Inbox;
 use crate::outgoing::Outgoing;
 use crate::paging::Paging;
+use crate::roster::Member;
 use crate::shared::Shared;
 use crate::signals::Stop;
 use crate::worker::{Setup, Worker};
@@ -37,7 +37,7 @@ pub(super) struct Seat {
     pub(super) counters: WorkerCounters,
     pub(super) log: Option<Queue>,
     pub(super) listeners: Vec<BoundListener>,
-    pub(super) slots: Arc<SlotTable>,
+    pub(super) member: Arc<Member>,
 }
 
 /// A running worker.
@@ -83,17 +83,19 @@ fn make(
     (index, seat): (usize, Seat),
     common: &Common,
 ) -> anyhow::Result<Worker<Reactor<Outgoing>>> {
-    let config = Config { slots: seat.slots.len(), buffers: common.buffers, ..Config::default() };
+    let config =
+        Config { slots: seat.member.slots.len(), buffers: common.buffers, ..Config::default() };
     let made = Reactor::new(&config).context("a worker's ring cannot be made");
     let mut io = made.inspect_err(|fault| tracing::error!("{fault:#}"))?;
     for listener in seat.listeners {
         io.listen(listener).inspect_err(|fault| tracing::error!("{fault}"))?;
     }
     let inbox = Arc::new(Inbox::new(io.waker()));
+    seat.member.begin(Arc::clone(&inbox), io.now());
     let woken = Arc::clone(&inbox);
     common.stop.on_change(Arc::new(move || woken.wake()));
     let setup = Setup {
-        slots: seat.slots,
+        slots: Arc::clone(&seat.member.slots),
         store: common.store.reader(index),
         shared: Arc::clone(&common.shared),
         fills: common.fills.clone(),

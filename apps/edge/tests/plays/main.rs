@@ -12,6 +12,7 @@ mod stage;
 mod ambiguous;
 mod cold;
 mod compression;
+mod connections;
 mod crowd;
 mod drain;
 mod exchange;

@@ -21,7 +21,7 @@ fn early_answer_to_an_upload_beyond_the_bound_ends_the_connection() {
     assert_eq!(client.response().status, 413);
     assert!(!client.try_say(vec![b'x'; 100_000_000]), "the edge reads all of it");
     client.sees_the_end();
-    edge.wait_for("longhold_connections_closed_total{reason=rejected}", 1);
+    edge.wait_for("longhold_connections_closed_total{reason=body-unread}", 1);
 }
 
 /// What follows the chunk `hello` of a body that has begun to reach the origin.

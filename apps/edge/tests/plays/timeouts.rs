@@ -59,7 +59,7 @@ fn idle_connections_are_closed_quietly() {
     let waited = begun.elapsed();
     assert!((Duration::from_millis(900)..Duration::from_secs(20)).contains(&waited), "{waited:?}");
     fresh.sees_the_end();
-    edge.wait_for("longhold_connections_closed_total{reason=idle}", 2);
+    edge.wait_for("longhold_connections_closed_total{reason=idle-timeout}", 2);
 }
 
 /// Not one byte for the grace, or bytes at a rate below the least.

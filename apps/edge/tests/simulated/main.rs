@@ -6,6 +6,7 @@
 mod deadlines;
 mod events;
 mod hits;
+mod ordered;
 mod pages;
 mod pressure;
 mod stage;

@@ -10,6 +10,7 @@ use longhold_edge::inbox::{Event, Inbox};
 use longhold_edge::outgoing::Outgoing;
 use longhold_edge::paging::Paging;
 use longhold_edge::pressure::Pressure;
+use longhold_edge::roster::Member;
 use longhold_edge::shared::Shared;
 use longhold_edge::signals::Stop;
 use longhold_edge::worker::{Setup, Worker};
@@ -94,6 +95,7 @@ pub(crate) struct Stage {
     pub(crate) slots: Arc<SlotTable>,
     pub(crate) stop: Stop,
     pub(crate) pressure: Arc<Pressure>,
+    pub(crate) member: Arc<Member>,
     pub(crate) pages: Arc<Pages>,
     store: Store,
     writer: Writer<FileDevice>,
@@ -134,6 +136,8 @@ impl Stage {
         let (fills, jobs) = fill::queue(16);
         let slots = Arc::new(SlotTable::new(SLOTS));
         let inbox = Arc::new(Inbox::new(io.waker()));
+        let member = Member::new(Arc::clone(&slots));
+        member.begin(Arc::clone(&inbox), io.now());
         let stop = Stop::new();
         let pages = Arc::new(Pages {
             store: store.clone(),
@@ -162,6 +166,7 @@ impl Stage {
             slots,
             stop,
             pressure,
+            member,
             pages,
             store,
             writer,

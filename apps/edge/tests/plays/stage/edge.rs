@@ -255,6 +255,12 @@ impl Edge {
         counter.as_u64().unwrap_or_else(|| panic!("no counter {name}"))
     }
 
+    /// Connections that ended in the middle of something by their clients' doing.
+    pub(crate) fn left(&self) -> u64 {
+        let of = |why| self.counter(&format!("longhold_connections_closed_total{{reason={why}}}"));
+        of("peer-reset") + of("peer-aborted")
+    }
+
     /// How many requests have been sent to origins.
     pub(crate) fn fetches(&self) -> u64 {
         self.counter("longhold_origin_fetches_total")
