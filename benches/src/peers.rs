@@ -28,6 +28,15 @@ pub enum Kind {
     Varnish,
 }
 
+/// A certificate and its key for peers that speak TLS: PEM files, and one that holds both.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The certificate, and whatever stands behind it.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
 /// A running peer; dropping it ends it.
 #[derive(Debug)]
 pub struct Peer {
@@ -74,25 +83,49 @@ impl Kind {
         Some(line)
     }
 
-    /// Starts it before `origin`, with its files in a folder of its own below `scratch`. `None`
-    /// when it is not installed.
+    /// Whether it speaks TLS itself.
+    pub const fn speaks_tls(self) -> bool {
+        match self {
+            Self::Nginx | Self::Haproxy => true,
+            Self::Varnish => false,
+        }
+    }
+
+    /// Starts it before `origin`, with its files in a folder of its own below `scratch`; with an
+    /// identity it speaks TLS. `None` when it is not installed, or cannot.
     ///
     /// # Errors
     /// It is installed, and ends or does not listen within 10 s; the message holds its own words.
-    pub fn start(self, origin: SocketAddr, scratch: &Path) -> Result<Option<Peer>> {
+    pub fn start(
+        self,
+        origin: SocketAddr,
+        identity: Option<&Identity>,
+        scratch: &Path,
+    ) -> Result<Option<Peer>> {
+        if identity.is_some() && !self.speaks_tls() {
+            return Ok(None);
+        }
         let Some(version) = self.version() else { return Ok(None) };
         let folder = scratch.join(self.name());
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let address = free_address()?;
-        let command = self.command(address, origin, &folder)?;
+        let command = self.command((address, origin), identity, &folder)?;
         Peer::start(self, version, address, command, &folder).map(Some)
     }
 
     /// Writes its configuration and says how it is started, in the foreground.
-    fn command(self, address: SocketAddr, origin: SocketAddr, folder: &Path) -> Result<Command> {
+    fn command(
+        self,
+        (address, origin): (SocketAddr, SocketAddr),
+        identity: Option<&Identity>,
+        folder: &Path,
+    ) -> Result<Command> {
         let (file, text) = match self {
-            Self::Nginx => ("nginx.conf", nginx_config(address, origin, folder)),
-            Self::Haproxy => ("haproxy.cfg", haproxy_config(address, origin)),
+            Self::Nginx => ("nginx.conf", nginx_config((address, origin), identity, folder)),
+            Self::Haproxy => {
+                let both = identity.map(|identity| identity.in_one(folder)).transpose()?;
+                ("haproxy.cfg", haproxy_config(address, origin, both.as_deref()))
+            }
             Self::Varnish => ("bench.vcl", varnish_config(origin)),
         };
         let path = folder.join(file);
@@ -114,6 +147,18 @@ impl Kind {
                 .args(["-p", "thread_pools=1", "-p", "timeout_idle=3600"]),
         };
         Ok(command)
+    }
+}
+
+impl Identity {
+    /// Certificate and key in one file, which HAProxy wants.
+    fn in_one(&self, folder: &Path) -> Result<PathBuf> {
+        let read = |path: &Path| {
+            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        let both = folder.join("both.pem");
+        fs::write(&both, read(&self.certificate)? + &read(&self.key)?)?;
+        Ok(both)
     }
 }
 
@@ -176,8 +221,22 @@ impl Drop for Peer {
     }
 }
 
-fn nginx_config(address: SocketAddr, origin: SocketAddr, folder: &Path) -> String {
+fn nginx_config(
+    (address, origin): (SocketAddr, SocketAddr),
+    identity: Option<&Identity>,
+    folder: &Path,
+) -> String {
     let folder = folder.display();
+    let ssl = if identity.is_some() { " ssl" } else { "" };
+    let files = identity.map_or_else(String::new, |Identity { certificate, key }| {
+        format!(
+            "ssl_certificate {};
+        ssl_certificate_key {};
+        ssl_protocols TLSv1.3;",
+            certificate.display(),
+            key.display()
+        )
+    });
     // As root its workers would become another user, who may not write here.
     let user = if rustix::process::geteuid().is_root() { "user root;\n" } else { "" };
     format!(
@@ -207,7 +266,8 @@ http {{
     }}
     upstream origin {{ server {origin}; keepalive 16; }}
     server {{
-        listen {address} backlog=4096;
+        listen {address}{ssl} backlog=4096;
+        {files}
         location / {{
             proxy_pass http://origin;
             proxy_http_version 1.1;
@@ -222,7 +282,10 @@ http {{
     )
 }
 
-fn haproxy_config(address: SocketAddr, origin: SocketAddr) -> String {
+fn haproxy_config(address: SocketAddr, origin: SocketAddr, both: Option<&Path>) -> String {
+    let ssl = both.map_or_else(String::new, |both| {
+        format!(" ssl crt {} ssl-min-ver TLSv1.3 alpn http/1.1", both.display())
+    });
     format!(
         "global
     nbthread 1
@@ -238,7 +301,7 @@ defaults
     timeout server 60s
     timeout http-keep-alive 3600s
 frontend front
-    bind {address} backlog 4096
+    bind {address} backlog 4096{ssl}
     http-request cache-use bench
     http-response cache-store bench
     http-response set-header Cache-Status \"haproxy; fwd=miss\" if {{ srv_id -m found }}

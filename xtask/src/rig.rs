@@ -50,6 +50,8 @@ pub(crate) struct Program {
 pub(crate) struct EdgeShape {
     pub(crate) workers: u32,
     pub(crate) connections_max: u32,
+    /// Its listener speaks TLS.
+    pub(crate) secure: bool,
 }
 
 /// A server under load: where it listens and which processes it is.
@@ -59,6 +61,15 @@ pub(crate) struct Server {
     pub(crate) version: String,
     pub(crate) address: SocketAddr,
     pub(crate) pids: Vec<u32>,
+    /// It speaks TLS.
+    pub(crate) secure: bool,
+}
+
+/// A throwaway certificate for loopback, and its key.
+#[derive(Clone, Debug)]
+pub(crate) struct Certificate {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 impl Rig {
@@ -106,17 +117,48 @@ impl Rig {
         Ok((program, server))
     }
 
-    /// Starts the peers that are installed.
-    pub(crate) fn peers(&self, origin: SocketAddr) -> Result<(Program, Vec<Server>)> {
+    /// Starts the WebSocket origin with room for so many connections.
+    pub(crate) fn echo(&self, connections_max: u32) -> Result<(Program, SocketAddr)> {
+        let mut command = self.command("conn-bomb");
+        command.args(["echo", "--listen", "127.0.0.1:0"]);
+        command.arg(format!("--connections={connections_max}")).stdout(Stdio::piped());
+        let mut program = self.start("echo", Role::Client, command)?;
+        let address = program.first_line()?.parse().context("the origin names no address")?;
+        Ok((program, address))
+    }
+
+    /// The certificate of this rig, which is made when it is first asked for: P-256, for localhost
+    /// and 127.0.0.1.
+    pub(crate) fn certificate(&self) -> Result<Certificate> {
+        let files = Certificate {
+            certificate: self.scratch.join("certificate.pem"),
+            key: self.scratch.join("key.pem"),
+        };
+        if !files.key.exists() {
+            let names = ["localhost", "127.0.0.1"].map(str::to_owned);
+            let made = rcgen::generate_simple_self_signed(names).context("no certificate")?;
+            fs::write(&files.certificate, made.cert.pem())?;
+            fs::write(&files.key, made.signing_key.serialize_pem())?;
+        }
+        Ok(files)
+    }
+
+    /// Starts the peers that are installed; `secure` ones speak TLS 1.3.
+    pub(crate) fn peers(&self, origin: SocketAddr, secure: bool) -> Result<(Program, Vec<Server>)> {
         let mut command = self.command("peers");
         command.args(["--origin", &origin.to_string()]);
+        if secure {
+            let Certificate { certificate, key } = self.certificate()?;
+            command.arg("--certificate").arg(certificate).arg("--key").arg(key);
+        }
         // They end when this pipe does, whatever becomes of this process.
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut program = self.start("peers", Role::Server, command)?;
         let described: Value =
             serde_json::from_str(&program.first_line()?).context("the peers are not described")?;
-        let servers = list(&described, "peers").iter().map(peer).collect::<Option<_>>();
-        Ok((program, servers.context("the peers are not described")?))
+        let servers = list(&described, "peers").iter().map(peer).collect::<Option<Vec<_>>>();
+        let servers = servers.context("the peers are not described")?;
+        Ok((program, servers.into_iter().map(|server| Server { secure, ..server }).collect()))
     }
 
     /// Starts the edge before `origin`, and waits until it is ready.
@@ -124,7 +166,8 @@ impl Rig {
         let (address, admin) = (free_address()?, free_address()?);
         let config = self.scratch.join("edge.toml");
         let store = self.scratch.join("store");
-        let text = edge_config(address, admin, origin, shape, &store);
+        let certificate = shape.secure.then(|| self.certificate()).transpose()?;
+        let text = edge_config([address, admin, origin], shape, certificate.as_ref(), &store);
         fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
         let mut command = self.command("edge");
         command.args(["run", "--config"]).arg(&config);
@@ -138,7 +181,7 @@ impl Rig {
             );
             thread::sleep(RETRY_EVERY);
         }
-        let server = program.server(address);
+        let server = Server { secure: shape.secure, ..program.server(address) };
         Ok((program, server))
     }
 
@@ -224,7 +267,7 @@ impl Program {
 
     fn server(&self, address: SocketAddr) -> Server {
         let (name, version) = (self.name.to_owned(), String::new());
-        Server { name, version, address, pids: vec![self.child.id()] }
+        Server { name, version, address, pids: vec![self.child.id()], secure: false }
     }
 
     /// The end of its log.
@@ -250,7 +293,14 @@ impl Drop for Program {
 impl Server {
     /// The URL of `path` there.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}{path}", self.address)
+    }
+
+    /// The URL of a WebSocket at `path` there.
+    pub(crate) fn websocket_url(&self, path: &str) -> String {
+        let scheme = if self.secure { "wss" } else { "ws" };
+        format!("{scheme}://{}{path}", self.address)
     }
 
     /// Its processes as an option of the bomb.
@@ -286,18 +336,22 @@ fn peer(value: &Value) -> Option<Server> {
         version: text("version")?.to_owned(),
         address: text("address")?.parse().ok()?,
         pids: list(value, "pids").iter().map(pid).collect::<Option<_>>()?,
+        secure: false,
     })
 }
 
 fn edge_config(
-    address: SocketAddr,
-    admin: SocketAddr,
-    origin: SocketAddr,
+    [address, admin, origin]: [SocketAddr; 3],
     shape: EdgeShape,
+    certificate: Option<&Certificate>,
     store: &Path,
 ) -> String {
-    let EdgeShape { workers, connections_max } = shape;
+    let EdgeShape { workers, connections_max, secure: _ } = shape;
     let store = store.display();
+    let tls = certificate.map_or_else(String::new, |Certificate { certificate, key }| {
+        let (certificate, key) = (certificate.display(), key.display());
+        format!("tls = {{ certificate = \"{certificate}\", key = \"{key}\" }}\n")
+    });
     format!(
         "[server]
 workers = {workers}
@@ -305,7 +359,7 @@ max_connections = {connections_max}
 transport = \"uring\"
 [[listener]]
 address = \"{address}\"
-[store]
+{tls}[store]
 path = \"{store}\"
 size = \"256MiB\"
 [[site]]

@@ -5,10 +5,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
-use longhold_benches::peers::{Kind, Peer};
+use longhold_benches::peers::{Identity, Kind, Peer};
 use serde_json::{Value, json};
 
 /// Runs nginx, HAProxy and Varnish, as far as they are installed, before one origin.
@@ -18,6 +19,12 @@ struct Arguments {
     /// Loopback address of the origin behind them.
     #[arg(long)]
     origin: SocketAddr,
+    /// Certificate (PEM): the peers speak TLS 1.3, those that can.
+    #[arg(long, requires = "key")]
+    certificate: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[arg(long, requires = "certificate")]
+    key: Option<PathBuf>,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -25,17 +32,23 @@ fn main() -> anyhow::Result<()> {
     ensure!(arguments.origin.ip().is_loopback(), "the peers' origin is on loopback");
     let scratch = std::env::temp_dir().join(format!("longhold-peers-{}", std::process::id()));
     std::fs::create_dir(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
-    let outcome = run(arguments.origin, &scratch);
+    let files = arguments.certificate.zip(arguments.key);
+    let identity = files.map(|(certificate, key)| Identity { certificate, key });
+    let outcome = run(arguments.origin, identity.as_ref(), &scratch);
     std::fs::remove_dir_all(&scratch)
         .with_context(|| format!("cannot remove {}", scratch.display()))?;
     outcome
 }
 
-fn run(origin: SocketAddr, scratch: &std::path::Path) -> anyhow::Result<()> {
+fn run(
+    origin: SocketAddr,
+    identity: Option<&Identity>,
+    scratch: &std::path::Path,
+) -> anyhow::Result<()> {
     let mut peers = Vec::new();
     let mut missing = Vec::new();
     for kind in Kind::ALL {
-        match kind.start(origin, scratch)? {
+        match kind.start(origin, identity, scratch)? {
             Some(peer) => peers.push(peer),
             None => missing.push(kind.name()),
         }

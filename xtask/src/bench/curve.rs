@@ -6,6 +6,10 @@
 //! The growth of the kernel's slab beside it is that of both ends, since the clients are on the
 //! same machine. Every connection has made one verified request.
 //!
+//! `--kind` says what the connections are: plain or TLS 1.3, requests or WebSockets. A WebSocket
+//! has a second connection behind it, to the origin, and its echo: the slab then holds both ends
+//! of both.
+//!
 //! `--beat` adds what a heartbeat costs: the connections take turns at a fixed rate, the same at
 //! every stage, so that a stage's figure differs from another's by the number of parked connections
 //! alone. Every connection has been quiet for a second at least when its turn comes.
@@ -16,7 +20,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::host::Host;
-use crate::rig::{EdgeShape, Rig};
+use crate::rig::{EdgeShape, Rig, Server};
 
 /// Options of `cargo xtask bench curve`.
 #[derive(Debug, clap::Args)]
@@ -24,6 +28,9 @@ pub(crate) struct Arguments {
     /// Connections at each stage; 10k and 2m are numbers, too.
     #[arg(long, value_delimiter = ',', value_parser = count_of, default_value = "10k,100k,300k")]
     stages: Vec<u32>,
+    /// What is spoken on them.
+    #[arg(long, value_enum, default_value_t = Kind::Plain)]
+    kind: Kind,
     /// Seconds they rest.
     #[arg(long, default_value_t = 5)]
     seconds: u32,
@@ -36,6 +43,49 @@ pub(crate) struct Arguments {
     /// Take the released programs that are there, whatever the tree says meanwhile.
     #[arg(long)]
     no_build: bool,
+}
+
+/// What is spoken on the connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// HTTP in the clear.
+    Plain,
+    /// HTTP over TLS 1.3.
+    Tls,
+    /// WebSockets in the clear.
+    Websocket,
+    /// WebSockets over TLS 1.3.
+    WebsocketTls,
+}
+
+impl Kind {
+    const fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::WebsocketTls)
+    }
+
+    const fn is_websocket(self) -> bool {
+        matches!(self, Self::Websocket | Self::WebsocketTls)
+    }
+
+    /// Most bytes of user memory that a parked one may cost: 64 + 8 for a plain slot, twice that
+    /// for a tunnel, 128 more for TLS.
+    const fn bound_bytes(self) -> u32 {
+        match self {
+            Self::Plain => 96,
+            Self::Tls => 256,
+            Self::Websocket => 200,
+            Self::WebsocketTls => 360,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Tls => "TLS 1.3",
+            Self::Websocket => "WebSocket",
+            Self::WebsocketTls => "WebSocket over TLS 1.3",
+        }
+    }
 }
 
 /// What one stage has shown.
@@ -66,26 +116,37 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let host = Host::here();
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&result(&host, &stages))?);
+        println!("{}", serde_json::to_string_pretty(&result(&host, arguments.kind, &stages))?);
     } else {
-        print(&host, &stages);
+        print(&host, arguments.kind, &stages);
     }
     Ok(())
 }
 
 fn measure(rig: &Rig, arguments: &Arguments, connections: u32) -> Result<Stage> {
-    let (_origin, origin) = rig.origin()?;
+    let kind = arguments.kind;
+    let (_origin, origin) = match kind.is_websocket() {
+        true => rig.echo(connections.saturating_add(SPARE_CONNECTIONS))?,
+        false => rig.origin()?,
+    };
+    let url = |server: &Server| match kind.is_websocket() {
+        true => server.websocket_url("/"),
+        false => server.url(PATH),
+    };
+    let small =
+        EdgeShape { workers: 1, connections_max: SPARE_CONNECTIONS, secure: kind.is_secure() };
     let small_bytes = {
-        let shape = EdgeShape { workers: 1, connections_max: SPARE_CONNECTIONS };
-        let (_edge, server) = rig.edge(origin, shape)?;
-        let found = rig.bomb(&hold(&server.url(PATH), 1, 0, &server.pid_option()))?;
+        let (_edge, server) = rig.edge(origin, small)?;
+        let found = rig.bomb(&hold(&url(&server), 1, 0, &server.pid_option()))?;
         figure(&found, "/server/memory_before/anonymous_bytes")?
     };
-    let connections_max = connections.saturating_add(SPARE_CONNECTIONS);
-    let (mut edge, server) = rig.edge(origin, EdgeShape { workers: 1, connections_max })?;
-    let warm = rig.bomb(&hold(&server.url(PATH), WARM_CONNECTIONS, 0, &server.pid_option()))?;
+    // A tunnel has two places.
+    let places = connections.saturating_mul(if kind.is_websocket() { 2 } else { 1 });
+    let shape = EdgeShape { connections_max: places.saturating_add(SPARE_CONNECTIONS), ..small };
+    let (mut edge, server) = rig.edge(origin, shape)?;
+    let warm = rig.bomb(&hold(&url(&server), WARM_CONNECTIONS, 0, &server.pid_option()))?;
     let beats = arguments.beat.map(|rate| rate.min(connections));
-    let mut options = hold(&server.url(PATH), connections, arguments.seconds, &server.pid_option());
+    let mut options = hold(&url(&server), connections, arguments.seconds, &server.pid_option());
     if let Some(rate) = beats {
         options.push(format!("--heartbeat={}ms", u64::from(connections) * 1000 / u64::from(rate)));
     }
@@ -155,7 +216,7 @@ impl Stage {
     }
 }
 
-fn result(host: &Host, stages: &[Stage]) -> Value {
+fn result(host: &Host, kind: Kind, stages: &[Stage]) -> Value {
     let stage = |stage: &Stage| {
         json!({
             "connections": stage.connections,
@@ -170,14 +231,16 @@ fn result(host: &Host, stages: &[Stage]) -> Value {
     };
     json!({
         "bench": "curve",
+        "kind": kind.name(),
         "host": host.json(),
         "stages": stages.iter().map(stage).collect::<Vec<_>>(),
     })
 }
 
-fn print(host: &Host, stages: &[Stage]) {
+fn print(host: &Host, kind: Kind, stages: &[Stage]) {
     host.print();
     println!();
+    println!("{}", kind.name());
     println!("connections   user B each = reserved + growth   slab B, both ends   opened/s   beat");
     for stage in stages {
         let opened = f64::from(stage.connections) * 1000.0 / stage.ramp_ms.max(1) as f64;
@@ -203,7 +266,7 @@ fn print(host: &Host, stages: &[Stage]) {
             first.connections
         );
     }
-    println!("bound: 96 B of user memory for a plain connection");
+    println!("bound: {} B of user memory each", kind.bound_bytes());
 }
 
 /// A number as typed: `500`, `10k`, `2m`.

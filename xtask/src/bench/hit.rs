@@ -28,6 +28,10 @@ pub(crate) struct Arguments {
     /// Add nginx, HAProxy and Varnish, as far as they are installed.
     #[arg(long)]
     peers: bool,
+    /// Over TLS 1.3; the floor stays plain, so its ratio says what TLS costs, too. Varnish speaks
+    /// none and is left out.
+    #[arg(long)]
+    tls: bool,
     /// Rounds in which all servers take turns.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
@@ -71,10 +75,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut rig = Rig::new(arguments.no_build)?;
     rig.keep_apart();
     let (_origin, origin) = rig.origin()?;
-    let shape = EdgeShape { workers: 1, connections_max: EDGE_CONNECTIONS_MAX };
+    let shape =
+        EdgeShape { workers: 1, connections_max: EDGE_CONNECTIONS_MAX, secure: arguments.tls };
     let (mut edge, edge_server) = rig.edge(origin, shape)?;
     let (_peers, peers) = if arguments.peers {
-        let (program, servers) = rig.peers(origin)?;
+        let (program, servers) = rig.peers(origin, arguments.tls)?;
         (Some(program), servers)
     } else {
         (None, Vec::new())
@@ -288,6 +293,10 @@ fn print(host: &Host, rig: &Rig, versions: &[String], rows: &[Row]) {
          requests/s"
     );
     let mut last_size = None;
+    let edge_us = |size_bytes| {
+        let edge = rows.iter().find(|row| row.size_bytes == size_bytes && row.server == "edge");
+        edge.map_or(0.0, |edge| edge.spread(|run| run.total_us).median)
+    };
     for row in rows {
         if last_size.replace(row.size_bytes).is_some_and(|last| last != row.size_bytes) {
             println!();
@@ -309,6 +318,10 @@ fn print(host: &Host, rig: &Rig, versions: &[String], rows: &[Row]) {
             ratio.greatest,
             row.spread(|run| run.answers_per_s).median,
         );
+        if !matches!(row.server.as_str(), "floor" | "edge") && total.median > 0.0 {
+            let ratio = edge_us(row.size_bytes) / total.median;
+            println!("{:>10}  edge : {} = {ratio:.2}", "", row.server);
+        }
     }
 }
 
