@@ -18,11 +18,13 @@ use crate::roster::Member;
 use crate::shared::Shared;
 use crate::signals::{Stage, Stop};
 
+mod audit;
 mod crowd;
 mod explaining;
 mod purging;
 mod store_view;
 
+use audit::Audit;
 use crowd::Crowd;
 
 /// Sees the whole process.
@@ -42,6 +44,7 @@ struct View {
     max_connections: u32,
     started: Instant,
     ready: AtomicBool,
+    audit: Mutex<Audit>,
     /// Devices that have been told of as offline.
     offline: store_view::Offline,
 }
@@ -66,6 +69,7 @@ impl Observer {
             max_connections: config.server.max_connections,
             started: Instant::now(),
             ready: AtomicBool::new(false),
+            audit: Mutex::default(),
             offline: store_view::Offline::default(),
         };
         Self { view: Arc::new(view) }
@@ -110,7 +114,7 @@ impl Observer {
                 let view = Arc::clone(&close);
                 Box::pin(async move { view.crowd.close(&ask).await })
             }),
-            tick: Arc::new(move || tick.note()),
+            tick: Arc::new(move || tick.tick()),
         }
     }
 }
@@ -122,6 +126,14 @@ impl View {
             (Stage::Running, true) => Readiness::Ready,
             (Stage::Running, false) => Readiness::Starting,
         }
+    }
+
+    /// What is done each second.
+    fn tick(&self) {
+        self.note();
+        let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
+        audit.tick(&self.crowd.roster, Instant::now());
+        audit.note(&self.own.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Brings the process' own totals up to date.
@@ -168,6 +180,7 @@ impl View {
                 "active": snapshot.gauge(Gauge::ConnectionsActive),
                 "closing": snapshot.gauge(Gauge::ConnectionsClosing),
             },
+            "accounting": self.audit.lock().unwrap_or_else(PoisonError::into_inner).json(),
             "store": store_view::json(&stats, &self.store.devices()),
             "pager": self.pager.backend().name(),
             "fill_queue": port.waiting(),

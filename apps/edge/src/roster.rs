@@ -8,7 +8,7 @@
 //! Only parked connections are moved from here; of others the worker is asked, and decides. Whoever
 //! moves a slot always tells the worker, so nothing stays half closed.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use longhold_conn::{CloseReason, SlotTable, State};
@@ -22,6 +22,16 @@ pub struct Member {
     /// Its connections.
     pub slots: Arc<SlotTable>,
     desk: OnceLock<Desk>,
+    balance: Mutex<Imbalance>,
+}
+
+/// What a worker's books say is missing or too many; all zero when they balance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Imbalance {
+    /// Connections that are in no state, in two, or closed for no reason or for two.
+    pub connections: u64,
+    /// A shard whose sockets are not those of its slots, and by how many.
+    pub sockets: Option<(u32, u32)>,
 }
 
 /// What there is once the worker runs.
@@ -36,7 +46,7 @@ impl Member {
     /// A worker that has not begun.
     #[must_use]
     pub fn new(slots: Arc<SlotTable>) -> Arc<Self> {
-        Arc::new(Self { slots, desk: OnceLock::new() })
+        Arc::new(Self { slots, desk: OnceLock::new(), balance: Mutex::default() })
     }
 
     /// The worker begins: its inbox, and the time by its clock.
@@ -45,6 +55,17 @@ impl Member {
         let started = Instant::now().checked_sub(since).unwrap_or_else(Instant::now);
         // A worker begins once.
         let _ = self.desk.set(Desk { inbox, started });
+    }
+
+    /// The worker has compared its books.
+    pub fn note_balance(&self, balance: Imbalance) {
+        *self.balance.lock().unwrap_or_else(PoisonError::into_inner) = balance;
+    }
+
+    /// What the worker's books said last.
+    #[must_use]
+    pub fn balance(&self) -> Imbalance {
+        *self.balance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The time by the worker's clock, ms; 0 before it has begun.

@@ -38,11 +38,13 @@ use crate::fill::FillPort;
 use crate::inbox::{CloseOrder, Event, ExchangeId, Inbox};
 use crate::outgoing::Outgoing;
 use crate::paging::Paging;
+use crate::roster::Member;
 use crate::shared::Shared;
 use crate::signals::{Stage, Stop};
 
 mod accept;
 mod active;
+mod books;
 mod close;
 mod deadlines;
 mod deliver;
@@ -57,12 +59,13 @@ mod ruled;
 mod vigil;
 
 use active::Actives;
+use books::Books;
 pub(crate) use close::closed_counter;
 
 /// What a worker is made of besides its transport.
 pub struct Setup {
-    /// One slot for each number that the transport gives out.
-    pub slots: Arc<SlotTable>,
+    /// Its place among the workers, with a slot for each number that the transport gives out.
+    pub member: Arc<Member>,
     /// This thread's view of the store.
     pub store: Reader,
     /// Sites, limits and timeouts.
@@ -101,7 +104,8 @@ pub struct Worker<T: Transport<Payload = Outgoing>> {
     starved: VecDeque<Token>,
     now: Now,
     draining: bool,
-    open_count: u32,
+    member: Arc<Member>,
+    books: Books,
     /// Connections that rest with a receive armed, and how many may: half of the buffers.
     resting_count: u32,
     resting_max: u32,
@@ -134,9 +138,10 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     /// A worker over `io`, which may already listen.
     pub fn new(io: T, setup: Setup) -> Self {
         let now = io.now();
+        let books = Books::new(io.slot_count(), io.slots_per_shard());
         Self {
             io,
-            slots: setup.slots,
+            slots: Arc::clone(&setup.member.slots),
             store: setup.store,
             shared: setup.shared,
             fills: setup.fills,
@@ -150,7 +155,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             starved: VecDeque::new(),
             now,
             draining: false,
-            open_count: 0,
+            books,
+            member: setup.member,
             resting_count: 0,
             resting_max: setup.resting_max,
             faults: Faults::default(),
@@ -171,7 +177,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 Stage::Draining => self.begin_drain(),
                 Stage::Now => return Ok(()),
             }
-            if self.draining && self.open_count == 0 {
+            if self.draining && self.books.open_count() == 0 {
                 return Ok(());
             }
             self.turn(&mut completions)?;
@@ -186,7 +192,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         &mut self,
         completions: &mut Vec<Completion<Outgoing>>,
     ) -> Result<(), TransportError> {
-        let until_us = self.wheel.next_deadline_ms().map(|ms| ms * 1000);
+        let until_ms = earlier(self.wheel.next_deadline_ms(), self.books.next_look_ms());
+        let until_us = until_ms.map(|ms| ms * 1000);
         self.io.wait(until_us, completions)?;
         self.now = self.io.now();
         self.count_faults();
@@ -195,6 +202,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         }
         self.expire();
         self.feed_starved();
+        self.compare_books();
         Ok(())
     }
 
@@ -357,6 +365,10 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     pub fn transport(&mut self) -> &mut T {
         &mut self.io
     }
+}
+
+fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
 }
 
 /// Whose fault ends the connection: the peer's going away, a stored body's, or ours.

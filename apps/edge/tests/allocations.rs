@@ -14,6 +14,7 @@ use std::sync::mpsc;
 use longhold_conn::SlotTable;
 use longhold_edge::fill;
 use longhold_edge::inbox::Inbox;
+use longhold_edge::roster::Member;
 use longhold_edge::shared::Shared;
 use longhold_edge::signals::Stop;
 use longhold_edge::worker::{Setup, Worker};
@@ -101,13 +102,15 @@ fn check(config: &longhold_store::Config) {
         let listener = bind_listeners("127.0.0.1:0".parse().unwrap(), 1).unwrap().pop().unwrap();
         let listener = io.listen(listener).unwrap();
         let inbox = Arc::new(Inbox::new(io.waker()));
+        let member = Member::new(Arc::new(SlotTable::new(64)));
+        member.begin(Arc::clone(&inbox), io.now());
         let woken = Arc::clone(&inbox);
         stopped.on_change(Arc::new(move || woken.wake()));
         said.send(io.local_address(listener)).unwrap();
         let build = BuildInfo { version: "test", commit: "test" };
         let (_registry, mut counters) = Registry::new(1, &build);
         let setup = Setup {
-            slots: Arc::new(SlotTable::new(64)),
+            member,
             store: store.reader(0),
             shared: Arc::new(shared()),
             fills: fill::queue(16).0,

@@ -200,6 +200,11 @@ impl Slot {
         self.idle.store(tenths(idle_ms), Ordering::Relaxed);
     }
 
+    /// Whether its deadline is in the wheel.
+    pub fn has_deadline(&self) -> bool {
+        self.in_wheel.load(Ordering::Relaxed) != 0
+    }
+
     /// Requests so far; none on the origin's half of a tunnel.
     pub fn requests(&self) -> u32 {
         match self.half() {

@@ -59,6 +59,12 @@ impl WorkerCounters {
         self.cells.histograms[histogram as usize].observe(value_us);
     }
 
+    /// This thread's part of a gauge.
+    #[must_use]
+    pub fn gauge(&self, gauge: Gauge) -> u64 {
+        self.cells.gauges[gauge as usize].load(Relaxed)
+    }
+
     /// What this thread has counted so far.
     #[must_use]
     pub fn counter(&self, counter: Counter) -> u64 {

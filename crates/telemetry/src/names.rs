@@ -312,6 +312,14 @@ metrics! {
         ConnectionsActive "state" = "active",
         ConnectionsClosing "state" = "closing",
     }
+    "longhold_leaks" Count
+        "Connections and sockets that are where they may not stay, by kind; a bug if not 0." {
+        LeaksClosing "kind" = "closing",
+        LeaksNoDeadline "kind" = "no-deadline",
+        LeaksOverdue "kind" = "overdue",
+        LeaksSockets "kind" = "sockets",
+        LeaksBooks "kind" = "books",
+    }
     "longhold_fill_queue" Count "Fetches waiting for a fill thread." {
         FillQueue,
     }

@@ -35,6 +35,13 @@ pub trait Transport {
     /// All slot numbers given out are below this.
     fn slot_count(&self) -> u32;
 
+    /// Slots of each shard but perhaps the last; slot numbers go through the shards in order.
+    fn slots_per_shard(&self) -> u32;
+
+    /// Sockets in the slots of a shard, those included that are being closed; 0 beyond the last
+    /// shard.
+    fn used_count(&self, shard: u32) -> u32;
+
     /// The time, read afresh.
     fn now(&self) -> Now;
 

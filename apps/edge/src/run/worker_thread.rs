@@ -95,7 +95,7 @@ fn make(
     let woken = Arc::clone(&inbox);
     common.stop.on_change(Arc::new(move || woken.wake()));
     let setup = Setup {
-        slots: Arc::clone(&seat.member.slots),
+        member: seat.member,
         store: common.store.reader(index),
         shared: Arc::clone(&common.shared),
         fills: common.fills.clone(),

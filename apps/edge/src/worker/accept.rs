@@ -18,7 +18,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         }
         cell.set_idle_ms(self.shared.timeouts.idle_ms);
         let token = Token { slot, generation: cell.generation() };
-        self.open_count += 1;
+        self.books.open(slot);
         self.counters.add(Counter::ConnectionsAccepted, 1);
         self.counters.raise(Gauge::ConnectionsActive, 1);
         if self.shared.pressure.refuses_newcomers() {

@@ -74,7 +74,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     pub(super) fn on_closed(&mut self, token: Token) {
         let Some(slot) = self.slots.get(token.slot) else { return };
         if slot.generation() == token.generation && slot.release().is_ok() {
-            self.open_count = self.open_count.saturating_sub(1);
+            self.books.release(token.slot);
             self.counters.lower(Gauge::ConnectionsClosing, 1);
         }
     }

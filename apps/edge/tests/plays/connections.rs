@@ -38,6 +38,9 @@ fn connections_are_counted_listed_and_closed_by_a_filter() {
     let closed = &conns(&edge, &[])["closed"];
     assert_eq!((&closed["ordered"], &closed["idle-timeout"]), (&2.into(), &0.into()));
     edge.client().get("/");
+    let status = edge.status();
+    let accounting = &status["accounting"];
+    assert_eq!((&accounting["balanced"], &accounting["leaks"]), (&true.into(), &0.into()));
 }
 
 #[test]

@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use longhold_conn::{SlotTable, State};
+use longhold_conn::{CloseReason, SlotTable, State};
 use longhold_edge::fill::{self, FillHead, FillJob, FillQueue, Message};
 use longhold_edge::inbox::{Event, Inbox};
 use longhold_edge::outgoing::Outgoing;
 use longhold_edge::paging::Paging;
 use longhold_edge::pressure::Pressure;
-use longhold_edge::roster::Member;
+use longhold_edge::roster::{Imbalance, Member};
 use longhold_edge::shared::Shared;
 use longhold_edge::signals::Stop;
 use longhold_edge::worker::{Setup, Worker};
@@ -24,6 +24,7 @@ use longhold_store::{
     block_on_ready,
 };
 use longhold_telemetry::exporter::{BuildInfo, Registry};
+use longhold_telemetry::{Counter, Gauge};
 use longhold_transport::sim::{Client, Network, Profile, SimTransport};
 use longhold_transport::{Config, Transport, TransportError};
 use tempfile::TempDir;
@@ -101,7 +102,7 @@ pub(crate) struct Stage {
     writer: Writer<FileDevice>,
     next_client: u16,
     folder: Option<TempDir>,
-    _registry: Registry,
+    registry: Registry,
 }
 
 impl Stage {
@@ -147,7 +148,7 @@ impl Stage {
         let shared = Arc::new(shared());
         let pressure = Arc::clone(&shared.pressure);
         let setup = Setup {
-            slots: Arc::clone(&slots),
+            member: Arc::clone(&member),
             store: store.reader(0),
             shared,
             fills,
@@ -172,7 +173,7 @@ impl Stage {
             writer,
             next_client: 1024,
             folder,
-            _registry: registry,
+            registry,
         }
     }
 
@@ -229,10 +230,11 @@ impl Stage {
         loop {
             match self.worker.turn(&mut completions) {
                 Ok(()) => {}
-                Err(TransportError::Idle) => return,
+                Err(TransportError::Idle) => break,
                 Err(fault) => panic!("the transport failed: {fault}"),
             }
         }
+        assert_eq!(self.member.balance(), Imbalance::default(), "the books are off");
     }
 
     /// Writes all of `bytes`, as the edge makes room, and returns all that came back meanwhile.
@@ -270,6 +272,21 @@ impl Stage {
         assert!(states.iter().all(|state| *state == State::Free), "{states:?}");
         assert_eq!(self.worker.transport().buffers_out(), 0, "buffers are missing");
         assert_eq!(self.worker.transport().open_count(), 0);
+        let sum = self.registry.sum();
+        let closed = CloseReason::ALL.iter().map(|reason| {
+            let is_row = |counter: &&Counter| {
+                let row = counter.row();
+                row.name == "longhold_connections_closed_total"
+                    && row.label == Some(("reason", reason.name()))
+            };
+            let counter = Counter::ALL.iter().find(is_row).expect("each reason has a counter");
+            sum.counter(*counter)
+        });
+        assert_eq!(closed.sum::<u64>(), sum.counter(Counter::ConnectionsAccepted));
+        for gauge in [Gauge::ConnectionsParked, Gauge::ConnectionsActive, Gauge::ConnectionsClosing]
+        {
+            assert_eq!(sum.gauge(gauge), 0, "{gauge:?}");
+        }
     }
 
     pub(crate) fn count(&self, state: State) -> usize {

@@ -326,6 +326,14 @@ impl<P: Payload> Transport for SimTransport<P> {
         self.slots.len() as u32
     }
 
+    fn slots_per_shard(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
+    fn used_count(&self, shard: u32) -> u32 {
+        if shard == 0 { self.open_count() as u32 } else { 0 }
+    }
+
     fn now(&self) -> Now {
         let monotonic_us = self.network.now_us();
         Now { monotonic_us, unix_ms: EPOCH_UNIX_MS + monotonic_us / 1_000 }

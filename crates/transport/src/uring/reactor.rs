@@ -398,6 +398,14 @@ impl<P: Payload> Transport for Reactor<P> {
         self.slots
     }
 
+    fn slots_per_shard(&self) -> u32 {
+        self.slots_per_shard
+    }
+
+    fn used_count(&self, shard: u32) -> u32 {
+        self.shards.get(shard as usize).map_or(0, Shard::used_count)
+    }
+
     fn now(&self) -> Now {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now {

@@ -114,6 +114,11 @@ impl<P: Payload> Shard<P> {
         self.slot_number(index)
     }
 
+    /// Slots with a socket in them, closing ones included.
+    pub(super) fn used_count(&self) -> u32 {
+        self.used
+    }
+
     /// The slot number of a direct index.
     pub(super) fn slot_number(&self, index: u32) -> u32 {
         self.first_slot + index

@@ -33,6 +33,7 @@ macro_rules! conformance {
                 suite::close_ends_a_park_silently,
                 suite::close_gives_buffer_and_payload_back_first,
                 suite::close_twice_is_told_once,
+                suite::sockets_are_counted_by_shard,
                 suite::commands_after_close_are_refused,
                 suite::stale_token_is_refused_and_harms_nobody,
                 suite::full_table_is_told_and_recovers,
@@ -368,6 +369,26 @@ pub(crate) fn close_twice_is_told_once<R: Rig>() {
     driver.closed(token);
     driver.edge().close(token);
     driver.assert_quiet();
+}
+
+pub(crate) fn sockets_are_counted_by_shard<R: Rig>() {
+    let config = Config { slots: 6, slots_per_shard: 4, ..Config::default() };
+    let mut driver = Driver::<R>::new(config);
+    let (_, address) = driver.listen();
+    let pairs: Vec<_> = (0..5).map(|_| driver.pair_at(address)).collect();
+    let each = driver.edge().slots_per_shard();
+    let mut counts = [0; 3];
+    pairs.iter().for_each(|(token, _)| counts[(token.slot / each) as usize] += 1);
+    let used = |driver: &mut Driver<R>| [0, 1, 2].map(|shard| driver.edge().used_count(shard));
+    assert_eq!(used(&mut driver), counts);
+    for (token, _peer) in pairs {
+        driver.edge().park(token);
+        driver.edge().close(token);
+        driver.closed(token);
+        counts[(token.slot / each) as usize] -= 1;
+        assert_eq!(used(&mut driver), counts);
+    }
+    assert_eq!(counts, [0; 3]);
 }
 
 pub(crate) fn commands_after_close_are_refused<R: Rig>() {
