@@ -222,7 +222,8 @@ fn check_purges(areas: [&[u8]; 2], keys: &Keys) {
     let sequences = replayed.entries.iter().map(|entry| entry.sequence);
     assert!(sequences.is_sorted_by(|a, b| a < b), "sequences rise");
     let bytes: u32 = replayed.entries.iter().map(purge_log::LogEntry::bytes).sum();
-    assert_eq!(cursor.end, purge_log::ENTRIES_AT + bytes);
+    let known = cursor.end - purge_log::ENTRIES_AT;
+    assert!(bytes == known || replayed.damaged && bytes > known, "{bytes} of {known}");
     // What was read is written again as it was.
     let compacted = cursor.compact(&replayed.entries, 6, keys).expect("it fitted before");
     let mut area = vec![0; PURGE_BYTES as usize];

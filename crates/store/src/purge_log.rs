@@ -8,10 +8,11 @@
 //! area    ┌ header 64 B … 4,096 │ entry │ entry │ … free … ┐
 //! header  0 magic "LHp1" 4 · 4 entries bytes 4 · 8 generation 8 · 16 zero 32 · 48 MAC 16
 //! entry   0 magic "LHpe" 4 · 4 kind 1 · 5 mode 1 · 6 zero 2 · 8 sequence 8 · 16 wall clock ms 8 ·
-//!         24 data bytes 4 · 28 zero 4 · 32 MAC 16 · 48 data · zeros up to a multiple of 64
+//!         24 data bytes 4 · 28 vouched 4 · 32 MAC 16 · 48 data · zeros up to a multiple of 64
 //! ```
 //! Integers are little-endian. Data is a key's hash (16 bytes), a tag (8), the bytes of a prefix,
-//! or nothing. A generation is a sequence of the store, so none is ever given out twice (ST-4). The
+//! or nothing. What lies in front of *vouched* was durable before the entry was appended. A
+//! generation is a sequence of the store, so none is ever given out twice (ST-4). The
 //! MAC of a header covers the volume and which of the two areas it is; the MAC of an entry covers
 //! the volume, the generation of its area and its own offset. So nothing that another generation
 //! left behind is ever read as an entry.
@@ -25,8 +26,10 @@
 //!   the entries are whole, and names how many bytes of them. Until it is valid the other area, of
 //!   the lower generation, is the log; nobody appends to that one in the meantime.
 //! - A log without a valid header, or whose compacted entries are not whole, has been damaged by
-//!   something that is no crash: [`Replayed::damaged`] says so, and the open trusts no record that
-//!   is older than itself unless another volume's log is whole.
+//!   something that is no crash; so has one in which an entry behind the walk's end vouches for
+//!   what was there. [`Replayed::damaged`] says so, and the open trusts no record that is older
+//!   than itself unless another volume's log is whole. For such an entry [`SCAN_BYTES`] behind the
+//!   end are searched.
 //!
 //! This file does no I/O; its parsers are total.
 
@@ -109,7 +112,7 @@ impl LogEntry {
         })
     }
 
-    fn encode(&self, at: u32, cursor: &Cursor, keys: &Keys) -> Vec<u8> {
+    fn encode(&self, at: u32, vouched: u32, cursor: &Cursor, keys: &Keys) -> Vec<u8> {
         let (kind, data) = match &self.what {
             What::Key(hash) => (KIND_KEY, &hash.to_le_bytes()[..]),
             What::Prefix(prefix) => (KIND_PREFIX, &prefix[..]),
@@ -126,6 +129,7 @@ impl LogEntry {
         put(&mut bytes, 8, &self.sequence.to_le_bytes());
         put(&mut bytes, 16, &self.at_ms.to_le_bytes());
         put(&mut bytes, 24, &(data.len() as u32).to_le_bytes());
+        put(&mut bytes, VOUCHED_AT, &vouched.to_le_bytes());
         put(&mut bytes, DATA_AT, data);
         let mac = entry_mac(&bytes, at, cursor, keys);
         put(&mut bytes, MAC_AT, &mac);
@@ -162,9 +166,14 @@ impl LogEntry {
 }
 
 impl Cursor {
-    /// The bytes of more entries, which go to `end`; the cursor moves behind them. `None`, and
-    /// nothing changes, when they do not fit.
-    pub(crate) fn append(&mut self, entries: &[LogEntry], keys: &Keys) -> Option<Vec<u8>> {
+    /// The bytes of more entries, which go to `end`; the cursor moves behind them. The log is
+    /// durable up to `durable`. `None`, and nothing changes, when they do not fit.
+    pub(crate) fn append(
+        &mut self,
+        entries: &[LogEntry],
+        durable: u32,
+        keys: &Keys,
+    ) -> Option<Vec<u8>> {
         let bytes: u64 = entries.iter().map(|entry| u64::from(entry.bytes())).sum();
         if u64::from(self.end) + bytes > u64::from(self.area_bytes) {
             return None;
@@ -172,7 +181,7 @@ impl Cursor {
         let mut encoded = Vec::with_capacity(bytes as usize);
         for entry in entries {
             let at = self.end + encoded.len() as u32;
-            encoded.extend_from_slice(&entry.encode(at, self, keys));
+            encoded.extend_from_slice(&entry.encode(at, durable, self, keys));
         }
         self.end += encoded.len() as u32;
         Some(encoded)
@@ -187,7 +196,7 @@ impl Cursor {
         keys: &Keys,
     ) -> Option<Compaction> {
         let mut cursor = Self { area: self.area.other(), generation, end: ENTRIES_AT, ..*self };
-        let entries = cursor.append(entries, keys)?;
+        let entries = cursor.append(entries, ENTRIES_AT, keys)?;
         let header = encode_header(entries.len() as u32, &cursor, keys);
         Some(Compaction { entries, header, cursor })
     }
@@ -236,8 +245,29 @@ pub(crate) fn replay(areas: [&[u8]; 2], volume: u128, keys: &Keys) -> Replayed {
         cursor.end += entry.bytes();
         entries.push(entry);
     }
-    let damaged = cursor.end - ENTRIES_AT < compacted_bytes;
-    Replayed { cursor: Some(cursor), entries, damaged }
+    let short = cursor.end - ENTRIES_AT < compacted_bytes;
+    let missing = find_behind(area, &cursor, &mut entries, keys);
+    Replayed { cursor: Some(cursor), entries, damaged: short || missing }
+}
+
+/// Whether an entry behind the log's end vouches for what was there; if so, appends all entries
+/// from there on. What is left of an append that a crash has torn vouches for nothing behind its
+/// front.
+fn find_behind(area: &[u8], cursor: &Cursor, entries: &mut Vec<LogEntry>, keys: &Keys) -> bool {
+    let to = area.len().min((cursor.end as usize).saturating_add(SCAN_BYTES));
+    let (mut at, mut missing) = (cursor.end, false);
+    while (at as usize) < to {
+        let Some(entry) = LogEntry::parse(area, at, cursor, keys) else {
+            at += ENTRY_ALIGN as u32;
+            continue;
+        };
+        missing |= u32_at(area, at as usize + VOUCHED_AT) > cursor.end;
+        at += entry.bytes();
+        if missing && entries.last().is_none_or(|last| last.sequence < entry.sequence) {
+            entries.push(entry);
+        }
+    }
+    missing
 }
 
 fn encode_header(entries_bytes: u32, cursor: &Cursor, keys: &Keys) -> [u8; HEADER_BYTES] {
@@ -396,6 +426,9 @@ impl Ledger {
 pub(crate) const ENTRIES_AT: u32 = 4096;
 /// The longest entry: that of a prefix as long as a key may be.
 pub(crate) const ENTRY_BYTES_MAX: u32 = KEY_BYTES_MAX + 2 * ENTRY_ALIGN as u32;
+/// How far behind the end of a log an entry is looked for that should not be there: damage of up to
+/// so many bytes in a row is told from a crash.
+pub(crate) const SCAN_BYTES: usize = 256 << 10;
 /// The header of an area.
 pub(crate) const HEADER_BYTES: usize = 64;
 
@@ -403,6 +436,7 @@ const HEADER_MAGIC: [u8; 4] = *b"LHp1";
 const HEADER_MAC_AT: usize = 48;
 const ENTRY_MAGIC: [u8; 4] = *b"LHpe";
 const ENTRY_ALIGN: usize = 64;
+const VOUCHED_AT: usize = 28;
 const MAC_AT: usize = 32;
 const DATA_AT: usize = 48;
 const KIND_KEY: u8 = 1;

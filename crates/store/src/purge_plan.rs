@@ -15,7 +15,7 @@ use crate::keys::Keys;
 use crate::purge::Mode;
 use crate::purge_log::{
     Area, Compaction, Cursor, ENTRIES_AT, ENTRY_BYTES_MAX, HEADER_BYTES, Ledger, LogEntry,
-    Replayed, What, replay,
+    Replayed, SCAN_BYTES, What, replay,
 };
 use crate::volume::{Volume, VolumeKind};
 
@@ -36,6 +36,8 @@ pub(crate) struct PurgeLogs {
 /// The log of one volume.
 struct VolumeLog {
     cursor: Cursor,
+    /// Up to there the log in use is known to be durable.
+    durable: u32,
     /// The ledger's entries up to this sequence have been appended.
     logged: u64,
     broken: bool,
@@ -78,7 +80,9 @@ impl PurgeLogs {
             let broken = log.damaged || log.entries != ledger.entries();
             let none = || Cursor::first(name, area_bytes as u32, 0, keys).0;
             let cursor = log.cursor.unwrap_or_else(none);
-            Some(VolumeLog { cursor, logged: last, broken, lost: false })
+            // What a run that was killed has written may be in the page cache only.
+            let durable = ENTRIES_AT;
+            Some(VolumeLog { cursor, durable, logged: last, broken, lost: false })
         });
         let volumes = volumes.collect();
         (Self { ledger, volumes, newest: last, durable: 0, failed: None }, summary)
@@ -97,6 +101,7 @@ impl PurgeLogs {
                 let base = volume.geometry.purge_base(compaction.cursor.area);
                 write_synced(&volume.file, base + u64::from(ENTRIES_AT), &compaction.entries)?;
                 write_synced(&volume.file, base, &compaction.header)?;
+                log.durable = compaction.cursor.end;
                 log.cursor = compaction.cursor;
                 log.broken = false;
             }
@@ -148,7 +153,7 @@ impl PurgeLogs {
         }
         let from = entries.partition_point(|entry| entry.sequence <= log.logged);
         let (area, at) = (log.cursor.area, log.cursor.end);
-        let bytes = log.cursor.append(&entries[from..], keys)?;
+        let bytes = log.cursor.append(&entries[from..], log.durable, keys)?;
         log.broken = true;
         let to = entries.last().map_or(log.logged, |entry| entry.sequence);
         Some(Append { area, at, bytes, to })
@@ -173,6 +178,7 @@ impl PurgeLogs {
     pub(crate) fn logged(&mut self, volume: usize, to: u64) {
         if let Some(log) = self.log_mut(volume) {
             log.broken = false;
+            log.durable = log.cursor.end;
             log.logged = log.logged.max(to);
         }
     }
@@ -181,6 +187,7 @@ impl PurgeLogs {
     pub(crate) fn switched(&mut self, volume: usize, cursor: Cursor, to: u64) -> Option<Area> {
         let log = self.log_mut(volume)?;
         let before = std::mem::replace(&mut log.cursor, cursor);
+        log.durable = log.cursor.end;
         log.broken = false;
         log.logged = to;
         Some(before.area)
@@ -258,7 +265,7 @@ fn read(volume: &Volume, keys: &Keys) -> Replayed {
         });
         let mut found = replay([&a, &b], volume.device, keys);
         let end = found.cursor.map_or(0, |cursor| cursor.end);
-        if bytes == area_bytes || u64::from(end) + u64::from(ENTRY_BYTES_MAX) <= bytes {
+        if bytes == area_bytes || u64::from(end) + BEHIND_BYTES <= bytes {
             // It has seen the front only.
             found.cursor =
                 found.cursor.map(|cursor| Cursor { area_bytes: area_bytes as u32, ..cursor });
@@ -274,6 +281,8 @@ fn write_synced(file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// What is read of an area before it is known how long the log is.
-const FIRST_READ_BYTES: u64 = 256 << 10;
+const FIRST_READ_BYTES: u64 = 512 << 10;
+/// What is looked at behind the end of a log.
+const BEHIND_BYTES: u64 = SCAN_BYTES as u64 + ENTRY_BYTES_MAX as u64;
 /// Below every sequence.
 const FIRST_GENERATION: u64 = 1;

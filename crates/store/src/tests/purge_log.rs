@@ -95,7 +95,7 @@ fn written(entries: &[LogEntry]) -> (Cursor, Disk) {
     let (mut cursor, mut disk) = fresh();
     for entry in entries {
         let at = cursor.end;
-        if let Some(bytes) = cursor.append(std::slice::from_ref(entry), &keys()) {
+        if let Some(bytes) = cursor.append(std::slice::from_ref(entry), at, &keys()) {
             disk.write(cursor.area, at, &bytes);
         }
     }
@@ -133,7 +133,10 @@ proptest! {
     }
 
     #[test]
-    fn a_flipped_bit_ends_the_log_there(entries in entries(20), bit in 0..AREA_BYTES * 8) {
+    fn a_flipped_bit_costs_one_entry_and_is_told_from_a_crash(
+        entries in entries(20),
+        bit in 0..AREA_BYTES * 8,
+    ) {
         let (cursor, mut disk) = written(&entries);
         let before = disk.replay().entries;
         disk.areas[0][bit / 8] ^= 1 << (bit % 8);
@@ -143,8 +146,11 @@ proptest! {
         } else if bit / 8 < 64 {
             prop_assert!(found.damaged);
         } else {
-            prop_assert!(found.entries.len() < before.len());
-            prop_assert_eq!(&found.entries[..], &before[..found.entries.len()]);
+            // Each entry was appended by itself: all but the last have one behind that vouches.
+            prop_assert_eq!(found.entries.len() + 1, before.len());
+            let lost = before.iter().position(|entry| !found.entries.contains(entry)).unwrap();
+            prop_assert_eq!(found.damaged, lost + 1 < before.len());
+            prop_assert!(found.entries.is_sorted_by(|a, b| a.sequence < b.sequence));
         }
     }
 
@@ -159,6 +165,7 @@ proptest! {
         let mut chance = chances(seed);
         let (mut cursor, mut disk) = fresh();
         let (mut ledger, mut acknowledged) = (Ledger::default(), Vec::new());
+        let mut durable = ENTRIES_AT;
         for group in entries.chunks(group) {
             let sequence = group[0].sequence;
             if chance() && chance() && chance() {
@@ -169,13 +176,14 @@ proptest! {
                 prop_assert!(!found.damaged);
                 check(&acknowledged, &found.entries, &[]);
                 cursor = found.cursor.unwrap();
+                durable = cursor.end;
                 ledger = Ledger::union(std::iter::once(found.entries));
             }
             if group.iter().any(|entry| ENTRIES_AT + entry.bytes() > AREA_BYTES as u32) {
                 continue;
             }
             let mut at = cursor.end;
-            let mut bytes = cursor.append(group, &keys());
+            let mut bytes = cursor.append(group, durable, &keys());
             if bytes.is_none() {
                 ledger.compact(0);
                 let generation = sequence - 1;
@@ -190,8 +198,8 @@ proptest! {
                 check_crashes(&disk, &acknowledged, &mut chance);
                 disk.sync();
                 cursor = compaction.cursor;
-                at = cursor.end;
-                bytes = cursor.append(group, &keys());
+                (at, durable) = (cursor.end, cursor.end);
+                bytes = cursor.append(group, durable, &keys());
             }
             let Some(bytes) = bytes else { continue };
             group.iter().for_each(|entry| ledger.add(entry.clone()));
@@ -199,6 +207,7 @@ proptest! {
             check_crashes(&disk, &acknowledged, &mut chance);
             if chance() {
                 disk.sync();
+                durable = cursor.end;
                 acknowledged = ledger.entries().to_vec();
             }
         }
@@ -289,7 +298,27 @@ fn an_entry_counts_only_at_its_own_offset() {
     let (_, mut disk) = written(&[tag_purge(10), tag_purge(20), tag_purge(30)]);
     let second = ENTRIES_AT as usize + 64;
     disk.areas[0].copy_within(second + 64..second + 128, second);
-    assert_eq!(disk.replay().entries, [tag_purge(10)]);
+    // The third stands at its own place as well, and says that something was in front of it.
+    let found = disk.replay();
+    assert_eq!(found.entries, [tag_purge(10), tag_purge(30)]);
+    assert!(found.damaged);
+}
+
+#[test]
+fn an_entry_that_is_not_known_to_follow_a_durable_one_accuses_nobody() {
+    let keys = keys();
+    let (mut cursor, mut disk) = fresh();
+    let from = cursor.end;
+    // A run is killed before its sync, and the next one appends; then power is lost, and the disk
+    // has the later write only.
+    let first = cursor.append(&[tag_purge(10)], from, &keys).unwrap();
+    let at = cursor.end;
+    let second = cursor.append(&[tag_purge(20)], from, &keys).unwrap();
+    assert_eq!(first.len(), second.len());
+    disk.write(cursor.area, at, &second);
+    disk.sync();
+    let found = disk.replay();
+    assert_eq!((found.entries, found.damaged), (Vec::new(), false));
 }
 
 #[test]
@@ -298,14 +327,14 @@ fn leftovers_of_a_run_that_died_are_not_read_behind_newer_entries() {
     let (mut cursor, mut disk) = fresh();
     let at = cursor.end;
     // Of two entries that were never acknowledged the first is lost.
-    let bytes = cursor.append(&[tag_purge(10), tag_purge(20)], &keys).unwrap();
+    let bytes = cursor.append(&[tag_purge(10), tag_purge(20)], at, &keys).unwrap();
     disk.write(cursor.area, at + 64, &bytes[64..]);
     disk.sync();
     let found = disk.replay();
     assert!(found.entries.is_empty());
     let mut cursor = found.cursor.unwrap();
     assert_eq!(cursor.end, at);
-    let bytes = cursor.append(&[tag_purge(30)], &keys).unwrap();
+    let bytes = cursor.append(&[tag_purge(30)], at, &keys).unwrap();
     disk.write(cursor.area, at, &bytes);
     disk.sync();
     assert_eq!(disk.replay().entries, [tag_purge(30)]);
@@ -343,13 +372,13 @@ fn what_does_not_fit_changes_nothing() {
     let (mut cursor, _) = fresh();
     let before = cursor;
     let long = LogEntry { what: What::Prefix(vec![1; AREA_BYTES].into()), ..tag_purge(10) };
-    assert_eq!(cursor.append(&[tag_purge(5), long.clone()], &keys), None);
+    assert_eq!(cursor.append(&[tag_purge(5), long.clone()], ENTRIES_AT, &keys), None);
     assert_eq!(cursor, before);
     assert_eq!(cursor.compact(&[long], 20, &keys), None);
     let room = (AREA_BYTES as u64 - u64::from(ENTRIES_AT)) / 64;
     let all: Vec<LogEntry> = (1..=room).map(tag_purge).collect();
-    assert!(cursor.append(&all, &keys).is_some());
-    assert_eq!(cursor.append(&[tag_purge(9999)], &keys), None);
+    assert!(cursor.append(&all, ENTRIES_AT, &keys).is_some());
+    assert_eq!(cursor.append(&[tag_purge(9999)], ENTRIES_AT, &keys), None);
 }
 
 #[test]

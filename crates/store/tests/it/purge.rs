@@ -449,6 +449,31 @@ fn a_damaged_log_without_another_counts_as_a_purge_of_everything() {
     }
 }
 
+/// One of three appended purges can be read no more: what was purged by it is not known, so
+/// nothing older is served.
+#[test]
+fn damage_in_the_middle_of_a_log_is_told_from_its_end() {
+    for (entry, is_told) in [(0, true), (1, true), (2, false)] {
+        let folder = scratch();
+        {
+            let (_store, writer) = open(folder.path());
+            put_all(&writer, 20);
+            (3..6).for_each(|key| assert!(remove_now(&writer, key).unwrap()));
+        }
+        let data = folder.path().join("data");
+        let newest = log_headers(&data).into_iter().max_by_key(|at| {
+            let mut header = [0; 64];
+            std::fs::File::open(&data).unwrap().read_exact_at(&mut header, *at).unwrap();
+            u64::from_le_bytes(header[8..16].try_into().unwrap())
+        });
+        overwrite(&data, newest.unwrap() + 4096 + 64 * entry);
+        let (store, report) = Store::open(&tiny(folder.path())).unwrap();
+        assert_eq!(report.purges_damaged, is_told, "entry {entry}: {report:?}");
+        let left = (0..20).filter(|key| get(&store.reader(0), *key).is_some()).count();
+        assert_eq!(left, if is_told { 0 } else { 18 }, "the last entry has none behind it");
+    }
+}
+
 #[test]
 fn each_device_has_all_purges_and_lends_them_to_the_others() {
     let folder = scratch();
