@@ -8,7 +8,7 @@ use longhold_loadgen::hold::{HoldReport, hold};
 use longhold_loadgen::plan::{HoldPlan, Moment};
 use serde::Serialize;
 
-use crate::load::{Shared, duration, millis, transport};
+use crate::load::{Shared, count, duration, millis, transport};
 use crate::rate::print_faults;
 use crate::server::{ServerUse, Watch};
 
@@ -18,9 +18,12 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     shared: Shared,
     /// Connections to open; above 6,000 they come from several addresses in 127.0.0.0/8.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value = "1000", value_parser = count)]
     connections: u32,
-    /// How long they rest once all are open.
+    /// Stages instead, such as 10k,50k,100k: each adds connections and then rests.
+    #[arg(long, value_delimiter = ',', value_parser = count, conflicts_with = "connections")]
+    stages: Vec<u32>,
+    /// How long they rest once all of a stage are open.
     #[arg(long, default_value = "5s", value_parser = duration)]
     hold: Duration,
     /// While they rest: a request on each, once per this interval, spread evenly.
@@ -47,16 +50,22 @@ struct Outcome<'a> {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let aim = arguments.shared.aim()?;
     let least_ms = millis(arguments.hold);
-    ensure!(aim.time_max_ms > least_ms, "--time-max is shorter than --hold");
+    let stages = match arguments.stages.is_empty() {
+        true => vec![arguments.connections],
+        false => arguments.stages.clone(),
+    };
+    let rests_ms = least_ms.saturating_mul(stages.len() as u64);
+    ensure!(aim.time_max_ms > rests_ms, "--time-max is shorter than --hold");
+    let connections = stages.last().copied().unwrap_or_default();
     let plan = HoldPlan {
         aim,
-        connections: arguments.connections,
+        stages,
         active_max: arguments.active,
         hold_ms: least_ms,
         heartbeat_ms: arguments.heartbeat.map(millis),
     };
     let mut watch = Watch::new(&arguments.shared.server_pid)?;
-    let mut transport = transport(arguments.connections.max(1))?;
+    let mut transport = transport(connections.max(1))?;
     let report = hold(&mut transport, &plan, &mut |moment| watch.observe(moment))?;
     let outcome = Outcome {
         load: "hold",
@@ -85,6 +94,15 @@ fn print(outcome: &Outcome<'_>) {
         report.hold_ms,
         report.ramp_ms
     );
+    for stage in report.stages.iter().filter(|_| report.stages.len() > 1) {
+        println!(
+            "  stage       {} of {} held, ramp {} ms, {} heartbeats in {} ms",
+            stage.held, stage.connections, stage.ramp_ms, stage.heartbeats, stage.hold_ms
+        );
+    }
+    if report.retries > 0 {
+        println!("  retries     {} connects", report.retries);
+    }
     println!("  connect     p50 {} µs, p99 {} µs", report.connect.p50_us, report.connect.p99_us);
     let first = &report.first;
     println!(

@@ -75,6 +75,20 @@ pub(crate) fn duration(text: &str) -> anyhow::Result<Duration> {
     Ok(Duration::from_millis(ms))
 }
 
+/// A number as typed: `500`, `10k`, `2m`.
+pub(crate) fn count(text: &str) -> anyhow::Result<u32> {
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let factor = match unit {
+        "" => 1,
+        "k" | "K" => 1_000,
+        "m" | "M" => 1_000_000,
+        _ => anyhow::bail!("unknown unit {unit:?}: use k or m"),
+    };
+    let number: u32 = number.parse().context("a whole number, such as 500, 10k or 2m")?;
+    number.checked_mul(factor).context("too many")
+}
+
 /// Whole milliseconds.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -84,10 +98,20 @@ const DURATION_MS_MAX: u64 = 7 * 24 * 3_600_000;
 
 #[cfg(test)]
 mod tests {
-    use super::{duration, millis};
+    use super::{count, duration, millis};
 
     fn check(text: &str, expected: Option<u64>) {
         assert_eq!(duration(text).ok().map(millis), expected, "{text:?}");
+    }
+
+    #[test]
+    fn numbers_may_be_typed_in_thousands_and_millions() {
+        for (text, expected) in [("500", 500), ("10k", 10_000), ("2M", 2_000_000)] {
+            assert_eq!(count(text).ok(), Some(expected), "{text:?}");
+        }
+        for wrong in ["", "k", "-1", "1g", "5000m", "1.5m", "10 k"] {
+            assert!(count(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

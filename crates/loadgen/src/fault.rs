@@ -99,6 +99,17 @@ impl Fault {
         }
     }
 
+    /// Whether no connection ever stood: another try may have one.
+    pub(crate) const fn is_of_connect(self) -> bool {
+        matches!(
+            self,
+            Self::ConnectRefused
+                | Self::ConnectTimedOut
+                | Self::ConnectExhausted
+                | Self::ConnectFailed(_)
+        )
+    }
+
     /// What is known beyond the name, in words.
     fn detail(self) -> String {
         match self {

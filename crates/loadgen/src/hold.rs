@@ -1,10 +1,15 @@
-//! The hold: many keep-alive connections, one verified request each, then rest.
+//! The hold: many keep-alive connections, one verified request each, then rest; in stages, each of
+//! which adds connections to those of the one before.
 //!
 //! ```text
-//!  ramp: connect → request → verify → park      rest: nothing, or heartbeats      close
-//!  ├──────────────────────────────────────────┤├───────── hold_ms ─────────────┤├─────┤
-//!  Begin                                  Parked                            Held
+//!  ramp: connect → request → verify → park      rest: nothing, or heartbeats      next stage …
+//!  ├──────────────────────────────────────────┤├───────── hold_ms ─────────────┤├ … ┤├─ close ┤
+//!  Begin                                                                     Parked  Held
 //! ```
+//! `Parked` and `Held` are told of the last stage. A connect that fails is tried again up to
+//! [`RETRIES_MAX`] times, after 100, 400 and 1,600 ms.
+
+use std::collections::{HashMap, VecDeque};
 
 use longhold_transport::Transport;
 use serde::Serialize;
@@ -34,12 +39,33 @@ pub struct HoldReport {
     pub heartbeats: Answers,
     /// From a connect to its completion.
     pub connect: Latency,
-    /// From the begin until all connections were parked or lost.
+    /// From the begin of the last stage until all connections were parked or lost.
+    pub ramp_ms: u64,
+    /// How long they rested in the last stage.
+    pub hold_ms: u64,
+    /// Connects that were tried again.
+    pub retries: u64,
+    /// Each stage when it was over.
+    pub stages: Vec<StageReport>,
+    /// What went wrong.
+    pub faults: FaultLog,
+}
+
+/// What one stage of a hold found.
+#[derive(Clone, Debug, Serialize)]
+pub struct StageReport {
+    /// Connections that were to stand.
+    pub connections: u32,
+    /// Those that stood, parked, at its end.
+    pub held: u32,
+    /// Connections lost so far.
+    pub lost: u32,
+    /// From its begin until all of them were parked or lost.
     pub ramp_ms: u64,
     /// How long they rested.
     pub hold_ms: u64,
-    /// What went wrong.
-    pub faults: FaultLog,
+    /// Heartbeats answered in it.
+    pub heartbeats: u64,
 }
 
 /// Runs a hold on `transport` to its end, telling `observe` each [`Moment`] as it comes.
@@ -52,7 +78,7 @@ pub fn hold<T: Transport<Payload = Outgoing>>(
     plan: &HoldPlan,
     observe: &mut dyn FnMut(Moment),
 ) -> Result<HoldReport, LoadError> {
-    let asked = plan.connections;
+    let asked = plan.connections();
     let settings = plan.settings()?;
     let sources =
         Sources::new(plan.aim.target.address(), asked).ok_or(LoadError::OneSource { asked })?;
@@ -69,7 +95,12 @@ pub fn hold<T: Transport<Payload = Outgoing>>(
         expectation: plan.aim.expectation,
         begin_us,
         deadline_us: begin_us + plan.aim.time_max_ms * 1000,
+        target: 0,
         opened: 0,
+        again: VecDeque::new(),
+        tries: HashMap::new(),
+        retries: 0,
+        stages: Vec::new(),
         settled: 0,
         lost: 0,
         first: Tally::default(),
@@ -80,13 +111,23 @@ pub fn hold<T: Transport<Payload = Outgoing>>(
         events: Vec::new(),
     };
     observe(Moment::Begin);
-    hold.ramp()?;
-    let parked_us = hold.driver.now_us();
-    observe(Moment::Parked);
-    hold.rest(parked_us)?;
-    observe(Moment::Held);
-    let held_us = hold.driver.now_us();
-    let report = hold.report(parked_us, held_us);
+    for (number, connections) in (1..).zip(&plan.stages) {
+        let is_last = number == plan.stages.len();
+        let stage_us = hold.driver.now_us();
+        let before = hold.heartbeats.count();
+        hold.target = *connections;
+        hold.ramp()?;
+        let parked_us = hold.driver.now_us();
+        if is_last {
+            observe(Moment::Parked);
+        }
+        hold.rest(parked_us)?;
+        if is_last {
+            observe(Moment::Held);
+        }
+        hold.end_stage(stage_us, parked_us, before);
+    }
+    let report = hold.report();
     hold.driver.close_all()?;
     Ok(report)
 }
@@ -98,8 +139,17 @@ struct Hold<'t, 'p, T: Transport<Payload = Outgoing>> {
     expectation: Expectation,
     begin_us: u64,
     deadline_us: u64,
+    /// Connections of this stage and those before it.
+    target: u32,
     /// Connections whose connect was begun.
     opened: u32,
+    /// Connections whose connect has failed, and when it is tried again, µs. The waits grow, so it
+    /// is in order but for those of different tries.
+    again: VecDeque<(u64, u32)>,
+    /// Tries of connections whose connect has failed.
+    tries: HashMap<u32, u32>,
+    retries: u64,
+    stages: Vec<StageReport>,
     /// Connections that were parked or lost since.
     settled: u32,
     lost: u32,
@@ -118,17 +168,56 @@ enum Phase {
 }
 
 impl<T: Transport<Payload = Outgoing>> Hold<'_, '_, T> {
-    /// Opens all connections and lets each rest after its first answer.
+    /// Opens the stage's connections and lets each rest after its first answer.
     fn ramp(&mut self) -> Result<(), LoadError> {
-        while self.settled < self.plan.connections && self.driver.now_us() < self.deadline_us {
-            while self.opened < self.plan.connections
-                && self.driver.connect(self.opened, self.sources.of(self.opened))
-            {
+        self.phase = Phase::Ramp;
+        while self.settled < self.target && self.driver.now_us() < self.deadline_us {
+            let mut until_us = self.deadline_us;
+            if let Some((due_us, _)) = self.again.front() {
+                until_us = until_us.min((*due_us).max(self.driver.now_us() + TICK_US));
+            }
+            self.connect_again();
+            while self.opened < self.target && self.connect(self.opened) {
                 self.opened += 1;
             }
-            self.turn(self.deadline_us)?;
+            self.turn(until_us)?;
         }
         Ok(())
+    }
+
+    fn connect(&mut self, connection: u32) -> bool {
+        self.driver.connect(connection, self.sources.of(connection))
+    }
+
+    /// Tries connects again whose time has come.
+    fn connect_again(&mut self) {
+        let now_us = self.driver.now_us();
+        while let Some((_, connection)) = self.again.front().filter(|(due_us, _)| *due_us <= now_us)
+        {
+            if !self.driver.has_room() {
+                return;
+            }
+            let connection = *connection;
+            self.again.pop_front();
+            if self.connect(connection) {
+                self.retries += 1;
+            } else {
+                // The last connect has timed out here and is still under way in the kernel.
+                self.again.push_back((now_us + RETRY_US, connection));
+            }
+        }
+    }
+
+    /// Whether a connect that has failed will be tried again.
+    fn will_try_again(&mut self, connection: u32) -> bool {
+        let tries = self.tries.entry(connection).or_default();
+        if *tries == RETRIES_MAX || self.phase == Phase::Rest {
+            return false;
+        }
+        let wait_us = RETRY_US << (2 * *tries);
+        *tries += 1;
+        self.again.push_back((self.driver.now_us() + wait_us, connection));
+        true
     }
 
     /// Rests, with heartbeats if there are to be any, and awaits the last of their answers.
@@ -143,7 +232,7 @@ impl<T: Transport<Payload = Outgoing>> Hold<'_, '_, T> {
             let mut all_sent = true;
             if let Some(interval_us) = interval_us {
                 let elapsed_us = now_us.min(end_us).saturating_sub(parked_us);
-                let due = u128::from(elapsed_us) * u128::from(self.plan.connections) / interval_us;
+                let due = u128::from(elapsed_us) * u128::from(self.target) / interval_us;
                 beats = self.beat(beats, due);
                 all_sent = beats == due;
                 until_us = now_us + TICK_US;
@@ -160,7 +249,7 @@ impl<T: Transport<Payload = Outgoing>> Hold<'_, '_, T> {
     /// Connections that are lost or still busy with the last one are passed over.
     fn beat(&mut self, mut next: u128, due: u128) -> u128 {
         while next < due && self.driver.has_room() {
-            let connection = (next % u128::from(self.plan.connections)) as u32;
+            let connection = (next % u128::from(self.target)) as u32;
             self.driver.request(connection);
             next += 1;
         }
@@ -195,6 +284,8 @@ impl<T: Transport<Payload = Outgoing>> Hold<'_, '_, T> {
                 }
                 self.driver.set_length_bytes_max(self.expectation.length_bytes_max());
             }
+            Event::Lost { connection, fault, .. }
+                if fault.is_of_connect() && self.will_try_again(connection) => {}
             Event::Lost { connection, fault, parked } => self.lose(connection, fault, parked),
             Event::Closed { .. } => {}
         }
@@ -217,9 +308,21 @@ impl<T: Transport<Payload = Outgoing>> Hold<'_, '_, T> {
         }
     }
 
-    fn report(&self, parked_us: u64, held_us: u64) -> HoldReport {
-        let connections = self.plan.connections;
-        let held = (0..connections).filter(|&index| self.driver.is_parked(index)).count() as u32;
+    fn end_stage(&mut self, begin_us: u64, parked_us: u64, heartbeats_before: u64) {
+        self.stages.push(StageReport {
+            connections: self.target,
+            held: (0..self.target).filter(|&index| self.driver.is_parked(index)).count() as u32,
+            lost: self.lost,
+            ramp_ms: (parked_us - begin_us) / 1000,
+            hold_ms: (self.driver.now_us() - parked_us) / 1000,
+            heartbeats: self.heartbeats.count() - heartbeats_before,
+        });
+    }
+
+    fn report(&self) -> HoldReport {
+        let connections = self.plan.connections();
+        let last = self.stages.last();
+        let held = last.map_or(0, |stage| stage.held);
         HoldReport {
             connections,
             held,
@@ -228,13 +331,19 @@ impl<T: Transport<Payload = Outgoing>> Hold<'_, '_, T> {
             first: self.first.answers(),
             heartbeats: self.heartbeats.answers(),
             connect: self.connect.latency(),
-            ramp_ms: (parked_us - self.begin_us) / 1000,
-            hold_ms: (held_us - parked_us) / 1000,
+            ramp_ms: last.map_or(0, |stage| stage.ramp_ms),
+            hold_ms: last.map_or(0, |stage| stage.hold_ms),
+            retries: self.retries,
+            stages: self.stages.clone(),
             faults: self.faults.clone(),
         }
     }
 }
 
+/// How often a connect is tried again.
+pub const RETRIES_MAX: u32 = 3;
+/// The wait before the first time; four times as long before each further one.
+const RETRY_US: u64 = 100_000;
 /// How often due heartbeats are looked for.
 const TICK_US: u64 = 10_000;
 

@@ -36,16 +36,17 @@ impl Aim {
     }
 }
 
-/// Open connections, one request each, then rest.
+/// Open connections, one request each, then rest; in stages.
 #[derive(Clone, Debug)]
 pub struct HoldPlan {
     /// Target, expectation, timeouts.
     pub aim: Aim,
-    /// Connections to open, 1 to [`HOLD_CONNECTIONS_MAX`].
-    pub connections: u32,
+    /// Connections that stand in each stage, those of the stages before included: rising, 1 to
+    /// [`HOLD_CONNECTIONS_MAX`].
+    pub stages: Vec<u32>,
     /// Connects and requests under way at any time, 1 to [`ACTIVE_MAX`].
     pub active_max: u32,
-    /// How long the connections rest once all of them are parked or lost.
+    /// How long the connections of a stage rest once all of them are parked or lost.
     pub hold_ms: u64,
     /// While they rest: each connection makes a request once per this interval, spread evenly.
     pub heartbeat_ms: Option<u64>,
@@ -90,6 +91,9 @@ pub enum LoadError {
         /// What was asked for.
         asked: u32,
     },
+    /// A stage adds to those before it.
+    #[error("each stage of a hold has more connections than the one before")]
+    Stages,
     /// A heartbeat of zero would never rest.
     #[error("a heartbeat interval is at least a millisecond")]
     Heartbeat,
@@ -124,23 +128,31 @@ pub enum Moment {
     WarmedUp,
     /// A closed loop has counted its last answer.
     Counted,
-    /// All connections of a hold are parked or lost.
+    /// All connections of a hold's last stage are parked or lost.
     Parked,
-    /// The hold is over; the connections are still there.
+    /// The last stage is over; the connections are still there.
     Held,
 }
 
 impl HoldPlan {
+    /// Connections of the last stage.
+    pub(crate) fn connections(&self) -> u32 {
+        self.stages.last().copied().unwrap_or(0)
+    }
+
     pub(crate) fn settings(&self) -> Result<Settings, LoadError> {
-        check_connections(self.connections, HOLD_CONNECTIONS_MAX)?;
+        check_connections(self.connections(), HOLD_CONNECTIONS_MAX)?;
+        if !self.stages.is_sorted_by(|a, b| a < b) {
+            return Err(LoadError::Stages);
+        }
         if self.heartbeat_ms == Some(0) {
             return Err(LoadError::Heartbeat);
         }
         if !(1..=ACTIVE_MAX).contains(&self.active_max) {
             return Err(LoadError::Active { asked: self.active_max });
         }
-        let active_max = self.active_max.min(self.connections);
-        Ok(settings(&self.aim, self.connections, active_max))
+        let active_max = self.active_max.min(self.connections());
+        Ok(settings(&self.aim, self.connections(), active_max))
     }
 }
 

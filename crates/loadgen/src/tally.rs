@@ -51,6 +51,10 @@ impl Tally {
         Ok(())
     }
 
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
     pub(crate) fn answers(&self) -> Answers {
         let any = self.with_cache_status > 0;
         Answers {

@@ -9,7 +9,13 @@ use crate::plan::{HoldPlan, LoadError, Moment};
 use crate::scripted::{aim, right_answer, serve, transport};
 
 fn plan(address: SocketAddr) -> HoldPlan {
-    HoldPlan { aim: aim(address), connections: 30, active_max: 7, hold_ms: 100, heartbeat_ms: None }
+    HoldPlan {
+        aim: aim(address),
+        stages: vec![30],
+        active_max: 7,
+        hold_ms: 100,
+        heartbeat_ms: None,
+    }
 }
 
 fn run(plan: &HoldPlan) -> HoldReport {
@@ -119,10 +125,38 @@ fn silence_ends_with_the_answer_timeout_or_the_time_limit() {
 }
 
 #[test]
+fn stages_add_up_and_each_is_reported() {
+    let address = serve(|mut asked| asked.answer(""));
+    let plan = HoldPlan { stages: vec![5, 20, 30], heartbeat_ms: Some(20), ..plan(address) };
+    let report = run(&plan);
+    let stages: Vec<_> =
+        report.stages.iter().map(|it| (it.connections, it.held, it.lost)).collect();
+    assert_eq!(stages, [(5, 5, 0), (20, 20, 0), (30, 30, 0)]);
+    assert!(report.stages.iter().all(|stage| stage.heartbeats > 0), "{report:?}");
+    assert_eq!((report.first.count, report.held), (30, 30));
+    for wrong in [vec![5, 5], vec![9, 3]] {
+        let refused =
+            hold(&mut transport(), &HoldPlan { stages: wrong, ..plan.clone() }, &mut |_| {});
+        assert_eq!(refused.err(), Some(LoadError::Stages));
+    }
+}
+
+#[test]
+fn a_refused_connect_is_tried_again_and_then_lost() {
+    // Bound and not listening: every connect is refused.
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = socket.local_addr().expect("bound");
+    drop(socket);
+    let report = run(&HoldPlan { stages: vec![3], ..plan(address) });
+    assert_eq!((report.lost, report.retries), (3, 9), "{report:?}");
+    assert_eq!(report.faults.count("connect-refused"), 3);
+}
+
+#[test]
 fn connections_come_from_several_sources_when_they_must() {
     // Only the plan's check: 20,001 connections need a second source, of which IPv6 has none.
     let v6 = "[::1]:1".parse().expect("an address");
-    let many = HoldPlan { connections: 20_001, ..plan(v6) };
+    let many = HoldPlan { stages: vec![20_001], ..plan(v6) };
     let refused = hold(&mut transport(), &many, &mut |_| {}).err();
     assert_eq!(refused, Some(LoadError::OneSource { asked: 20_001 }));
 }
@@ -133,7 +167,7 @@ fn plans_that_cannot_be_carried_out_are_refused() {
     let refused = |plan: HoldPlan| hold(&mut transport(), &plan, &mut |_| {}).err();
     let base = plan(address);
     assert_eq!(
-        refused(HoldPlan { connections: 65, ..base.clone() }),
+        refused(HoldPlan { stages: vec![65], ..base.clone() }),
         Some(LoadError::Slots { slots: 64, asked: 65 })
     );
     assert_eq!(
