@@ -2,11 +2,14 @@
 //!
 //! **What it is.** The program `floor` (a bare io_uring responder), and the program `peers` with
 //! the module [`peers`] behind it, which runs nginx, HAProxy and Varnish with sensible
-//! configurations. `cargo xtask bench` drives both beside the edge. The programs `lookup`
-//! and `reopen` measure the store alone, and `trace` with the module [`trace`] its eviction.
+//! configurations. `cargo xtask bench` drives both beside the edge. The program `threadpool` with
+//! the module [`threadpool`] is the older architecture that `cargo xtask compare` sets it against.
+//! The programs `lookup` and `reopen` measure the store alone, and `trace` with the module
+//! [`trace`] its eviction.
 //!
 //! **What it is not.** No load (that is `conn-bomb`), no figures (those are printed by
 //! `cargo xtask bench`, with command, commit, processor and kernel).
 
 pub mod peers;
+pub mod threadpool;
 pub mod trace;
