@@ -7,6 +7,8 @@
 //! that rests becomes a [`Parked`]: both traffic secrets, both sequence numbers, the suite, and
 //! nothing else. Its keys are derived when it wakes and wiped when it parks.
 //!
+//! [`layer::Secured`] makes of these a transport that secures connections, over one that does not.
+//!
 //! **What it is not.** It knows no sockets, no buffers but the caller's, no deadlines and no
 //! connection limits: those are the caller's. It offers no early data, no post-handshake
 //! authentication, no renegotiation, no TLS below 1.2. TLS 1.2, and TLS 1.3 by choice
@@ -55,6 +57,7 @@ mod fault;
 mod frame;
 mod handshake;
 mod keys;
+pub mod layer;
 pub mod limits;
 mod parked;
 mod record;

@@ -43,6 +43,11 @@ impl Buffer {
         self.bytes.get(self.start..self.end).unwrap_or(&[])
     }
 
+    /// The filled part, to be changed in place: decrypted, for one.
+    pub fn filled_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.start..self.end).unwrap_or_default()
+    }
+
     /// Drops up to `bytes` from the front of the filled part. When nothing is left the whole
     /// buffer is spare again.
     pub fn consume(&mut self, bytes: usize) {

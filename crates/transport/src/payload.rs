@@ -13,6 +13,15 @@ pub trait Payload: 'static {
     /// does not fit is simply sent next time.
     fn parts<'a>(&'a self, parts: &mut Parts<'a>);
 
+    /// Copies the bytes from `offset` on that fill `into`, for a transport that must look at them
+    /// itself, to encrypt them; false if they cannot be read (the kernel's EFAULT). There are as
+    /// many: [`Payload::parts`] has said so.
+    fn copy_to(&self, offset: usize, into: &mut [u8]) -> bool {
+        let mut parts = Parts::new();
+        self.parts(&mut parts);
+        parts.copy_to(offset, into)
+    }
+
     /// The first `sent_bytes` of [`Payload::parts`] have been sent.
     fn advance(&mut self, sent_bytes: usize);
 }
@@ -45,6 +54,19 @@ impl<'a> Parts<'a> {
     /// The slices, none of them empty.
     pub fn as_slices(&self) -> &[&'a [u8]] {
         self.slices.get(..self.count).unwrap_or(&[])
+    }
+
+    /// Copies the bytes from `offset` on that fill `into`; false if there are not as many.
+    pub fn copy_to(&self, offset: usize, into: &mut [u8]) -> bool {
+        let (mut skip, mut rest) = (offset, into);
+        for slice in self.as_slices() {
+            let from = slice.get(skip..).unwrap_or(&[]);
+            skip = skip.saturating_sub(slice.len());
+            let (front, behind) = rest.split_at_mut(from.len().min(rest.len()));
+            front.copy_from_slice(&from[..front.len()]);
+            rest = behind;
+        }
+        rest.is_empty()
     }
 
     /// Sum of the slices' lengths.

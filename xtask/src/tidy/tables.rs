@@ -15,7 +15,8 @@ pub(super) const CRATES: &[CrateRow] = &[
     plain("crates/origin", &["conn", "store"]),
     plain("crates/store", &[]),
     plain("crates/telemetry", &[]),
-    plain("crates/tls", &[]),
+    // Its layer secures connections of the transport below it.
+    plain("crates/tls", &["transport"]),
     plain("crates/transport", &[]),
     top("apps/conn-bomb"),
     top("apps/edge"),
