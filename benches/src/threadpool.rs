@@ -17,11 +17,12 @@
 //! others wait for a thread.
 //!
 //! **What it is not.** No server to use: it caches by `Cache-Control: max-age` alone, knows neither
-//! `Vary` nor ranges nor validation, and forgets everything at its end.
+//! `Vary` nor ranges, and forgets everything at its end.
 //!
 //! # Bounds
 //! Threads and waiting connections ([`Settings`]); objects and their length ([`OBJECTS_MAX`],
-//! `Vary` nor ranges, and forgets everything at its end.
+//! [`OBJECT_BYTES_MAX`]); a head as `longhold-http1` limits it; every wait on a socket by a
+//! timeout.
 
 mod connection;
 mod fetch;
