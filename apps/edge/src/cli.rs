@@ -11,11 +11,14 @@ use clap_complete::Shell;
 use longhold_telemetry::tracing::{Format, Level};
 
 use crate::admin::{PurgeOrder, PurgeReply, client, purge_answer};
-use crate::config::checked::{Admin, AdminAddress, Log, LogFormat, LogLevel};
-use crate::config::{self, Faults, dump, knobs, parse_admin_address};
+use crate::config::checked::{Admin, AdminAddress, Checked, Log, LogFormat, LogLevel};
+use crate::config::{self, Faults, MemoryPlan, dump, knobs, parse_admin_address};
 use crate::conns::ConnsOptions;
 use crate::demo::{self, Addresses};
+use crate::doctor::DoctorOptions;
 use crate::explain::{CacheCommand, ExplainOptions};
+use crate::host::judge::{Demand, Finding};
+use crate::host::{Host, report};
 use crate::run;
 use crate::signals::{self, Listening, Stop};
 use crate::store_tool::{NotOpened, StoreCommand};
@@ -38,7 +41,8 @@ pub enum Command {
     /// Serves what a config file says, until SIGTERM
     #[command(after_long_help = knobs::help())]
     Run(RunOptions),
-    /// Checks a config file; prints the values that hold and the memory that they imply
+    /// Checks a config file on this host; prints what holds, the memory that it implies, and what
+    /// stands in the way
     #[command(after_long_help = knobs::help())]
     Check(CheckOptions),
     /// Purges from a running edge's store; done when it is durable and in force on every worker
@@ -47,6 +51,8 @@ pub enum Command {
     Explain(ExplainOptions),
     /// Counts, lists and closes the connections of a running edge
     Conns(ConnsOptions),
+    /// Says whether this host carries so many connections, and what to change where not
+    Doctor(DoctorOptions),
     /// Shows what a running edge has stored
     #[command(subcommand)]
     Cache(CacheCommand),
@@ -173,15 +179,31 @@ pub fn run(options: &RunOptions) -> anyhow::Result<()> {
 /// # Errors
 /// The config's faults; with `--json` they have been printed to the output as well.
 pub fn check(options: &CheckOptions) -> anyhow::Result<()> {
-    match (config::load(&options.config), options.json) {
-        (Ok(config), false) => print(&dump::text(&config)),
-        (Ok(config), true) => print(&format!("{:#}\n", dump::json(&config))),
+    match (check_on(&options.config, &Host::read()), options.json) {
+        (Ok((config, demand, findings)), false) => {
+            let plan = report::plan_text(&demand, &findings, "# ");
+            print(&format!("{}\n# Plan for this host:\n{plan}", dump::text(&config)))
+        }
+        (Ok((config, _, findings)), true) => {
+            let mut said = dump::json(&config);
+            said["host"] = findings.iter().map(report::finding_json).collect();
+            print(&format!("{said:#}\n"))
+        }
         (Err(faults), false) => Err(faults.into()),
         (Err(faults), true) => {
             print(&format!("{:#}\n", faults.json()))?;
             Err(faults.into())
         }
     }
+}
+
+/// Reads a config, and judges it on a host.
+fn check_on(file: &Path, host: &Host) -> Result<(Checked, Demand, Vec<Finding>), Faults> {
+    let config = config::load(file)?;
+    let plan = MemoryPlan::of(&config);
+    let findings = report::admit(&config, &plan, host)?;
+    let demand = Demand::of(&config, &plan);
+    Ok((config, demand, findings))
 }
 
 /// `edge purge`

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use longhold_edge::cli::{self, Cli, Command};
-use longhold_edge::{conns, explain, store_tool};
+use longhold_edge::{conns, doctor, explain, store_tool};
 
 fn main() -> ExitCode {
     cli::conclude(match Cli::parse().command() {
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         Command::Purge(options) => cli::purge(&options),
         Command::Explain(options) => explain::explain(&options),
         Command::Conns(options) => conns::conns(&options),
+        Command::Doctor(options) => doctor::doctor(&options),
         Command::Cache(command) => explain::cache(&command),
         Command::Store(command) => store_tool::run(&command),
         Command::Completions { shell } => cli::completions(shell),

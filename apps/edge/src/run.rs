@@ -22,6 +22,7 @@ use crate::config::checked::{AdminAddress, Checked, LogFormat, LogTarget};
 use crate::config::memory::{LOG_LINE_BYTES, MemoryPlan, store_config};
 use crate::control;
 use crate::fill;
+use crate::host::{Host, report};
 use crate::observe::Observer;
 use crate::roster::Member;
 use crate::shared::Shared;
@@ -55,6 +56,8 @@ pub fn serve(
     let plan = MemoryPlan::of(config);
     let open_files = raise_open_files().context("cannot raise the limit of open files")?;
     let support = probe::probe()?;
+    let findings = report::admit(config, &plan, &Host::read())?;
+    watch::log_findings(&findings);
     let bound = bind_all(config)?;
     let addresses: Vec<SocketAddr> =
         bound.iter().filter_map(|group| group.first()).map(BoundListener::address).collect();

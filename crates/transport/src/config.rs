@@ -23,7 +23,21 @@ pub struct Config {
 impl Config {
     /// Bound of a shard: the cost of one cancel grows with what is armed on its ring.
     pub const SLOTS_PER_SHARD_MAX: u32 = 131_072;
+
+    /// Slots of one shard where a process may have so many open files: that bounds a table of
+    /// direct descriptors, too, though its entries are no file descriptors.
+    pub fn slots_per_shard_under(&self, open_files: u64) -> u32 {
+        let limit = u32::try_from(open_files).unwrap_or(u32::MAX);
+        let asked = match self.slots_per_shard {
+            0 => Self::SLOTS_PER_SHARD_MAX,
+            asked => asked,
+        };
+        asked.min(limit.saturating_sub(DESCRIPTOR_SLACK)).min(self.slots).max(1)
+    }
 }
+
+/// Descriptors that a table leaves below `RLIMIT_NOFILE`.
+const DESCRIPTOR_SLACK: u32 = 64;
 
 impl Default for Config {
     fn default() -> Self {

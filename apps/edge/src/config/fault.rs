@@ -207,6 +207,17 @@ pub enum Cause {
     },
     /// The store refuses what no rule of this table forbids.
     NoStore(ConfigError),
+    /// This host cannot carry it.
+    DoesNotFit {
+        /// The limit or sysctl that stands in the way.
+        limit: &'static str,
+        /// What there is, and what it would have to be.
+        told: String,
+        /// Why it matters.
+        why: &'static str,
+        /// What to do.
+        remedy: String,
+    },
 }
 
 impl fmt::Display for Cause {
@@ -284,6 +295,9 @@ impl fmt::Display for Cause {
                 write!(out, "the store is named already, by {key} in line {line}")
             }
             Self::NoStore(why) => why.fmt(out),
+            Self::DoesNotFit { limit, told, why, .. } => {
+                write!(out, "does not fit this host: {limit} is {told}: {why}")
+            }
         }
     }
 }
@@ -349,6 +363,7 @@ impl Cause {
                 format!("remove {key}; each device in the list has a path and a size")
             }
             Self::NoStore(_) => "change the sizes in [store]".into(),
+            Self::DoesNotFit { remedy, .. } => remedy.clone(),
         }
     }
 }

@@ -69,7 +69,7 @@ pub enum When {
     Start,
     /// At most, under full load.
     Load,
-    /// In the kernel, at most, with every connection parked; sockets not included.
+    /// In the kernel, with every connection parked.
     Kernel,
 }
 
@@ -109,6 +109,7 @@ impl MemoryPlan {
             part("response windows, unstored", fetches, WINDOW_SMALL_BYTES, When::Load),
             part("request windows", fetches + waiting, limits.upload_window.0, When::Load),
             part("access log queues", log_lines, LOG_LINE_BYTES, When::Load),
+            part("sockets", slots_count, SOCKET_BYTES, When::Kernel),
             part("parked polls", slots_count, POLL_BYTES, When::Kernel),
         ];
         if sites.iter().any(compresses) {
@@ -199,7 +200,7 @@ impl When {
         match self {
             Self::Start => "reserved at start",
             Self::Load => "at most beside it, under full load",
-            Self::Kernel => "at most in the kernel, sockets not included",
+            Self::Kernel => "in the kernel, with every connection parked",
         }
     }
 }
@@ -302,5 +303,8 @@ pub const FILL_THREADS: u64 = 1;
 const INDEX_LINE_SLOTS: u64 = 4;
 /// What a queue reckons with for one waiting access log line; queues are bounded in bytes by it.
 pub const LOG_LINE_BYTES: u64 = 512;
+/// What the kernel keeps for one accepted socket that rests: the socket, its file, its place in a
+/// table of direct descriptors.
+pub const SOCKET_BYTES: u64 = 3_868;
 /// What the kernel keeps for one armed poll.
 pub const POLL_BYTES: u64 = 256;

@@ -10,6 +10,7 @@ use longhold_transport::probe::Support;
 
 use crate::config::checked::Checked;
 use crate::config::memory::{MemoryPlan, When};
+use crate::host::judge::{Finding, Remedy, Verdict};
 use crate::signals::{OpenFiles, Stage, Stop};
 
 /// Says on what the edge runs and what it takes.
@@ -47,6 +48,19 @@ pub(super) fn log_start(
         devices_voided = report.devices_voided,
         "store open",
     );
+}
+
+/// Says what of the host could be better.
+pub(super) fn log_findings(findings: &[Finding]) {
+    for finding in findings.iter().filter(|finding| finding.verdict == Verdict::Poor) {
+        let remedy = finding.remedy.as_ref().map(Remedy::words).unwrap_or_default();
+        tracing::warn!(
+            limit = finding.name,
+            found = finding.told,
+            remedy,
+            "the host could be better"
+        );
+    }
 }
 
 /// Cuts a drain that takes longer than `after`: asks `stop` for the second stage then.

@@ -51,6 +51,7 @@ fn check_prints_what_holds_and_can_be_read_back() {
     let output = check(&["check", "--config", &name], 0, &format!("# {name} is valid."), "");
     let said = text(&output.stdout);
     assert!(said.contains("# Memory that these values imply:"), "{said}");
+    assert!(said.contains("# Plan for this host:\n# "), "{said}");
     fs::write(&path, &said).unwrap();
     check(&["check", "--config", &name], 0, "# ", "");
 }
@@ -212,4 +213,35 @@ fn purge_takes_address_and_token_from_the_config() {
     check(&["purge", "--url", "http://a/", "--config", &name], 0, said, "");
     let request = serving.join().unwrap();
     assert!(request.contains("authorization: Bearer 0123456789abcdef\r\n"), "{request}");
+}
+
+#[test]
+fn doctor_judges_this_host() {
+    let output = edge(&["doctor", "--connections", "1000", "--json"]);
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&said["connections"], &said["fits"]), (&1000.into(), &true.into()), "{said}");
+    let findings = said["findings"].as_array().unwrap();
+    assert!(findings.iter().any(|finding| finding["name"] == "RLIMIT_NOFILE"), "{said}");
+    let output = check(&["doctor", "--connections", "1000"], 0, "1,000 connections on this ", "");
+    assert!(text(&output.stdout).contains("\nmemory for 1,000 connections\n"));
+    check(&["doctor", "--connections", "0"], 2, "", "error: invalid value '0'");
+}
+
+/// A table of direct descriptors is bounded by the open files, and each takes two of them.
+#[test]
+fn what_does_not_fit_the_host_is_refused_by_check_and_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!("{GOOD}[server]\nmax_connections = 1000000\n");
+    let (_, name) = file(folder.path(), &config);
+    for command in ["check", "run"] {
+        let limited = format!("ulimit -n 256 && exec \"$0\" {command} --config \"$1\"");
+        let mut shell = Command::new("sh");
+        let output = shell.args(["-c", &limited, env!("CARGO_BIN_EXE_edge"), &name]).output();
+        let output = output.unwrap();
+        let said = text(&output.stderr);
+        assert_eq!((output.status.code(), &*output.stdout), (Some(2), &b""[..]), "{said}");
+        let fault = "server.max_connections: does not fit this host: RLIMIT_NOFILE is 256; ";
+        assert!(said.starts_with(&format!("{name}: {fault}")), "{said}");
+        assert!(said.contains("\n  remedy: raise RLIMIT_NOFILE to "), "{said}");
+    }
 }

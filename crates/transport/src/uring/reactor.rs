@@ -65,7 +65,8 @@ impl<P: Payload> Reactor<P> {
         if config.slots == 0 || config.slots > SLOTS_MAX {
             return Err(StartError::Slots { slots: config.slots });
         }
-        let per_shard = slots_per_shard(config);
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let per_shard = config.slots_per_shard_under(limit.unwrap_or(u64::MAX));
         let shard_count = config.slots.div_ceil(per_shard);
         let mut shards = Vec::with_capacity(shard_count as usize);
         for shard in 0..shard_count {
@@ -515,22 +516,8 @@ fn outcome(result: i32) -> Result<usize, IoFault> {
     usize::try_from(result).map_err(|_| IoFault::from_errno(-result))
 }
 
-/// Slots of one shard: bounded by the cost of a cancel and by `RLIMIT_NOFILE`, which bounds a
-/// table of direct descriptors though its entries are no file descriptors.
-fn slots_per_shard(config: &Config) -> u32 {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let limit = u32::try_from(limit.unwrap_or(u64::MAX)).unwrap_or(u32::MAX);
-    let asked = match config.slots_per_shard {
-        0 => Config::SLOTS_PER_SHARD_MAX,
-        asked => asked,
-    };
-    asked.min(limit.saturating_sub(DESCRIPTOR_SLACK)).min(config.slots).max(1)
-}
-
 /// Largest number of slots: it leaves room for all that is packed beside a slot number.
 const SLOTS_MAX: u32 = 1 << 31;
-/// Descriptors that a table leaves below `RLIMIT_NOFILE`.
-const DESCRIPTOR_SLACK: u32 = 64;
 /// Entries of the completion queue, main ring and others. Bursts beyond it wait in the kernel.
 const MAIN_COMPLETIONS: u32 = 8192;
 const OTHER_COMPLETIONS: u32 = 4096;
