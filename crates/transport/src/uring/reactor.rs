@@ -72,12 +72,14 @@ impl<P: Payload> Reactor<P> {
         for shard in 0..shard_count {
             let first_slot = shard * per_shard;
             let capacity = per_shard.min(config.slots - first_slot);
-            let completions = if shard == 0 { MAIN_COMPLETIONS } else { OTHER_COMPLETIONS };
-            let io =
-                super::set_up(config.ring_entries, completions).map_err(|errno| match shard {
-                    0 => StartError::Unsupported(Evidence::gather().diagnose(errno)),
-                    _ => StartError::Shard { shard, errno },
-                })?;
+            let (entries, completions) = match shard {
+                0 => (config.ring_entries, MAIN_COMPLETIONS),
+                _ => (config.ring_entries.min(OTHER_ENTRIES), other_completions(capacity)),
+            };
+            let io = super::set_up(entries, completions).map_err(|errno| match shard {
+                0 => StartError::Unsupported(Evidence::gather().diagnose(errno)),
+                _ => StartError::Shard { shard, errno },
+            })?;
             shards.push(Shard::new(Ring::new(io), first_slot, capacity)?);
         }
         Self::with_shards(shards, per_shard, config)
@@ -516,10 +518,20 @@ fn outcome(result: i32) -> Result<usize, IoFault> {
     usize::try_from(result).map_err(|_| IoFault::from_errno(-result))
 }
 
+/// Entries of the completion queue of a shard that nobody waits on. The kernel sizes the table in
+/// which a cancel looks for its target by them, hence many for many slots.
+fn other_completions(slots: u32) -> u32 {
+    (slots / 4).next_power_of_two().clamp(OTHER_COMPLETIONS_MIN, OTHER_COMPLETIONS_MAX)
+}
+
 /// Largest number of slots: it leaves room for all that is packed beside a slot number.
 const SLOTS_MAX: u32 = 1 << 31;
-/// Entries of the completion queue, main ring and others. Bursts beyond it wait in the kernel.
+/// Entries of the completion queue. Bursts beyond it wait in the kernel.
 const MAIN_COMPLETIONS: u32 = 8192;
-const OTHER_COMPLETIONS: u32 = 4096;
+const OTHER_COMPLETIONS_MIN: u32 = 256;
+const OTHER_COMPLETIONS_MAX: u32 = 4096;
+/// Most entries of the submission queue of a shard that nobody waits on: 64 bytes each, and there
+/// may be a hundred shards. When it is full it is submitted.
+const OTHER_ENTRIES: u32 = 128;
 /// Owner of the watch on the waker's eventfd; shards beyond the first use their number.
 const WAKER: u32 = 0;
