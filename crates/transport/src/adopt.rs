@@ -5,17 +5,20 @@
 //!  adopt(socket, ticket) ─► queue ─► wait() ─► slot ─► Connected { ticket, slot | fault }
 //!                           └─ at most as many as the transport has slots
 //! ```
+//! Where the transport's thread has a table of descriptors of its own, the queue is a pair of
+//! sockets that carries them over.
 //! Not here: who may hand over what. A ticket is the caller's number, as with
 //! [`connect`](crate::Transport::connect).
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::net::sockopt;
 
-use crate::sim;
+use crate::passage::{Passage, Passed};
 use crate::wake::raise;
+use crate::{IoFault, sim};
 
 /// Hands connected sockets of other threads to one transport. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -52,22 +55,32 @@ pub struct Adoptee {
 enum Kind {
     Kernel(OwnedFd),
     Simulated(sim::Stream),
+    /// It has not come through: the table of descriptors was full.
+    Lost,
 }
 
 impl Adoptee {
     /// The kernel's socket, if it is one.
-    pub(crate) fn kernel(self) -> Option<OwnedFd> {
+    pub(crate) fn kernel(self) -> Result<OwnedFd, IoFault> {
         match self.kind {
-            Kind::Kernel(socket) => Some(socket),
-            Kind::Simulated(_) => None,
+            Kind::Kernel(socket) => Ok(socket),
+            Kind::Simulated(_) => Err(FOREIGN),
+            Kind::Lost => Err(IoFault::Exhausted),
         }
     }
 
     /// The simulated stream, if it is one.
-    pub(crate) fn simulated(self) -> Option<sim::Stream> {
+    pub(crate) fn simulated(self) -> Result<sim::Stream, IoFault> {
         match self.kind {
-            Kind::Kernel(_) => None,
-            Kind::Simulated(stream) => Some(stream),
+            Kind::Simulated(stream) => Ok(stream),
+            Kind::Kernel(_) | Kind::Lost => Err(FOREIGN),
+        }
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.kind {
+            Kind::Kernel(socket) => Some(socket.as_fd()),
+            Kind::Simulated(_) | Kind::Lost => None,
         }
     }
 }
@@ -112,8 +125,18 @@ pub(crate) struct Adoptions {
 impl Adoptions {
     /// A way in for at most `waiting_max` sockets at a time; `event` is raised for each.
     pub(crate) fn new(waiting_max: u32, event: Option<Arc<OwnedFd>>) -> Self {
-        let state = State { waiting: VecDeque::new(), is_open: true };
-        let queue = Queue { state: Mutex::new(state), waiting_max: waiting_max as usize, event };
+        Self::by(waiting_max, Way::Memory(event))
+    }
+
+    /// The same into a table of descriptors that is not shared. The far end of `passage` is
+    /// readable when something has come.
+    pub(crate) fn through(waiting_max: u32, passage: Passage) -> Self {
+        Self::by(waiting_max, Way::Passage(passage))
+    }
+
+    fn by(waiting_max: u32, way: Way) -> Self {
+        let state = State { waiting: VecDeque::new(), passing: 0, is_open: true };
+        let queue = Queue { state: Mutex::new(state), waiting_max: waiting_max as usize, way };
         Self { queue: Arc::new(queue) }
     }
 
@@ -122,9 +145,17 @@ impl Adoptions {
         Adopter { queue: Arc::clone(&self.queue) }
     }
 
+    /// The descriptor that is readable when something has come, if there is a passage.
+    pub(crate) fn passage(&self) -> Option<&Passage> {
+        match &self.queue.way {
+            Way::Memory(_) => None,
+            Way::Passage(passage) => Some(passage),
+        }
+    }
+
     /// The socket that waits longest. To be asked after the event was raised.
     pub(crate) fn take(&self) -> Option<Adopted> {
-        self.queue.lock().waiting.pop_front()
+        self.queue.pop()
     }
 }
 
@@ -132,10 +163,9 @@ impl Drop for Adoptions {
     fn drop(&mut self) {
         let mut state = self.queue.lock();
         state.is_open = false;
-        let left = std::mem::take(&mut state.waiting);
         drop(state);
-        // Closing may take its time: not under the lock.
-        drop(left);
+        // Nothing more comes: what is left is closed, not under the lock.
+        while self.queue.pop().is_some() {}
     }
 }
 
@@ -143,12 +173,22 @@ impl Drop for Adoptions {
 struct Queue {
     state: Mutex<State>,
     waiting_max: usize,
-    event: Option<Arc<OwnedFd>>,
+    way: Way,
+}
+
+#[derive(Debug)]
+enum Way {
+    /// As they are; the event is raised.
+    Memory(Option<Arc<OwnedFd>>),
+    /// Through a pair of sockets.
+    Passage(Passage),
 }
 
 #[derive(Debug)]
 struct State {
     waiting: VecDeque<Adopted>,
+    /// As many are on their way through the passage.
+    passing: usize,
     is_open: bool,
 }
 
@@ -158,15 +198,37 @@ impl Queue {
         if !state.is_open {
             return Err(AdoptError::Gone);
         }
-        if state.waiting.len() >= self.waiting_max {
+        if state.waiting.len() + state.passing >= self.waiting_max {
             return Err(AdoptError::Full);
         }
-        state.waiting.push_back(adopted);
-        drop(state);
-        if let Some(event) = &self.event {
-            raise(event);
+        match &self.way {
+            Way::Memory(event) => {
+                state.waiting.push_back(adopted);
+                drop(state);
+                if let Some(event) = event {
+                    raise(event);
+                }
+            }
+            Way::Passage(passage) => {
+                let Adopted { adoptee, ticket } = &adopted;
+                passage.send(*ticket, adoptee.descriptor()).map_err(|_| AdoptError::Full)?;
+                state.passing += 1;
+            }
         }
         Ok(())
+    }
+
+    fn pop(&self) -> Option<Adopted> {
+        match &self.way {
+            Way::Memory(_) => self.lock().waiting.pop_front(),
+            Way::Passage(passage) => {
+                let Passed { number, descriptor } = passage.receive()?;
+                let mut state = self.lock();
+                state.passing = state.passing.saturating_sub(1);
+                let kind = descriptor.map_or(Kind::Lost, Kind::Kernel);
+                Some(Adopted { adoptee: Adoptee { kind }, ticket: number })
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -174,3 +236,6 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// A simulated stream for a real transport, or the other way round.
+const FOREIGN: IoFault = IoFault::Other(libc::EBADF);

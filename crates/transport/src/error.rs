@@ -220,6 +220,12 @@ pub enum StartError {
         /// The errno.
         errno: i32,
     },
+    /// Listeners could not be moved into a table of descriptors of their worker's own.
+    #[error("cannot move {count} listeners to their worker: raise RLIMIT_NOFILE")]
+    Listeners {
+        /// How many they are.
+        count: u32,
+    },
     /// A ring or an eventfd could not be made after the first one worked: descriptors or memory.
     #[error(
         "cannot set up shard {shard} (error number {errno}): raise RLIMIT_NOFILE, or lower \
@@ -236,8 +242,9 @@ pub enum StartError {
 /// Why a wait failed for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
-    /// The kernel refuses the ring (a positive errno that waiting again cannot mend).
-    #[error("the kernel refuses the ring: error number {0}")]
+    /// The kernel refuses the ring or the epoll instance (a positive errno that waiting again
+    /// cannot mend).
+    #[error("the kernel refuses to wait: error number {0}")]
     Ring(i32),
     /// Simulated transports only: nothing is under way and no deadline was given, or time is held.
     #[error("nothing can happen any more")]

@@ -1,4 +1,5 @@
-//! One transport trait, two implementations so far: an io_uring reactor and a simulated network.
+//! One transport trait, three implementations: an io_uring reactor, an epoll reactor for hosts that
+//! forbid io_uring, and a simulated network.
 //!
 //! **What it is.** The worker's way to sockets: listeners, slots, park, receive, send, close, a
 //! bounded pool of buffers, a wake from other threads and one deadline per wait. A worker calls
@@ -25,16 +26,18 @@
 //! - **TR-3** A token of another generation is refused: its buffer or payload comes back as
 //!   [`IoFault::Cancelled`], everything else about it is ignored.
 //! - **TR-4** At most one park, one receive and one send per slot are in flight.
-//! - **TR-5** An accept is armed only with a free slot reserved for it, so no accepted connection
-//!   is lost for want of a slot; a full table leaves connections in the listener's backlog.
+//! - **TR-5** A connection is accepted only when a slot is free for it, so none is lost for want of
+//!   a slot; a full table leaves connections in the listener's backlog.
 //! - **TR-6** A [`Waker::wake`] after the last [`Completion::Woken`] is followed by another one.
 //! - **TR-7** Park, receive, send and their completions allocate nothing after warm-up.
-//! - **TR-8** The reactor's own bookkeeping is 8 bytes per slot.
+//! - **TR-8** The reactor's own bookkeeping is 8 bytes per slot on rings, 16 with epoll.
 //! - **TR-9** `wait` returns at its deadline at the latest, whatever the reactor does inside.
 //! - **TR-10** Dropping a reactor cancels and drains its rings first; only then do buffers and
 //!   payloads fall. What cannot be drained is leaked, not freed.
+//! - **TR-11** A connection that always has something to say gets one receive per command and turn:
+//!   whoever else speaks is heard in every turn.
 //!
-//! Unsafe code lives in `uring/sys.rs` alone.
+//! Unsafe code lives in `uring/sys.rs` and `epoll/sys.rs` alone.
 //!
 //! # Example
 //! ```
@@ -68,9 +71,12 @@ mod adopt;
 mod buffers;
 mod completion;
 mod config;
+pub mod epoll;
 mod error;
 mod listen;
 mod op;
+mod outbound;
+mod passage;
 mod payload;
 pub mod probe;
 pub mod sim;

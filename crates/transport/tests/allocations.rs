@@ -8,8 +8,9 @@ use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use longhold_transport::uring::Reactor;
-use longhold_transport::{Completion, Config, Parts, Payload, Token, Transport, bind_listeners};
+use longhold_transport::{
+    Completion, Config, Parts, Payload, Token, Transport, bind_listeners, epoll, uring,
+};
 
 struct Counting;
 
@@ -59,9 +60,20 @@ impl Payload for Fixed {
 }
 
 #[test]
-fn a_cycle_allocates_nothing_after_warm_up() {
-    let config = Config { slots: 64, slots_per_shard: 24, buffers: 8, ..Config::default() };
-    let mut edge = Reactor::<Fixed>::new(&config).unwrap();
+fn a_cycle_on_uring_allocates_nothing_after_warm_up() {
+    assert_no_allocations(uring::Reactor::new(&config()).unwrap());
+}
+
+#[test]
+fn a_cycle_on_epoll_allocates_nothing_after_warm_up() {
+    assert_no_allocations(epoll::Reactor::new(&config()).unwrap());
+}
+
+fn config() -> Config {
+    Config { slots: 64, slots_per_shard: 24, buffers: 8, ..Config::default() }
+}
+
+fn assert_no_allocations(mut edge: impl Transport<Payload = Fixed>) {
     let bound = bind_listeners(([127, 0, 0, 1], 0).into(), 1).unwrap().pop().unwrap();
     let address = bound.address();
     edge.listen(bound).unwrap();
@@ -88,7 +100,11 @@ fn a_cycle_allocates_nothing_after_warm_up() {
 }
 
 /// One request and one response on every connection; parked again at the end.
-fn cycle(edge: &mut Reactor<Fixed>, clients: &mut [TcpStream], done: &mut Vec<Completion<Fixed>>) {
+fn cycle(
+    edge: &mut impl Transport<Payload = Fixed>,
+    clients: &mut [TcpStream],
+    done: &mut Vec<Completion<Fixed>>,
+) {
     for client in &mut *clients {
         client.write_all(b"request").unwrap();
     }

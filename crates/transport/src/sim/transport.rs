@@ -135,22 +135,18 @@ impl<P: Payload> SimTransport<P> {
     /// Gives the streams that were handed over their slots.
     fn take_adopted(&mut self, completions: &mut Vec<Completion<P>>) {
         while let Some(Adopted { adoptee, ticket }) = self.adoptions.take() {
-            let end = adoptee.simulated().as_mut().and_then(Stream::take_end);
-            let result = match (end, self.free_slot()) {
-                (Some(end), Some(slot)) => {
-                    let owner = Owner::Slot { transport: self.number, slot };
-                    self.network.world.borrow_mut().set_owner(end, owner);
-                    self.slots[slot as usize] = Slot { end: Some(end), ..Slot::default() };
-                    Ok(slot)
-                }
-                (Some(end), None) => {
-                    self.network.world.borrow_mut().close(end);
-                    Err(IoFault::Exhausted)
-                }
-                (None, _) => Err(IoFault::from_errno(libc::EBADF)),
-            };
+            let result = adoptee.simulated().and_then(|stream| self.adopt(stream));
             completions.push(Completion::Connected { ticket, result });
         }
+    }
+
+    fn adopt(&mut self, mut stream: Stream) -> Result<u32, IoFault> {
+        let slot = self.free_slot().ok_or(IoFault::Exhausted)?;
+        let end = stream.take_end().ok_or(IoFault::BrokenPipe)?;
+        let owner = Owner::Slot { transport: self.number, slot };
+        self.network.world.borrow_mut().set_owner(end, owner);
+        self.slots[slot as usize] = Slot { end: Some(end), ..Slot::default() };
+        Ok(slot)
     }
 
     fn accept_waiting(&mut self, completions: &mut Vec<Completion<P>>) {

@@ -9,13 +9,8 @@
 //! connections can be opened under a small `RLIMIT_NOFILE`.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::net::{self, AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
-
-use super::sys;
-use crate::IoFault;
+use crate::outbound::Outbound;
 
 /// Connections asked for and not yet installed.
 #[derive(Debug)]
@@ -23,14 +18,6 @@ pub(super) struct Connects {
     waiting: VecDeque<Outbound>,
     waiting_max: usize,
     installing: u32,
-}
-
-/// One connection to open.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Outbound {
-    pub(super) address: SocketAddr,
-    pub(super) from: Option<SocketAddr>,
-    pub(super) ticket: u64,
 }
 
 impl Connects {
@@ -66,28 +53,6 @@ impl Connects {
     /// One has left the plain descriptor behind, by success or failure.
     pub(super) fn end_install(&mut self) {
         self.installing = self.installing.saturating_sub(1);
-    }
-}
-
-impl Outbound {
-    /// Its socket, bound to `from` when that is given.
-    pub(super) fn socket(&self) -> Result<OwnedFd, IoFault> {
-        let fault = |errno: rustix::io::Errno| IoFault::from_errno(errno.raw_os_error());
-        let family = match self.address {
-            SocketAddr::V4(_) => AddressFamily::INET,
-            SocketAddr::V6(_) => AddressFamily::INET6,
-        };
-        let flags = SocketFlags::CLOEXEC;
-        let socket = net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))
-            .map_err(fault)?;
-        sockopt::set_tcp_nodelay(&socket, true).map_err(fault)?;
-        if let Some(from) = self.from {
-            if from.port() == 0 {
-                sys::bind_without_port(socket.as_fd()).map_err(IoFault::from_errno)?;
-            }
-            net::bind(&socket, &from).map_err(fault)?;
-        }
-        Ok(socket)
     }
 }
 

@@ -31,6 +31,7 @@ mod tests;
 use io_uring::{IoUring, Probe, opcode, squeue};
 
 pub use reactor::Reactor;
+pub(crate) use sys::bind_without_port;
 
 use crate::probe::{Evidence, Support, Unsupported};
 

@@ -17,18 +17,21 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::net::SocketFlags;
+
 use super::accepts::Accepts;
-use super::connects::{Connects, Outbound};
+use super::connects::Connects;
 use super::event::{Event, SlotOp, Wait};
 use super::shard::{Freed, Shard};
 use super::sys::Ring;
 use crate::adopt::{Adopted, Adoptions};
 use crate::buffers::BufferPool;
 use crate::listen::Socket;
+use crate::outbound::Outbound;
 use crate::probe::Evidence;
 use crate::wake::event_counter;
 use crate::{
-    AcceptError, Adopter, BoundListener, Buffer, Completion, Config, IoFault, ListenError,
+    AcceptError, Adoptee, Adopter, BoundListener, Buffer, Completion, Config, IoFault, ListenError,
     ListenerId, Now, Payload, StartError, Token, Transport, TransportError, Waker,
 };
 
@@ -168,18 +171,18 @@ impl<P: Payload> Reactor<P> {
     /// Moves the sockets that other threads have handed over into tables.
     fn take_adopted(&mut self) {
         while let Some(Adopted { adoptee, ticket }) = self.adoptions.take() {
-            let Some(socket) = adoptee.kernel() else {
-                self.refuse_connect(ticket, IoFault::from_errno(libc::EBADF));
-                continue;
-            };
-            match Shard::reserve(&mut self.shards) {
-                Some(shard) => {
-                    self.connects.begin_install();
-                    shard.ring.install(socket, None, ticket);
-                }
-                None => self.refuse_connect(ticket, IoFault::Exhausted),
+            if let Err(fault) = self.start_adoption(adoptee, ticket) {
+                self.refuse_connect(ticket, fault);
             }
         }
+    }
+
+    fn start_adoption(&mut self, adoptee: Adoptee, ticket: u64) -> Result<(), IoFault> {
+        let socket = adoptee.kernel()?;
+        let shard = Shard::reserve(&mut self.shards).ok_or(IoFault::Exhausted)?;
+        self.connects.begin_install();
+        shard.ring.install(socket, None, ticket);
+        Ok(())
     }
 
     fn refuse_connect(&mut self, ticket: u64, fault: IoFault) {
@@ -187,7 +190,7 @@ impl<P: Payload> Reactor<P> {
     }
 
     fn start_connect(&mut self, outbound: Outbound) -> Result<(), IoFault> {
-        let socket = outbound.socket()?;
+        let socket = outbound.socket(SocketFlags::empty())?;
         let shard = Shard::reserve(&mut self.shards).ok_or(IoFault::Exhausted)?;
         shard.ring.install(socket, Some(outbound.address), outbound.ticket);
         Ok(())

@@ -569,7 +569,7 @@ impl<P: Payload> SendBody<P> {
 ///
 /// # Errors
 /// The errno of setsockopt.
-pub(super) fn bind_without_port(socket: BorrowedFd<'_>) -> Result<(), i32> {
+pub(crate) fn bind_without_port(socket: BorrowedFd<'_>) -> Result<(), i32> {
     let on: libc::c_int = 1;
     let (level, name) = (libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT);
     let length = size_of::<libc::c_int>() as libc::socklen_t;
