@@ -10,6 +10,7 @@ mod load;
 mod origin;
 mod rate;
 mod server;
+mod storm;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,8 @@ enum Command {
     Hold(hold::Arguments),
     /// Asks and asks again on a few connections (closed loop), for the cost per request.
     Rate(rate::Arguments),
+    /// Comes in waves, or behaves badly in one of many ways, and tells what became of each peer.
+    Storm(storm::Arguments),
     /// Serves bodies that follow from the path: /bytes/N with status, lifetime and delay by query.
     Origin(origin::Arguments),
     /// Serves WebSockets: every message comes back.
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Hold(arguments) => hold::run(&arguments),
         Command::Rate(arguments) => rate::run(&arguments),
+        Command::Storm(arguments) => storm::run(&arguments),
         Command::Origin(arguments) => origin::run(&arguments),
         Command::Echo(arguments) => echo::run(&arguments),
     };

@@ -1,9 +1,11 @@
 //! The load engine behind `conn-bomb`: loads a server on this machine and verifies every byte.
 //!
-//! **What it is.** Two loads over one [`Transport`]: [`hold`](hold::hold) opens many keep-alive
+//! **What it is.** Loads over one [`Transport`]: [`hold`](hold::hold) opens many keep-alive
 //! connections that make a request each and then rest, [`rate`](rate::rate) asks and asks again on
-//! a few. Both verify status, length and hash of every answer, count what was wrong by name, and
-//! keep the first faults as evidence. They speak HTTP or, to a `ws://` target, WebSocket, for which
+//! a few, [`waves`](waves::waves) come, all go at once, and come back. They verify status, length
+//! and hash of every answer, count what was wrong by name, and keep the first faults as evidence.
+//! What badly behaved peers do is [`storm`](storm::storm), which tells what became of each. Loads
+//! speak HTTP or, to a `ws://` target, WebSocket, for which
 //! [`echo`] is an origin that holds as many. [`content`] is what the scripted origin serves, so
 //! that a load knows the right bytes beforehand; [`sampler`] reads what a server process costs.
 //!
@@ -23,8 +25,8 @@
 //! - **LG-2** An answer counts as right only if its status is 200 and length and hash of its body
 //!   are those expected; each other outcome of a request is exactly one counted fault, or shows as
 //!   unfinished.
-//! - **LG-3** Memory is bounded by the plan: about 20 bytes per connection, plus a receive buffer
-//!   and a reader per active one.
+//! - **LG-3** Memory is bounded by the plan: about 20 bytes per connection (32 in a storm), plus a
+//!   receive buffer and a reader per active one.
 //! - **LG-4** A load ends: connects, answers, the whole and the closing have time limits.
 //! - **LG-5** Nothing that a server sends, omits or breaks off makes a load panic.
 //!
@@ -40,8 +42,10 @@ pub mod hold;
 pub mod plan;
 pub mod rate;
 pub mod sampler;
+pub mod storm;
 pub mod target;
 pub mod verify;
+pub mod waves;
 
 mod driver;
 #[cfg(test)]

@@ -106,6 +106,12 @@ pub enum LoadError {
         /// What was asked for.
         asked: u32,
     },
+    /// Pieces, an interval or a burst without bound, or none.
+    #[error("pieces have up to 65,536 bytes, bursts 1 to 1,024 requests, no interval is 0")]
+    Storm,
+    /// Waves of nothing, or within no time.
+    #[error("between 1 and {WAVES_MAX} waves, each within a millisecond or more")]
+    Waves,
     /// The transport was made for fewer connections.
     #[error("the transport has {slots} slots for {asked} connections")]
     Slots {
@@ -163,11 +169,11 @@ impl RatePlan {
     }
 }
 
-fn check_connections(asked: u32, max: u32) -> Result<(), LoadError> {
+pub(crate) fn check_connections(asked: u32, max: u32) -> Result<(), LoadError> {
     if (1..=max).contains(&asked) { Ok(()) } else { Err(LoadError::Connections { asked, max }) }
 }
 
-fn settings(aim: &Aim, connections: u32, active_max: u32) -> Settings {
+pub(crate) fn settings(aim: &Aim, connections: u32, active_max: u32) -> Settings {
     let share = RECEIVE_MEMORY_BYTES / active_max as usize;
     Settings {
         connections,
@@ -180,6 +186,8 @@ fn settings(aim: &Aim, connections: u32, active_max: u32) -> Settings {
 
 /// Most connections of a hold.
 pub const HOLD_CONNECTIONS_MAX: u32 = 4_000_000;
+/// Most waves of reconnects.
+pub const WAVES_MAX: u32 = 1000;
 /// Most connects and requests under way at a time: each has a receive buffer.
 pub const ACTIVE_MAX: u32 = 4096;
 
