@@ -235,3 +235,6 @@ fn is_successful_ocsp(response: &[u8]) -> bool {
 }
 
 const OCSP_BYTES_MAX: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests;

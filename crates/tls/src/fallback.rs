@@ -7,10 +7,7 @@ use zeroize::Zeroize as _;
 use crate::driver::{Driver, Output};
 use crate::fault::Fault;
 use crate::frame::Header;
-use crate::limits::{
-    HEADER_BYTES, LEGACY_CIPHERTEXT_BYTES_MAX, MESSAGE_BYTES_MAX, PLAINTEXT_BYTES_MAX,
-    SEALED_EXTRA_BYTES_MAX,
-};
+use crate::limits::{HEADER_BYTES, MESSAGE_BYTES_MAX, PLAINTEXT_BYTES_MAX, SEALED_EXTRA_BYTES_MAX};
 use crate::{Opened, Role, Sealed, Version};
 
 /// A rustls connection after its handshake, and what it has to send.
@@ -56,7 +53,7 @@ impl Fallback {
             return Ok(Opened::More { wanted: HEADER_BYTES });
         };
         let consumed = header.record_bytes();
-        if header.body_bytes > LEGACY_CIPHERTEXT_BYTES_MAX {
+        if !header.is_plausible() {
             // rustls refuses it by its header, and says so to the peer.
             self.feed(input.get_mut(..HEADER_BYTES).unwrap_or_default())?;
             return Err(Fault::RecordOverflow);

@@ -1,6 +1,6 @@
 //! Where a record ends: its header, read before anything is decrypted.
 
-use crate::limits::HEADER_BYTES;
+use crate::limits::{HEADER_BYTES, LEGACY_CIPHERTEXT_BYTES_MAX};
 
 /// Content types (RFC 8446, section 5.1).
 pub(crate) mod content {
@@ -32,6 +32,13 @@ impl Header {
         let [major, minor] = self.version;
         let [high, low] = u16::try_from(self.body_bytes).unwrap_or(u16::MAX).to_be_bytes();
         [self.content_type, major, minor, high, low]
+    }
+
+    /// Whether a record that rustls judges can begin so: else it is refused before it is whole.
+    pub(crate) fn is_plausible(self) -> bool {
+        let is_known_type = (20..=24).contains(&self.content_type);
+        let [major, _] = self.version;
+        is_known_type && major == 3 && self.body_bytes <= LEGACY_CIPHERTEXT_BYTES_MAX
     }
 
     /// Bytes of the whole record.

@@ -9,9 +9,7 @@ use crate::capture::{self, Capture};
 use crate::driver::{Driver, Output, Peer};
 use crate::fault::{Alert, Fault};
 use crate::frame::Header;
-use crate::limits::{
-    HANDSHAKE_BYTES_MAX, HANDSHAKE_RECORDS_MAX, HEADER_BYTES, LEGACY_CIPHERTEXT_BYTES_MAX,
-};
+use crate::limits::{HANDSHAKE_BYTES_MAX, HANDSHAKE_RECORDS_MAX, HEADER_BYTES};
 use crate::resumption::TicketSink;
 use crate::session::{Session, records_from_secrets};
 use crate::{RecordLayer, Role, Version};
@@ -121,7 +119,7 @@ impl Handshake {
             let Some(header) = Header::read(rest) else {
                 return Ok(Progress { consumed, next: Next::Read { wanted: HEADER_BYTES } });
             };
-            if !is_plausible(header) {
+            if !header.is_plausible() {
                 return Err(self.refuse_header(rest, output));
             }
             let wanted = header.record_bytes();
@@ -159,7 +157,9 @@ impl Handshake {
                 return Err(alert_in_clear(Fault::UnknownName, output));
             }
             self.driver.last_words(output);
-            return Err(Fault::from_rustls(&error));
+            let fault = Fault::from_rustls(&error);
+            // rustls does not say all of its faults to the peer.
+            return Err(if output.len() == begin { self.refuse(fault, output) } else { fault });
         }
         if other.peer_closed {
             return Err(Fault::PeerAlert(Alert::CLOSE_NOTIFY));
@@ -225,13 +225,6 @@ impl Handshake {
         }
         Ok(Session::on_records(records))
     }
-}
-
-/// Whether a header can begin a record of a handshake: more is for rustls to judge.
-fn is_plausible(header: Header) -> bool {
-    let is_known_type = (20..=24).contains(&header.content_type);
-    let [major, _] = header.version;
-    is_known_type && major == 3 && header.body_bytes <= LEGACY_CIPHERTEXT_BYTES_MAX
 }
 
 /// An alert before there are keys.

@@ -145,3 +145,6 @@ impl hkdf::KeyType for Length {
         self.0
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -55,6 +55,8 @@ mod driver;
 mod fallback;
 mod fault;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod handshake;
 mod keys;
 pub mod layer;

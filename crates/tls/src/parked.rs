@@ -224,3 +224,6 @@ const SECRET_WORDS: usize = SECRET_BYTES_MAX / size_of::<u64>();
 
 const _: () = assert!(size_of::<Parked>() == PARKED_BYTES);
 const _: () = assert!(2 * SECRET_WORDS + 4 == WORDS);
+
+#[cfg(test)]
+mod tests;

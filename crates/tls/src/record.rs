@@ -186,3 +186,6 @@ impl Records {
         fault
     }
 }
+
+#[cfg(test)]
+mod tests;

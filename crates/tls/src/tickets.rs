@@ -155,3 +155,6 @@ const TICKET_BYTES_MAX: usize = 64 << 10;
 /// Tickets under one key: random nonces of 96 bits bound it to 2^32 (SP 800-38D, 8.3).
 const SEALED_MAX: u64 = 1 << 30;
 const LIFETIME_MAX_SECONDS: u64 = 7 * 24 * 60 * 60;
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use longhold_tls::{
-    Acceptor, CertificateFiles, ClientSettings, Connector, Fault, Handshake, Next, Opened,
+    Acceptor, CertificateFiles, ClientSettings, Connector, Details, Fault, Handshake, Next, Opened,
     RecordLayer, ServerSettings, Session,
 };
 
@@ -73,12 +73,7 @@ pub(crate) fn shake(
                 .map_err(|fault| (fault, "client"))?;
         }
         if client_done && server_done {
-            return Ok(Ends {
-                client: client.finish().map_err(|fault| (fault, "client"))?,
-                server: server.finish().map_err(|fault| (fault, "server"))?,
-                to_server,
-                to_client,
-            });
+            return Ok(Ends::of(client, server, to_server, to_client));
         }
     }
     panic!("the handshake does not end");
@@ -96,9 +91,31 @@ pub(crate) struct Ends {
     pub(crate) server: Session,
     pub(crate) to_server: Vec<u8>,
     pub(crate) to_client: Vec<u8>,
+    pub(crate) server_details: Details,
 }
 
 impl Ends {
+    /// The sessions of two handshakes that are done.
+    pub(crate) fn of(
+        client: Handshake,
+        server: Handshake,
+        to_server: Vec<u8>,
+        to_client: Vec<u8>,
+    ) -> Self {
+        let server_details = server.details().expect("details");
+        let client = client.finish().expect("a session");
+        let server = server.finish().expect("a session");
+        Self { client, server, to_server, to_client, server_details }
+    }
+
+    /// A question and an answer.
+    pub(crate) fn talk(&mut self) {
+        self.to_server.extend(seal_all(&mut self.client, b"question"));
+        assert_eq!(open_all(&mut self.server, &mut self.to_server).unwrap(), b"question");
+        self.to_client.extend(seal_all(&mut self.server, b"answer"));
+        assert_eq!(open_all(&mut self.client, &mut self.to_client).unwrap(), b"answer");
+    }
+
     pub(crate) fn new(client: RecordLayer, server: RecordLayer) -> Self {
         let identity = Identity::new(&["edge.example"]);
         let settings = ServerSettings { record_layer: server, ..identity.settings() };

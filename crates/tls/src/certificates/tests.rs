@@ -1,0 +1,152 @@
+//! Which certificate a name gets, and files that are not in order.
+
+use std::path::PathBuf;
+
+use rustls::pki_types::CertificateDer;
+
+use super::{CertificateFiles, Certificates, LoadError, is_covered, is_successful_ocsp};
+
+/// A folder of certificates.
+struct Shelf {
+    folder: tempfile::TempDir,
+}
+
+impl Shelf {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn add(&self, file: &str, names: &[&str]) -> CertificateFiles {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let certificate = self.path(&format!("{file}.pem"));
+        let key = self.path(&format!("{file}.key"));
+        std::fs::write(&certificate, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        CertificateFiles { certificate, key, ..CertificateFiles::default() }
+    }
+}
+
+fn load(files: &[CertificateFiles], refuse: bool) -> Result<Certificates, LoadError> {
+    Certificates::load(files, refuse, &rustls::crypto::aws_lc_rs::default_provider())
+}
+
+#[test]
+fn name_finds_its_certificate() {
+    let shelf = Shelf::new();
+    let files = [
+        shelf.add("first", &["first.example", "also.example"]),
+        shelf.add("star", &["*.star.example"]),
+        shelf.add("exact", &["exact.star.example"]),
+    ];
+    let certificates = load(&files, false).unwrap();
+    let strict = load(&files, true).unwrap();
+    for (name, expected) in [
+        (Some("first.example"), Some(0)),
+        (Some("FIRST.example"), Some(0)),
+        (Some("first.example."), Some(0)),
+        (Some("also.example"), Some(0)),
+        (Some("a.star.example"), Some(1)),
+        (Some("A.Star.Example"), Some(1)),
+        (Some("exact.star.example"), Some(2)),
+        (Some("a.b.star.example"), None),
+        (Some("star.example"), None),
+        (Some("other.example"), None),
+        (Some("localhost"), None),
+        (None, Some(0)),
+    ] {
+        let is_of = |found: Option<&[std::sync::Arc<rustls::sign::CertifiedKey>]>, at: usize| {
+            let expected: CertificateDer<'static> =
+                super::load_chain(&files[at].certificate).unwrap().remove(0);
+            found.is_some_and(|found| found[0].cert[0] == expected)
+        };
+        let found = certificates.find(name);
+        assert!(is_of(found, expected.unwrap_or(0)), "{name:?}");
+        let found = strict.find(name);
+        assert_eq!(found.is_some(), expected.is_some(), "{name:?} where unknown names are refused");
+        assert!(expected.is_none_or(|at| is_of(found, at)), "{name:?}");
+    }
+}
+
+#[test]
+fn names_that_are_set_come_before_those_in_the_certificate() {
+    let shelf = Shelf::new();
+    let mut files = shelf.add("star", &["*.star.example"]);
+    files.names = vec!["One.star.example".into()];
+    let certificates = load(&[files.clone()], true).unwrap();
+    assert!(certificates.find(Some("one.star.example")).is_some());
+    assert!(certificates.find(Some("two.star.example")).is_none());
+    files.names = vec!["one.star.example".into(), "elsewhere.example".into()];
+    let error = load(&[files], true).unwrap_err();
+    assert!(error.reason.contains("not valid for elsewhere.example"), "{error}");
+}
+
+#[test]
+fn star_covers_one_label() {
+    let own = ["*.a.example".to_owned(), "b.example".to_owned()];
+    for (name, covered) in [
+        ("x.a.example", true),
+        ("*.a.example", true),
+        ("a.example", false),
+        ("x.y.a.example", false),
+        ("b.example", true),
+        ("x.b.example", false),
+        ("example", false),
+    ] {
+        assert_eq!(is_covered(name, &own), covered, "{name}");
+    }
+}
+
+/// Each fault names its file, and what is wrong with it.
+#[test]
+fn files_that_are_not_in_order_are_named() {
+    let shelf = Shelf::new();
+    let good = shelf.add("good", &["a.example"]);
+    let other = shelf.add("other", &["a.example"]);
+    std::fs::write(shelf.path("empty"), "").unwrap();
+    std::fs::write(shelf.path("text"), "no PEM here\n").unwrap();
+    std::fs::write(shelf.path("half"), "-----BEGIN CERTIFICATE-----\nMIIB\n").unwrap();
+    let with = |certificate: &str, key: &str, ocsp: Option<&str>| CertificateFiles {
+        certificate: shelf.path(certificate),
+        key: shelf.path(key),
+        ocsp: ocsp.map(|name| shelf.path(name)),
+        names: Vec::new(),
+    };
+    for (files, path, reason) in [
+        (with("missing", "good.key", None), "missing", "cannot be read as PEM"),
+        (with("empty", "good.key", None), "empty", "no certificate in it"),
+        (with("half", "good.key", None), "half", "PEM"),
+        (with("good.pem", "missing", None), "missing", "no private key"),
+        (with("good.pem", "text", None), "text", "no private key"),
+        (with("good.pem", "other.key", None), "other.key", "is not the key of"),
+        (with("good.pem", "good.key", Some("missing")), "missing", "No such file"),
+        (with("good.pem", "good.key", Some("text")), "text", "no OCSP response"),
+    ] {
+        let error = load(&[good.clone(), files, other.clone()], false).unwrap_err();
+        assert_eq!(error.path, shelf.path(path), "{error}");
+        assert!(error.reason.contains(reason), "{error}");
+    }
+    assert!(load(&[], false).unwrap_err().reason.contains("there are none"));
+}
+
+#[test]
+fn ocsp_response_says_successful() {
+    for (response, is_successful) in [
+        (&[0x30, 3, 0x0a, 1, 0][..], true),
+        (&[0x30, 0x81, 3, 0x0a, 1, 0], true),
+        (&[0x30, 0x82, 0, 3, 0x0a, 1, 0], true),
+        (&[0x30, 3, 0x0a, 1, 6], false),
+        (&[0x30, 4, 0x0a, 1, 0], false),
+        (&[0x30, 3, 0x0a, 1, 0, 0], false),
+        (&[0x31, 3, 0x0a, 1, 0], false),
+        (&[0x30, 0x84, 0, 0, 0, 3, 0x0a, 1, 0], false),
+        (&[0x30], false),
+        (&[], false),
+    ] {
+        assert_eq!(is_successful_ocsp(response), is_successful, "{response:x?}");
+    }
+}
