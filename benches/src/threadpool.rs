@@ -69,11 +69,12 @@ impl Server {
     pub fn serve(self, listener: &TcpListener) -> ! {
         let Settings { origin, threads_max } = self.settings;
         let files = self.files;
-        let pool = Pool::new(threads_max, move |stream: TcpStream, others: &pool::Others| {
-            // A peer that breaks off is the peer's affair.
-            let _ended = Connection::new(stream, &files, origin)
-                .and_then(|mut connection| connection.serve(others));
-        });
+        let pool =
+            Pool::new(threads_max, move |stream: TcpStream, others: &pool::Others, buffer| {
+                // A peer that breaks off is the peer's affair.
+                let _ended = Connection::new(stream, &files, origin, buffer)
+                    .and_then(|mut connection| connection.serve(others));
+            });
         loop {
             match listener.accept() {
                 Ok((stream, _)) => pool.submit(stream),

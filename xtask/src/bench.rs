@@ -5,7 +5,7 @@ mod hit;
 mod idle;
 mod lookup;
 mod reopen;
-mod stats;
+pub(crate) mod stats;
 mod trace;
 
 use anyhow::Result;

@@ -41,7 +41,7 @@ pub(crate) fn run(profile: &Loadtest) -> Result<()> {
 fn smoke(arguments: &Arguments) -> Result<()> {
     let rig = Rig::new(arguments.no_build)?;
     let (_origin, origin) = rig.origin()?;
-    let shape = EdgeShape { workers: 2, connections_max: EDGE_CONNECTIONS_MAX, secure: false };
+    let shape = EdgeShape::plain(2, EDGE_CONNECTIONS_MAX);
     let (mut edge, server) = rig.edge(origin, shape)?;
     let holding = rig.start_bomb(&hold_arguments(&server))?;
     let rate = rig.bomb(&rate_arguments(&server))?;

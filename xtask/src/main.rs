@@ -4,7 +4,9 @@
 //! checks of [`tidy`]. A subcommand is a module with arguments and `run`, and two lines here.
 
 mod bench;
+mod compare;
 mod host;
+mod load;
 mod loadtest;
 mod req;
 mod rig;
@@ -27,6 +29,8 @@ enum Command {
     /// Measures, and prints figures with everything needed to repeat them.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Compares the edge with the older architecture and with nginx, HAProxy and Varnish.
+    Compare(compare::Arguments),
     /// Shows which clauses of the RFCs are done, tested, excepted and missing.
     Req(req::Arguments),
     /// Loads the release edge and fails when it loses a connection or a byte.
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
         Command::Tidy(arguments) => tidy::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Compare(arguments) => compare::run(&arguments),
         Command::Req(arguments) => req::run(&arguments),
         Command::Loadtest(profile) => loadtest::run(&profile),
     };

@@ -52,6 +52,17 @@ pub(crate) struct EdgeShape {
     pub(crate) connections_max: u32,
     /// Its listener speaks TLS.
     pub(crate) secure: bool,
+    /// What its front stands on.
+    pub(crate) transport: EdgeTransport,
+}
+
+/// `server.transport` of the edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EdgeTransport {
+    /// io_uring; never anything else in its place.
+    Uring,
+    /// epoll.
+    Epoll,
 }
 
 /// A server under load: where it listens and which processes it is.
@@ -70,6 +81,31 @@ pub(crate) struct Server {
 pub(crate) struct Certificate {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
+}
+
+impl EdgeShape {
+    /// Without TLS, over io_uring.
+    pub(crate) const fn plain(workers: u32, connections_max: u32) -> Self {
+        Self { workers, connections_max, secure: false, transport: EdgeTransport::Uring }
+    }
+}
+
+impl EdgeTransport {
+    /// The word in the configuration.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Uring => "uring",
+            Self::Epoll => "epoll",
+        }
+    }
+
+    /// The kernel's word.
+    pub(crate) const fn kernel_name(self) -> &'static str {
+        match self {
+            Self::Uring => "io_uring",
+            Self::Epoll => "epoll",
+        }
+    }
 }
 
 impl Rig {
@@ -113,6 +149,22 @@ impl Rig {
         command.args(["--body-bytes", &body_bytes.to_string()]).stdout(Stdio::piped());
         let mut program = self.start("floor", Role::Server, command)?;
         let address = program.first_line()?.parse().context("the floor names no address")?;
+        let server = program.server(address);
+        Ok((program, server))
+    }
+
+    /// Starts the older architecture before `origin`, with at most so many threads.
+    pub(crate) fn threadpool(
+        &self,
+        origin: SocketAddr,
+        threads_max: u32,
+    ) -> Result<(Program, Server)> {
+        let mut command = self.command("threadpool");
+        command.args(["--origin", &origin.to_string()]);
+        command.arg(format!("--threads-max={threads_max}"));
+        command.arg("--store").arg(self.scratch.join("threadpool")).stdout(Stdio::piped());
+        let mut program = self.start("threadpool", Role::Server, command)?;
+        let address = program.first_line()?.parse().context("the server names no address")?;
         let server = program.server(address);
         Ok((program, server))
     }
@@ -164,11 +216,7 @@ impl Rig {
     /// Starts the edge before `origin`, and waits until it is ready.
     pub(crate) fn edge(&self, origin: SocketAddr, shape: EdgeShape) -> Result<(Program, Server)> {
         let (address, admin) = (free_address()?, free_address()?);
-        let config = self.scratch.join("edge.toml");
-        let store = self.scratch.join("store");
-        let certificate = shape.secure.then(|| self.certificate()).transpose()?;
-        let text = edge_config([address, admin, origin], shape, certificate.as_ref(), &store);
-        fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
+        let config = self.configure_edge([address, admin, origin], shape)?;
         let mut command = self.command("edge");
         command.args(["run", "--config"]).arg(&config);
         let mut program = self.start("edge", Role::Server, command)?;
@@ -183,6 +231,29 @@ impl Rig {
         }
         let server = Server { secure: shape.secure, ..program.server(address) };
         Ok((program, server))
+    }
+
+    /// Why the edge takes no such configuration, in its own words; `None` when it does.
+    pub(crate) fn edge_refusal(&self, shape: EdgeShape) -> Result<Option<String>> {
+        let config =
+            self.configure_edge([free_address()?, free_address()?, free_address()?], shape)?;
+        let output = self.command("edge").args(["check", "--config"]).arg(&config).output()?;
+        // The file's place in the scratch folder tells nobody anything.
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.trim().replace(&*config.to_string_lossy(), "edge.toml");
+        Ok((!output.status.success()).then_some(said))
+    }
+
+    /// Writes the configuration of an edge with its addresses: listener, admin, origin.
+    fn configure_edge(&self, addresses: [SocketAddr; 3], shape: EdgeShape) -> Result<PathBuf> {
+        // Two edges at a time differ by their ports.
+        let port = addresses[0].port();
+        let config = self.scratch.join(format!("edge-{port}.toml"));
+        let store = self.scratch.join(format!("store-{port}"));
+        let certificate = shape.secure.then(|| self.certificate()).transpose()?;
+        let text = edge_config(addresses, shape, certificate.as_ref(), &store);
+        fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
+        Ok(config)
     }
 
     /// Runs the bomb to its end and returns its result. That answers were wrong is no error here.
@@ -346,7 +417,8 @@ fn edge_config(
     certificate: Option<&Certificate>,
     store: &Path,
 ) -> String {
-    let EdgeShape { workers, connections_max, secure: _ } = shape;
+    let EdgeShape { workers, connections_max, secure: _, transport } = shape;
+    let transport = transport.name();
     let store = store.display();
     let tls = certificate.map_or_else(String::new, |Certificate { certificate, key }| {
         let (certificate, key) = (certificate.display(), key.display());
@@ -356,7 +428,7 @@ fn edge_config(
         "[server]
 workers = {workers}
 max_connections = {connections_max}
-transport = \"uring\"
+transport = \"{transport}\"
 [[listener]]
 address = \"{address}\"
 {tls}[store]

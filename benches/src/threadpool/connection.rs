@@ -21,7 +21,7 @@ pub(super) struct Connection<'a> {
     input: Vec<u8>,
     head: Vec<u8>,
     /// What passes from file to socket.
-    buffer: Box<[u8]>,
+    buffer: &'a mut [u8],
 }
 
 /// What matters of a request once its head is gone from the input.
@@ -46,11 +46,15 @@ impl<'a> Connection<'a> {
     ///
     /// # Errors
     /// The socket takes no options: it is gone.
-    pub(super) fn new(stream: TcpStream, files: &'a Files, origin: SocketAddr) -> io::Result<Self> {
+    pub(super) fn new(
+        stream: TcpStream,
+        files: &'a Files,
+        origin: SocketAddr,
+        buffer: &'a mut [u8],
+    ) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(IDLE_MAX))?;
         stream.set_write_timeout(Some(WRITE_MAX))?;
-        let buffer = vec![0; BUFFER_BYTES].into_boxed_slice();
         let (input, head, limits) = (Vec::new(), Vec::new(), Limits::default());
         Ok(Self { stream, files, origin, limits, input, head, buffer })
     }
@@ -206,5 +210,3 @@ const IDLE_MAX: Duration = Duration::from_secs(3600);
 const WRITE_MAX: Duration = Duration::from_secs(60);
 /// Bytes of the socket that are read at a time.
 const READ_BYTES: usize = 4096;
-/// Bytes that pass from file to socket at a time; longer than any head.
-const BUFFER_BYTES: usize = 64 * 1024;

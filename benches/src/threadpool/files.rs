@@ -163,4 +163,4 @@ impl Drop for Body {
 }
 
 /// Folders that files are spread over.
-const FOLDERS: u64 = 256;
+const FOLDERS: u64 = 16;

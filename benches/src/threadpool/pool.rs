@@ -15,21 +15,26 @@ pub(super) struct Pool {
     threads_max: usize,
 }
 
-/// Connections that wait for a thread, as a thread sees them.
+/// Connections for which there is no thread, as a thread sees them.
 #[derive(Debug, Default)]
 pub(super) struct Others {
-    waiting: AtomicUsize,
+    count: AtomicUsize,
 }
 
 impl Others {
     /// Whether anybody waits: who serves a connection should not keep it for longer than it has to.
     pub(super) fn wait(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
+        self.count.load(Ordering::Relaxed) > 0
+    }
+
+    /// Notes how many are left when every thread without a connection has taken one.
+    fn note(&self, waiting: usize, idle: usize) {
+        self.count.store(waiting.saturating_sub(idle), Ordering::Relaxed);
     }
 }
 
-/// Has a connection until it returns.
-type Serve = dyn Fn(TcpStream, &Others) + Send + Sync;
+/// Has a connection, and the buffer of its thread, until it returns.
+type Serve = dyn Fn(TcpStream, &Others, &mut [u8]) + Send + Sync;
 
 struct Shared {
     queue: Mutex<Queue>,
@@ -53,7 +58,7 @@ impl Pool {
     /// A pool without threads yet; `serve` has a connection until it returns.
     pub(super) fn new(
         threads_max: usize,
-        serve: impl Fn(TcpStream, &Others) + Send + Sync + 'static,
+        serve: impl Fn(TcpStream, &Others, &mut [u8]) + Send + Sync + 'static,
     ) -> Self {
         let shared = Shared {
             queue: Mutex::default(),
@@ -73,7 +78,6 @@ impl Pool {
             queue = shared.taken.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         queue.waiting.push_back(stream);
-        shared.others.waiting.store(queue.waiting.len(), Ordering::Relaxed);
         if queue.waiting.len() > queue.idle && queue.threads < self.threads_max {
             let its_shared = Arc::clone(shared);
             let thread = thread::Builder::new().stack_size(STACK_BYTES);
@@ -83,6 +87,7 @@ impl Pool {
                 queue.idle += 1;
             }
         }
+        shared.others.note(queue.waiting.len(), queue.idle);
         drop(queue);
         shared.come.notify_one();
     }
@@ -91,6 +96,7 @@ impl Pool {
 impl Shared {
     /// A thread's life: one connection after another.
     fn run(&self) {
+        let mut buffer = vec![0; BUFFER_BYTES];
         loop {
             let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
             let stream = loop {
@@ -102,10 +108,10 @@ impl Shared {
                 }
             };
             queue.idle = queue.idle.saturating_sub(1);
-            self.others.waiting.store(queue.waiting.len(), Ordering::Relaxed);
+            self.others.note(queue.waiting.len(), queue.idle);
             drop(queue);
             self.taken.notify_one();
-            (self.serve)(stream, &self.others);
+            (self.serve)(stream, &self.others, &mut buffer);
             self.queue.lock().unwrap_or_else(PoisonError::into_inner).idle += 1;
         }
     }
@@ -115,3 +121,21 @@ impl Shared {
 const WAITING_MAX: usize = 1024;
 /// Stack of a thread, of which it touches what it needs.
 const STACK_BYTES: usize = 128 * 1024;
+/// Bytes that pass from file to socket at a time; longer than any head. So much comes from the
+/// allocator as pages that are not there until they are touched, which suits short answers.
+const BUFFER_BYTES: usize = 128 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::Others;
+
+    #[test]
+    fn nobody_waits_while_there_are_threads_without_a_connection() {
+        let others = Others::default();
+        for (waiting, idle, expected) in [(0, 0, false), (2, 2, false), (1, 5, false), (3, 2, true)]
+        {
+            others.note(waiting, idle);
+            assert_eq!(others.wait(), expected, "{waiting} waiting, {idle} idle");
+        }
+    }
+}

@@ -133,8 +133,7 @@ fn measure(rig: &Rig, arguments: &Arguments, connections: u32) -> Result<Stage> 
         true => server.websocket_url("/"),
         false => server.url(PATH),
     };
-    let small =
-        EdgeShape { workers: 1, connections_max: SPARE_CONNECTIONS, secure: kind.is_secure() };
+    let small = EdgeShape { secure: kind.is_secure(), ..EdgeShape::plain(1, SPARE_CONNECTIONS) };
     let small_bytes = {
         let (_edge, server) = rig.edge(origin, small)?;
         let found = rig.bomb(&hold(&url(&server), 1, 0, &server.pid_option()))?;

@@ -6,14 +6,12 @@
 //! a core each, where there are two. The client verifies every byte, and a run with a wrong answer
 //! or a miss ends the bench instead of entering it.
 
-use std::thread;
-use std::time::Duration;
-
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use super::stats::Spread;
 use crate::host::Host;
+use crate::load::{closed_loop, number, size_text, warm};
 use crate::rig::{EdgeShape, Program, Rig, Server};
 
 /// Options of `cargo xtask bench hit`.
@@ -75,8 +73,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut rig = Rig::new(arguments.no_build)?;
     rig.keep_apart();
     let (_origin, origin) = rig.origin()?;
-    let shape =
-        EdgeShape { workers: 1, connections_max: EDGE_CONNECTIONS_MAX, secure: arguments.tls };
+    let shape = EdgeShape { secure: arguments.tls, ..EdgeShape::plain(1, EDGE_CONNECTIONS_MAX) };
     let (mut edge, edge_server) = rig.edge(origin, shape)?;
     let (_peers, peers) = if arguments.peers {
         let (program, servers) = rig.peers(origin, arguments.tls)?;
@@ -140,19 +137,6 @@ fn bench_size(
     Ok(rows)
 }
 
-/// Asks for the object until it comes from the cache.
-fn warm(rig: &Rig, server: &Server, size_bytes: u64) -> Result<()> {
-    for _ in 0..WARM_TRIES {
-        let options = ["--connections=1", "--requests=10", "--warmup=0"];
-        let found = bomb(rig, server, size_bytes, &options.map(str::to_owned))?;
-        if number(&found, "/answers/hit_ratio")? == 1.0 {
-            return Ok(());
-        }
-        thread::sleep(Duration::from_millis(100));
-    }
-    bail!("{} does not keep the object of {size_bytes} bytes", server.name)
-}
-
 fn measure(rig: &Rig, arguments: &Arguments, size_bytes: u64, server: &Server) -> Result<Run> {
     let end = match arguments.requests {
         Some(requests) => format!("--requests={requests}"),
@@ -165,7 +149,7 @@ fn measure(rig: &Rig, arguments: &Arguments, size_bytes: u64, server: &Server) -
         format!("--server-pid={}", server.pid_option()),
         end,
     ];
-    let found = bomb(rig, server, size_bytes, &options)?;
+    let found = closed_loop(rig, server, size_bytes, &options)?;
     let hit_ratio = number(&found, "/answers/hit_ratio")?;
     ensure!(hit_ratio == 1.0, "{}: only {hit_ratio} of the answers were hits", server.name);
     let source = found.pointer("/server/cpu/source").and_then(Value::as_str);
@@ -178,23 +162,6 @@ fn measure(rig: &Rig, arguments: &Arguments, size_bytes: u64, server: &Server) -
             / number(&found, "/server/cpu/total_us")?.max(1.0),
         cpu_source: source.context("the result names no source")?.to_owned(),
     })
-}
-
-/// A closed loop in which nothing may be wrong.
-fn bomb(rig: &Rig, server: &Server, size_bytes: u64, options: &[String]) -> Result<Value> {
-    let url = server.url(&format!("/bytes/{size_bytes}?max_age=86400"));
-    let mut arguments = vec!["rate".to_owned(), format!("--url={url}")];
-    arguments.extend_from_slice(options);
-    let found = rig.bomb(&arguments)?;
-    let faults = found.get("faults").context("the result names no faults")?;
-    let clean = faults.get("total").and_then(Value::as_u64) == Some(0);
-    ensure!(clean, "{} answers wrongly: {faults}", server.name);
-    Ok(found)
-}
-
-fn number(value: &Value, pointer: &str) -> Result<f64> {
-    let found = value.pointer(pointer).and_then(Value::as_f64);
-    found.with_context(|| format!("the result lacks {pointer}: {value}"))
 }
 
 impl Row {
@@ -325,21 +292,11 @@ fn print(host: &Host, rig: &Rig, versions: &[String], rows: &[Row]) {
     }
 }
 
-/// A size as people say it.
-fn size_text(bytes: u64) -> String {
-    match bytes {
-        _ if bytes > 0 && bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
-        _ if bytes > 0 && bytes.is_multiple_of(1 << 10) => format!("{} KiB", bytes >> 10),
-        _ => format!("{bytes} B"),
-    }
-}
-
 /// Sizes of the bench: 1 KiB, 16 KiB, 100 KiB, 1 MiB.
 const SIZES: [u64; 4] = [1 << 10, 16 << 10, 100 << 10, 1 << 20];
 /// More than the bench's connections: the edge has to have room for those of its own checks.
 const EDGE_CONNECTIONS_MAX: u32 = 4096;
 /// Bytes of answers before anything is counted, within a number of requests.
 const WARMUP_BYTES: u64 = 64 << 20;
-const WARM_TRIES: u32 = 50;
 /// Percentage of waiting that a quiet machine stays below.
 const DISTURBANCE_MAX: f64 = 5.0;

@@ -40,13 +40,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     rig.keep_apart();
     let (_origin, origin) = rig.origin()?;
     let small = {
-        let shape = EdgeShape { workers: 1, connections_max: SPARE_CONNECTIONS, secure: false };
+        let shape = EdgeShape::plain(1, SPARE_CONNECTIONS);
         let (_edge, server) = rig.edge(origin, shape)?;
         hold(&rig, &server, 1, 0)?
     };
     let connections_max = arguments.connections.saturating_add(SPARE_CONNECTIONS);
-    let (mut edge, server) =
-        rig.edge(origin, EdgeShape { workers: 1, connections_max, secure: false })?;
+    let (mut edge, server) = rig.edge(origin, EdgeShape::plain(1, connections_max))?;
     let warm = hold(&rig, &server, WARM_CONNECTIONS, 0)?;
     let found = hold(&rig, &server, arguments.connections, arguments.seconds)?;
     edge.ensure_running()?;
