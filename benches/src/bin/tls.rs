@@ -375,7 +375,8 @@ impl Quickest {
 }
 
 fn row(case: &str, suite: &str, ours: f64, other: f64) -> Value {
-    json!({ "case": case, "suite": suite, "ours_ns": ours, "other_ns": other, "ratio": ours / other })
+    let ratio = ours / other;
+    json!({ "case": case, "suite": suite, "ours_ns": ours, "other_ns": other, "ratio": ratio })
 }
 
 fn answers(arguments: &Arguments, bytes: usize) -> u32 {
