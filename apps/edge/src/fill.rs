@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use longhold_gateway::purge::Scope;
 use longhold_gateway::rules::SiteRef;
+use longhold_gateway::tunnel::Ask;
 use longhold_origin::Upload;
 use longhold_store::{Mode, WriteError};
 use std::net::SocketAddr;
@@ -42,6 +43,7 @@ mod request;
 pub mod rest;
 mod slices;
 mod succession;
+pub mod tunnel;
 
 /// What a worker wants fetched.
 pub struct FillJob {
@@ -82,6 +84,10 @@ pub enum JobKind {
         /// The body's length; `None` when it is not known.
         length: Option<u64>,
     },
+    /// Open a tunnel, and hand the origin's connection over.
+    Tunnel(Ask),
+    /// Forward as it is; hand the connection over when the response is an endless one.
+    Stream,
 }
 
 /// The exchange that waits for an answer.

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use longhold_conn::CloseReason;
 use longhold_origin::{DownloadReader, FetchError};
 use longhold_store::Extent;
-use longhold_transport::{Token, Waker};
+use longhold_transport::{AdoptError, Adoptee, Adopter, Token, Transport, Waker};
 
 use crate::fill::FillHead;
+use crate::fill::tunnel::Taken;
 
 /// Names one exchange for ever: a connection, and its place among the connection's exchanges.
 /// HTTP/1 has one exchange at a time; a protocol with streams adds its stream to the serial.
@@ -52,6 +53,8 @@ pub enum Event {
     },
     /// The rest of a body of which a part has left the store, from the byte that was asked for.
     Rest(DownloadReader<Extent>),
+    /// The origin's connection is the worker's; the transport tells of its socket.
+    Taken(Box<Taken>),
     /// No response, or no rest of one.
     Failed(FetchError),
     /// The body has grown, ended or failed.
@@ -78,12 +81,22 @@ pub struct Inbox {
     events: Mutex<Vec<(ExchangeId, Event)>>,
     closes: Mutex<VecDeque<CloseOrder>>,
     waker: Waker,
+    adopter: Adopter,
 }
 
 impl Inbox {
-    /// An empty inbox that wakes its worker through `waker`.
-    pub fn new(waker: Waker) -> Self {
-        Self { events: Mutex::default(), closes: Mutex::default(), waker }
+    /// An empty inbox of the worker that has this transport.
+    pub fn of(io: &impl Transport) -> Self {
+        let (waker, adopter) = (io.waker(), io.adopter());
+        Self { events: Mutex::default(), closes: Mutex::default(), waker, adopter }
+    }
+
+    /// Hands a connected socket to the worker's transport, which tells the worker under `ticket`.
+    ///
+    /// # Errors
+    /// [`AdoptError`]: the socket is closed, and nobody hears of it.
+    pub fn adopt(&self, socket: impl Into<Adoptee>, ticket: u64) -> Result<(), AdoptError> {
+        self.adopter.adopt(socket, ticket)
     }
 
     /// Leaves news for `exchange` and wakes the worker. The list is bounded by the exchanges in

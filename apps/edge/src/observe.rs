@@ -179,6 +179,7 @@ impl View {
                 "parked": snapshot.gauge(Gauge::ConnectionsParked),
                 "active": snapshot.gauge(Gauge::ConnectionsActive),
                 "closing": snapshot.gauge(Gauge::ConnectionsClosing),
+                "tunnels": snapshot.gauge(Gauge::TunnelsOpen),
             },
             "accounting": self.audit.lock().unwrap_or_else(PoisonError::into_inner).json(),
             "store": store_view::json(&stats, &self.store.devices()),

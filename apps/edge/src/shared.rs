@@ -6,6 +6,7 @@ use std::sync::Arc;
 use longhold_conn::deadline::Timeouts;
 use longhold_gateway::rules::RuleBook;
 use longhold_gateway::site::SiteTable;
+use longhold_gateway::tunnel::TunnelRule;
 use longhold_http1::Limits;
 
 use crate::config::checked::Checked;
@@ -29,6 +30,12 @@ pub struct Shared {
     pub timeouts: Timeouts,
     /// How long a connection may rest after a request for a site, by the site's number, ms.
     pub idle_ms: Vec<u64>,
+    /// What sites let through unread, by their numbers.
+    pub tunnels: Arc<[TunnelRule]>,
+    /// How long that may be silent, by the site's number, ms.
+    pub tunnel_idle_ms: Vec<u64>,
+    /// How long a tunnel may last, ms; none where it is `None`.
+    pub tunnel_lifetime_ms: Option<u64>,
     /// Most body bytes handed to one send.
     pub send_window_bytes: u64,
     /// Most request body bytes in memory per upload.
@@ -69,6 +76,9 @@ impl Shared {
                 ..Timeouts::default()
             },
             idle_ms: config.sites.iter().map(|site| site.idle_timeout.0).collect(),
+            tunnels: config.sites.iter().map(|site| site.tunnel.clone()).collect(),
+            tunnel_idle_ms: config.sites.iter().map(|site| site.tunnel_idle.0).collect(),
+            tunnel_lifetime_ms: limits.tunnel_lifetime.map(|time| time.0),
             send_window_bytes: SEND_WINDOW_BYTES,
             upload_window_bytes: limits.upload_window.0 as usize,
             pressure: Arc::default(),

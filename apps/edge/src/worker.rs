@@ -10,6 +10,7 @@
 //!            │                                    └────► fill plane ─► (event) ─► send
 //!            ├ Sent ─────► rest of the body, or the end of the exchange ─► next head, or park
 //!            ├ Closed ───► slot is free
+//!            ├ Connected ► an origin's connection, for a tunnel ─► opening, relay
 //!            └ Woken ────► events of the fill plane and of the pager, stop
 //! ```
 //! A busy connection that has just been answered rests for a moment with its next receive armed;
@@ -28,7 +29,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use longhold_conn::{CloseReason, SlotTable, State, Wheel};
+use longhold_conn::{CloseReason, SlotTable, State, Wheel, tunnel};
 use longhold_store::Reader;
 use longhold_telemetry::access_log::Queue;
 use longhold_telemetry::{Counter, Gauge, WorkerCounters};
@@ -52,15 +53,19 @@ mod events;
 mod exchange;
 mod input;
 mod interim;
+mod opening;
 mod output;
 mod pages;
 mod refetch;
+mod relay;
 mod ruled;
+mod tunnels;
 mod vigil;
 
 use active::Actives;
 use books::Books;
 pub(crate) use close::closed_counter;
+use tunnels::Tunnels;
 
 /// What a worker is made of besides its transport.
 pub struct Setup {
@@ -99,6 +104,7 @@ pub struct Worker<T: Transport<Payload = Outgoing>> {
     log: Option<Queue>,
     stop: Stop,
     actives: Actives,
+    tunnels: Tunnels,
     wheel: Wheel,
     /// Connections that could not receive for want of a buffer, oldest first; each at most once.
     starved: VecDeque<Token>,
@@ -151,6 +157,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             log: setup.log,
             stop: setup.stop,
             actives: Actives::default(),
+            tunnels: Tunnels::default(),
             wheel: Wheel::new(now.monotonic_us / 1000),
             starved: VecDeque::new(),
             now,
@@ -226,20 +233,34 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             Completion::AcceptFailed { listener: _, error } => {
                 self.counters.add(close::refused_counter(error), 1);
             }
-            Completion::Readable { token } => self.on_readable(token),
-            Completion::Unparked { token } => self.on_unwatched(token),
-            Completion::Received { token, buffer, result } => {
-                self.on_received(token, buffer, result);
-            }
-            Completion::Sent { token, payload, result } => self.on_sent(token, payload, result),
-            Completion::ShutDown { token } => self.on_shut_down(token),
+            Completion::Readable { token } => match self.pair_of(token) {
+                None => self.on_readable(token),
+                Some(pair) => self.on_half_readable(pair, tunnel::Event::Readable),
+            },
+            Completion::Unparked { token } => match self.pair_of(token) {
+                None => self.on_unwatched(token),
+                Some(pair) => self.on_half_readable(pair, tunnel::Event::Unparked),
+            },
+            Completion::Received { token, buffer, result } => match self.pair_of(token) {
+                None => self.on_received(token, buffer, result),
+                Some(pair) => self.on_half_received(pair, buffer, result),
+            },
+            Completion::Sent { token, payload, result } => match self.pair_of(token) {
+                None => self.on_sent(token, payload, result),
+                Some(sink) => self.on_half_sent(sink, payload, result),
+            },
+            Completion::ShutDown { token } => match self.pair_of(token) {
+                None => self.on_shut_down(token),
+                Some(sink) => self.on_half_shut_down(sink),
+            },
             Completion::Closed { token } => self.on_closed(token),
             Completion::Woken => {
                 self.take_events();
                 self.take_closes();
             }
-            // The edge's front opens no connections and its transport secures none.
-            Completion::Connected { .. } | Completion::Secured { .. } => {}
+            Completion::Connected { ticket, result } => self.on_connected(ticket, result),
+            // The edge's transport secures none.
+            Completion::Secured { .. } => {}
         }
     }
 
@@ -287,6 +308,10 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             }
             let Some(buffer) = self.io.buffer() else { return };
             self.starved.pop_front();
+            if let Some(pair) = self.pair_of(token) {
+                self.feed_half(&pair, buffer);
+                continue;
+            }
             match self.active_of(token).and_then(|index| self.actives.get_mut(index)) {
                 None => self.activate(token, buffer),
                 Some(active) if active.receiving || active.input.is_some() => {

@@ -101,7 +101,7 @@ fn check(config: &longhold_store::Config) {
         let mut io = Reactor::new(&Config { slots: 64, ..Config::default() }).unwrap();
         let listener = bind_listeners("127.0.0.1:0".parse().unwrap(), 1).unwrap().pop().unwrap();
         let listener = io.listen(listener).unwrap();
-        let inbox = Arc::new(Inbox::new(io.waker()));
+        let inbox = Arc::new(Inbox::of(&io));
         let member = Member::new(Arc::new(SlotTable::new(64)));
         member.begin(Arc::clone(&inbox), io.now());
         let woken = Arc::clone(&inbox);
@@ -181,6 +181,9 @@ fn shared() -> Shared {
         limits: Default::default(),
         timeouts: Default::default(),
         idle_ms: vec![75_000],
+        tunnels: Arc::new([]),
+        tunnel_idle_ms: Vec::new(),
+        tunnel_lifetime_ms: None,
         send_window_bytes: 256 * 1024,
         upload_window_bytes: 64 * 1024,
         pressure: Arc::default(),

@@ -229,6 +229,11 @@ impl Slot {
         self.partner.store(partner.wrapping_add(1), Ordering::Relaxed);
     }
 
+    /// The tunnel is over: neither is the other's partner any more.
+    pub fn unpair(&self) {
+        self.partner.store(0, Ordering::Relaxed);
+    }
+
     /// Notes what of a half is over, while the tunnel parks.
     pub fn set_rest(&self, rest: Rest) {
         if let Some(half) = self.half() {

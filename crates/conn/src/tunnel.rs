@@ -337,5 +337,9 @@ impl Way {
     }
 }
 
+mod watch;
+
+pub use watch::{Passed, Watch};
+
 #[cfg(test)]
 mod tests;

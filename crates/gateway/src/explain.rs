@@ -106,6 +106,10 @@ pub fn next((plan, facts): (Plan, &Facts), found: Found<'_>, now_ms: u64) -> Nex
                 because("OPTIONS that is for this edge", "RFC 9110 section 9.3.7"),
             );
         }
+        Plan::Connect => {
+            let what = "a tunnel is opened only where the site lets it through";
+            return of_edge(501, because(what, "RFC 9110 section 9.3.6"));
+        }
         Plan::Reject(status) => {
             let what = "the method or the target is not offered here";
             return of_edge(status, because(what, "RFC 9110 section 9.1"));

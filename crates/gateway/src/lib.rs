@@ -12,7 +12,8 @@
 //! head ─► plan::plan ─► Lookup ─► stored::decode ─► lookup::judge ─┬► Serve ─► deliver
 //!              │                                                   └► Fetch ─► forward ─► origin
 //!              ├► Pass ──────────────────────────────────────────────────────► forward ─► origin
-//!              └► Reject ─► reject                     origin's head ─► fetch::dispose ─► relay
+//!              ├► Reject ─► reject                     origin's head ─► fetch::dispose ─► relay
+//!              └► Tunnel ─► tunnel::asked ─► forward ─► origin's 101 ─► tunnel::opens ─► bytes
 //! ```
 //!
 //! # Invariants
@@ -28,6 +29,8 @@
 //! - **GW-6** A record head that this crate did not write decodes to nothing, never to a response.
 //! - **GW-7** A site's rule edits a message before anything else reads it, so that key, forwarded
 //!   request and storing are those of one and the same message.
+//! - **GW-8** Nothing but the request's head reaches an origin that was asked for a tunnel before
+//!   its answer has opened it, by a protocol that was asked for.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -56,7 +59,9 @@ pub mod rules;
 pub mod site;
 pub mod stored;
 pub mod tags;
+pub mod tunnel;
 pub mod unshared;
+pub mod websocket;
 
 #[cfg(test)]
 mod tests;

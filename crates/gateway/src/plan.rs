@@ -28,6 +28,9 @@ pub enum Plan {
     Pass(Fwd),
     /// Answer `OPTIONS` here (RFC 9110 section 9.3.7): 204 with `Allow`.
     AnswerOptions,
+    /// Open a tunnel where the site lets one through; elsewhere we are no tunnel, and the request
+    /// is understood and not supported: 501 (RFC 9110 section 9.3.6).
+    Connect,
     /// Refuse it with this status.
     Reject(u16),
 }
@@ -46,13 +49,11 @@ pub fn plan(head: &RequestHead<'_>) -> (Plan, Facts) {
 
 fn decide(head: &RequestHead<'_>, received: &[crate::Field<'_>]) -> Plan {
     match head.target.form {
-        // RFC 9110 section 9.3.6: we are no tunnel; the request is understood and not supported.
-        TargetForm::Authority => return Plan::Reject(501),
+        TargetForm::Authority => return Plan::Connect,
         TargetForm::Asterisk => return Plan::AnswerOptions,
         TargetForm::Origin | TargetForm::Absolute => {}
     }
     match head.method {
-        "CONNECT" => Plan::Reject(501),
         // RFC 9110 section 9.3.8: a TRACE would echo fields that the edge adds; never enabled.
         "TRACE" => Plan::Reject(405),
         // RFC 9110 section 7.6.2: Max-Forwards 0 makes us the final recipient.

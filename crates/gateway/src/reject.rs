@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use longhold_http1::emit;
 use longhold_policy::date;
 
-use crate::CACHE_NAME;
+use crate::{CACHE_NAME, websocket};
 
 /// An answer of the edge's own.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +41,12 @@ pub fn write(
     head.field("Server", CACHE_NAME.as_bytes());
     if answer.status == 204 || answer.status == 405 {
         head.field("Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    }
+    // RFC 9110 section 15.5.22, RFC 6455 section 4.4.
+    if answer.status == 426 {
+        head.field("Upgrade", b"websocket");
+        head.field("Connection", b"Upgrade");
+        head.field("Sec-WebSocket-Version", websocket::VERSION);
     }
     if let Some(seconds) = answer.retry_after_s {
         head.field_u64("Retry-After", u64::from(seconds));

@@ -126,7 +126,7 @@ fn is_of_shape(name: &str, shape: &Shape) -> bool {
 
 /// Whether a field of the origin goes on to the client: if it would be stored (RFC 9111 section
 /// 3.1) and is not for this edge alone, so that a miss and the hits behind it say the same.
-fn is_relayed(name: &str, received: &[Field<'_>]) -> bool {
+pub(crate) fn is_relayed(name: &str, received: &[Field<'_>]) -> bool {
     let is_length = name.eq_ignore_ascii_case("content-length");
     !is_length && !tags::is_for_edge(name) && fields::is_storable(received, name)
 }

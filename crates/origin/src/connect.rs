@@ -62,12 +62,16 @@ impl Endpoint {
 
     /// A new connection, within `limit`.
     pub(crate) async fn connect(&self, limit: Duration) -> Result<Connection, FetchError> {
+        shake_hands(self.open(limit).await?).await
+    }
+
+    /// The same without hyper on it: TCP, and TLS where the URL says so.
+    pub(crate) async fn open(&self, limit: Duration) -> Result<Stream, FetchError> {
         let deadline = Instant::now() + limit;
         let standing = timeout_at(deadline, async {
             let addresses = self.resolver.addresses().await?;
             let socket = dial(&addresses, deadline).await?;
-            let stream = self.secure(socket).await?;
-            shake_hands(stream).await
+            self.secure(socket).await
         });
         standing.await.unwrap_or(Err(FetchError::ConnectTimeout))
     }
@@ -96,6 +100,11 @@ impl Task {
     pub(crate) fn spawn(future: impl Future<Output = ()> + 'static) -> Self {
         Self(tokio_uring::spawn(future))
     }
+}
+
+/// Runs a future on this thread until it ends by itself.
+pub(crate) fn detach(future: impl Future<Output = ()> + 'static) {
+    drop(tokio_uring::spawn(future));
 }
 
 impl Drop for Task {

@@ -28,10 +28,59 @@ use crate::error::FetchError;
 use crate::outgoing::{OutgoingBody, Pace};
 use crate::pool::{Lease, OriginPool, count};
 use crate::request::{Checked, OriginRequest, OriginResponse, Verdict, judge};
+use crate::tunnel::RawBody;
 
 /// The body of a response, still tied to its connection. Dropping it before its end closes that
 /// connection.
 pub struct OriginBody {
+    source: Source,
+}
+
+/// What carries a body.
+enum Source {
+    Pooled(Box<PooledBody>),
+    Raw(Box<RawBody>),
+}
+
+impl OriginBody {
+    pub(crate) fn raw(body: RawBody) -> Self {
+        Self { source: Source::Raw(Box::new(body)) }
+    }
+
+    /// The next piece, 64 KiB at most; `None` is the end, complete by its framing. Dropping the
+    /// future loses nothing.
+    ///
+    /// # Errors
+    /// [`FetchError::Truncated`], [`FetchError::ReadTimeout`], [`FetchError::BadResponse`] or
+    /// [`FetchError::UploadAborted`]; once failed, it stays so.
+    pub async fn next(&mut self) -> Option<Result<Bytes, FetchError>> {
+        match &mut self.source {
+            Source::Pooled(body) => body.next().await,
+            Source::Raw(body) => body.next().await,
+        }
+    }
+
+    /// The exact number of bytes still to come, where the framing says so.
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
+        match &self.source {
+            Source::Pooled(body) => body.length(),
+            Source::Raw(body) => body.length(),
+        }
+    }
+
+    /// Whether the end was reached, or is certain to come next.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        match &self.source {
+            Source::Pooled(body) => body.is_end(),
+            Source::Raw(body) => body.is_end(),
+        }
+    }
+}
+
+/// A body that hyper reads.
+struct PooledBody {
     incoming: Incoming,
     lease: Option<Lease>,
     pace: Pace,
@@ -112,7 +161,7 @@ impl OriginPool {
         let limit = Duration::from_millis(config.between_bytes_timeout_ms);
         let pace = pace.clone();
         let mut body =
-            OriginBody { incoming, lease: Some(lease), pace, limit, verdict, ended: None };
+            PooledBody { incoming, lease: Some(lease), pace, limit, verdict, ended: None };
         if body.incoming.is_end_stream() {
             body.complete().await;
         }
@@ -120,7 +169,7 @@ impl OriginPool {
             status: head.status,
             version: head.version,
             fields: head.headers,
-            body,
+            body: OriginBody { source: Source::Pooled(Box::new(body)) },
             request_time_ms,
             response_time_ms,
             reused,
@@ -128,14 +177,8 @@ impl OriginPool {
     }
 }
 
-impl OriginBody {
-    /// The next piece, 64 KiB at most; `None` is the end, complete by its framing. Dropping the
-    /// future loses nothing.
-    ///
-    /// # Errors
-    /// [`FetchError::Truncated`], [`FetchError::ReadTimeout`], [`FetchError::BadResponse`] or
-    /// [`FetchError::UploadAborted`]; once failed, it stays so.
-    pub async fn next(&mut self) -> Option<Result<Bytes, FetchError>> {
+impl PooledBody {
+    async fn next(&mut self) -> Option<Result<Bytes, FetchError>> {
         loop {
             if let Some(ended) = self.ended {
                 return ended.err().map(Err);
@@ -156,18 +199,14 @@ impl OriginBody {
         }
     }
 
-    /// The exact number of bytes still to come, where the framing says so.
-    #[must_use]
-    pub fn length(&self) -> Option<u64> {
+    fn length(&self) -> Option<u64> {
         if self.ended == Some(Ok(())) {
             return Some(0);
         }
         self.incoming.size_hint().exact()
     }
 
-    /// Whether the end was reached, or is certain to come next.
-    #[must_use]
-    pub fn is_end(&self) -> bool {
+    fn is_end(&self) -> bool {
         match self.ended {
             Some(Ok(())) => true,
             Some(Err(_)) => false,
@@ -194,7 +233,7 @@ impl OriginBody {
     }
 }
 
-impl Drop for OriginBody {
+impl Drop for PooledBody {
     fn drop(&mut self) {
         // The caller may know the length and not ask for the end.
         if self.ended.is_none()
@@ -208,10 +247,7 @@ impl Drop for OriginBody {
 
 impl std::fmt::Debug for OriginBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OriginBody")
-            .field("length", &self.length())
-            .field("ended", &self.ended)
-            .finish_non_exhaustive()
+        f.debug_struct("OriginBody").field("length", &self.length()).finish_non_exhaustive()
     }
 }
 
@@ -309,7 +345,7 @@ fn io_kind(error: &hyper::Error) -> Option<io::ErrorKind> {
 }
 
 /// Milliseconds since the epoch; 0 for a clock that stands before it.
-fn unix_ms() -> u64 {
+pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

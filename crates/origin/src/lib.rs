@@ -14,7 +14,8 @@
 //! # What it is not
 //! It knows no cache rules, no keys and no store: hop-by-hop fields, `Via`, conditional fields and
 //! the decision to store are the caller's, and a store's extent is a type parameter here. It
-//! carries no tunnels and no upgrades, checks no health and weighs no balance: several URLs are
+//! carries no bytes of tunnels: it opens them, and hands their sockets over ([`Handover`]). It
+//! checks no health and weighs no balance: several URLs are
 //! used in turn, and one that cannot be connected to is passed over. It speaks HTTP/1.1 only, and
 //! refuses a response of a later minor version, which RFC 9110 section 6.2 would have read as 1.1:
 //! hyper knows 1.0 and 1.1, and no such version was ever made.
@@ -44,6 +45,8 @@
 //!   last reader left, and that nothing stores, ends its fetch.
 //! * **OR-10** Wakers and callbacks are called with no lock held.
 //! * **OR-11** The windows granted by a [`StagingBudget`] never sum to more than its bound.
+//! * **OR-12** On a connection that may be handed over, nothing is sent but the request's head, and
+//!   it serves no other exchange, whatever is answered.
 //!
 //! # Example
 //! ```no_run
@@ -83,6 +86,7 @@ mod pool;
 mod request;
 mod resolve;
 mod tls;
+mod tunnel;
 mod wire;
 
 pub use body::{
@@ -96,3 +100,4 @@ pub use error::{ConfigError, FetchError, UrlError};
 pub use exchange::OriginBody;
 pub use pool::{OriginPool, OriginStats};
 pub use request::{OnInterim, OriginRequest, OriginResponse, RequestBody};
+pub use tunnel::{Exchanged, Framing, Handover, RawAnswer};

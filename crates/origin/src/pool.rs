@@ -23,6 +23,7 @@ use crate::config::{OriginConfig, Scheme};
 use crate::connect::{Connection, Endpoint, Task};
 use crate::error::{ConfigError, FetchError};
 use crate::tls;
+use crate::wire::Stream;
 
 /// The pool of one origin. It belongs to one fill thread and runs inside its tokio-uring runtime;
 /// clones are handles to the same pool.
@@ -199,6 +200,28 @@ impl Shared {
                 }
                 Err(failed) => error = failed,
             }
+        }
+        Err(error)
+    }
+
+    /// A connection without hyper on it, to the first URL that can be connected to. It is never
+    /// pooled; it counts like the others as long as the caller holds its turn.
+    pub(crate) async fn open_raw(&self) -> Result<Stream, FetchError> {
+        let count_all = self.endpoints.len();
+        let first = self.next_endpoint.get();
+        self.next_endpoint.set((first + 1) % count_all);
+        let mut error = FetchError::ConnectFault;
+        for offset in 0..count_all {
+            self.evict();
+            let Some(target) = self.endpoints.get((first + offset) % count_all) else { continue };
+            match target.open(self.connect_limit()).await {
+                Ok(stream) => {
+                    count(&self.counters.opened);
+                    return Ok(stream);
+                }
+                Err(failed) => error = failed,
+            }
+            count(&self.counters.connect_failed);
         }
         Err(error)
     }

@@ -41,6 +41,10 @@ impl OnInterim {
     pub fn new(tell: impl Fn(u16, &HeaderMap) + Send + Sync + 'static) -> Self {
         Self(Arc::new(tell))
     }
+
+    pub(crate) fn tell(&self, status: u16, fields: &HeaderMap) {
+        (self.0)(status, fields);
+    }
 }
 
 impl fmt::Debug for OnInterim {

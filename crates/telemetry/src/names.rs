@@ -84,6 +84,25 @@ metrics! {
     "longhold_connections_accepted_total" Count "Downstream connections accepted." {
         ConnectionsAccepted,
     }
+    "longhold_connections_adopted_total" Count
+        "Connections to origins that became halves of tunnels." {
+        ConnectionsAdopted,
+    }
+    "longhold_tunnels_opened_total" Count "Tunnels opened, by what was asked for." {
+        TunnelsOpenedWebsocket "protocol" = "websocket",
+        TunnelsOpenedOther "protocol" = "other",
+        TunnelsOpenedConnect "protocol" = "connect",
+        TunnelsOpenedStream "protocol" = "event-stream",
+    }
+    "longhold_tunnels_refused_total" Count "Tunnels that were asked for and not opened, by whom." {
+        TunnelsRefusedClient "by" = "handshake",
+        TunnelsRefusedOrigin "by" = "origin",
+        TunnelsRefusedRoom "by" = "room",
+    }
+    "longhold_tunnel_bytes_total" Bytes "Bytes carried through tunnels, by where they went." {
+        TunnelBytesToOrigin "to" = "origin",
+        TunnelBytesToClient "to" = "client",
+    }
     "longhold_connections_refused_total" Count
         "Downstream connections closed at once or not accepted, by what was exhausted." {
         ConnectionsRefusedTable "limit" = "table",
@@ -284,6 +303,7 @@ metrics! {
         DeadlinesBody "kind" = "body",
         DeadlinesSend "kind" = "send",
         DeadlinesLinger "kind" = "linger",
+        DeadlinesTunnel "kind" = "tunnel",
     }
     "longhold_page_ins_total" Count
         "Times that stored bytes were not in memory and had to be read, by what came of it." {
@@ -311,6 +331,9 @@ metrics! {
         ConnectionsParked "state" = "parked",
         ConnectionsActive "state" = "active",
         ConnectionsClosing "state" = "closing",
+    }
+    "longhold_tunnels" Count "Tunnels open; each counts as two connections." {
+        TunnelsOpen,
     }
     "longhold_leaks" Count
         "Connections and sockets that are where they may not stay, by kind; a bug if not 0." {

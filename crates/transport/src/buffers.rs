@@ -91,6 +91,14 @@ impl Buffer {
         true
     }
 
+    /// Forgets all filled bytes but the first `len`.
+    pub fn truncate(&mut self, len: usize) {
+        self.end = self.end.min(self.start + len);
+        if self.is_empty() {
+            self.clear();
+        }
+    }
+
     /// Empties it.
     pub fn clear(&mut self) {
         self.start = 0;

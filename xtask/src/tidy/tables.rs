@@ -12,7 +12,8 @@ pub(super) const CRATES: &[CrateRow] = &[
     pure("crates/http1", &[], &["http", "httparse"]),
     pure("crates/policy", &[], &["http"]),
     plain("crates/loadgen", &["http1", "tls", "transport"]),
-    plain("crates/origin", &["conn", "store"]),
+    // http1 reads the heads after which a connection is taken over, as strictly as a client's.
+    plain("crates/origin", &["conn", "http1", "store"]),
     plain("crates/store", &[]),
     plain("crates/telemetry", &[]),
     // Its layer secures connections of the transport below it.

@@ -186,6 +186,8 @@ fn limits(resolver: &mut Resolver<'_>, typed: &raw::Limits, store: &Store) -> Li
     let leader_wait = resolver.number(&knobs::LIMITS_LEADER_WAIT, &typed.leader_wait);
     let follower_wait = resolver.number(&knobs::LIMITS_FOLLOWER_WAIT, &typed.follower_wait);
     let hit_for_miss = resolver.number(&knobs::LIMITS_HIT_FOR_MISS, &typed.hit_for_miss);
+    let knob = &knobs::LIMITS_TUNNEL_LIFETIME;
+    let tunnel_lifetime = resolver.number_or_none(knob, &typed.tunnel_lifetime);
     let log_queue_max = resolver.number(&knobs::LIMITS_LOG_QUEUE_MAX, &typed.log_queue_max);
     Limits {
         head_max: Bytes(head_max),
@@ -203,6 +205,7 @@ fn limits(resolver: &mut Resolver<'_>, typed: &raw::Limits, store: &Store) -> Li
         leader_wait: Millis(leader_wait),
         follower_wait: Millis(follower_wait),
         hit_for_miss: Millis(hit_for_miss),
+        tunnel_lifetime: tunnel_lifetime.map(Millis),
         log_queue_max: to_usize(log_queue_max),
     }
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use longhold_gateway::rules::SiteRules;
 pub use longhold_gateway::site::HostPattern;
+pub use longhold_gateway::tunnel::TunnelRule;
 pub use longhold_origin::{OriginUrl, Scheme};
 
 use super::knobs::Knob;
@@ -109,6 +110,10 @@ pub struct Site {
     pub idle_timeout: Millis,
     /// Its requests in progress at once, where they have a bound.
     pub requests_max: Option<u32>,
+    /// What goes through it unread.
+    pub tunnel: TunnelRule,
+    /// How long that may be silent.
+    pub tunnel_idle: Millis,
     /// What it does otherwise than the RFCs' defaults; also there when `requests_max` is.
     pub rules: Option<SiteRules>,
 }
@@ -238,6 +243,8 @@ pub struct Limits {
     pub follower_wait: Millis,
     /// How long a response that was not shared is remembered.
     pub hit_for_miss: Millis,
+    /// How long a tunnel may last, where that has a bound.
+    pub tunnel_lifetime: Option<Millis>,
     /// Access log lines that may wait in each worker.
     pub log_queue_max: usize,
 }

@@ -112,6 +112,8 @@ pub enum Cause {
     NotAHost(String),
     /// No URL of an origin.
     NotAUrl(String),
+    /// No protocol that may be tunnelled.
+    NotAProtocol(String),
     /// Said already, in the line given.
     Duplicate {
         /// The value, in normal form.
@@ -249,6 +251,7 @@ impl fmt::Display for Cause {
                 write!(out, "{typed} is neither an IP address with a port nor a unix socket")
             }
             Self::NotAHost(typed) => write!(out, "{typed} is no host name or pattern"),
+            Self::NotAProtocol(typed) => write!(out, "{typed} is no protocol for a tunnel"),
             Self::NotAUrl(typed) => write!(out, "{typed} is no URL of an origin"),
             Self::Duplicate { value, first_line } => {
                 write!(out, "{value} stands already in line {first_line}")
@@ -330,6 +333,11 @@ impl Cause {
             }
             Self::NotAHost(_) => {
                 "write it like \"www.example.com\", \"*.example.com\" or \"*\", without a port"
+                    .into()
+            }
+            Self::NotAProtocol(_) => {
+                "write it as Upgrade names it, like \"websocket\"; HTTP and TLS are not tunnelled, \
+                 and \"none\" stands alone"
                     .into()
             }
             Self::NotAUrl(_) => {

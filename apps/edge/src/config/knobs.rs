@@ -317,6 +317,8 @@ knobs! {
     LIMITS_HIT_FOR_MISS = "limits.hit_for_miss", Time, Number(2 * MINUTE), 10, 24 * HOUR,
         "How long it is remembered that a response could not be shared: requests for it do not \
          wait for each other.";
+    LIMITS_TUNNEL_LIFETIME = "limits.tunnel_lifetime", Time, Absent, SECOND, 365 * 24 * HOUR,
+        "How long a tunnel, or an endless response, may last, however busy it is.";
     LIMITS_LOG_QUEUE_MAX = "limits.log_queue_max", Count, Number(8192), 16, 1_048_576,
         "Access log lines that may wait in each worker; beyond them lines are dropped and counted.";
 
@@ -330,6 +332,12 @@ knobs! {
     SITE_REQUESTS_MAX = "site.requests_max", Count, Absent, 1, 8_388_608,
         "Requests for the site in progress at once, hits and uploads included; beyond them 503 \
          with Retry-After.";
+    SITE_TUNNEL = "site.tunnel", List("protocols"), Derived("[\"websocket\"]"), 0, 0,
+        "Protocols to which a connection may change, as Upgrade names them, \"*\" for all but \
+         HTTP and TLS; \"connect\" for the method CONNECT; or none alone. Each takes two of \
+         server.max_connections.";
+    SITE_TUNNEL_IDLE = "site.tunnel_idle", Time, Number(HOUR), SECOND, 365 * 24 * HOUR,
+        "How long a tunnel, or an endless response, may be silent both ways.";
     SITE_ORIGIN_URLS = "site.origin.urls", List("URLs"), Required, 0, 0,
         "Where the site's content comes from: http:// or https://, host, and port if it is not \
          the usual one.";

@@ -62,6 +62,8 @@ pub const LISTENERS_MAX: usize = 64;
 pub const SITES_MAX: usize = 10_000;
 /// Host patterns of one site.
 pub const HOSTS_MAX: usize = 10_000;
+/// Protocols in a site's `tunnel`.
+pub const PROTOCOLS_MAX: usize = 64;
 /// Rules of one site.
 pub const RULES_MAX: usize = 1000;
 /// Items of one list in a rule.

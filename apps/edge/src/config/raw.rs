@@ -74,6 +74,8 @@ pub(super) struct Site {
     pub(super) hosts: Cell,
     pub(super) idle_timeout: Cell,
     pub(super) requests_max: Cell,
+    pub(super) tunnel: Cell,
+    pub(super) tunnel_idle: Cell,
     pub(super) origin: Option<Spanned<Origin>>,
     pub(super) defaults: Option<Spanned<Rule>>,
     pub(super) rule: Vec<Spanned<Rule>>,
@@ -166,6 +168,7 @@ pub(super) struct Limits {
     pub(super) leader_wait: Cell,
     pub(super) follower_wait: Cell,
     pub(super) hit_for_miss: Cell,
+    pub(super) tunnel_lifetime: Cell,
     pub(super) log_queue_max: Cell,
 }
 

@@ -74,6 +74,14 @@ impl<'a> Resolver<'a> {
         typed.as_ref().map(|_| self.number(knob, typed))
     }
 
+    /// A number that may be absent, which is shown as such.
+    pub(super) fn number_or_none(&mut self, knob: &'static Knob, typed: &Cell) -> Option<u64> {
+        if typed.is_none() {
+            self.note(knob, Value::Null, false);
+        }
+        self.number_if(knob, typed)
+    }
+
     /// A text or word that holds only where the file says it.
     pub(super) fn text_if(&mut self, knob: &'static Knob, typed: &Cell) -> Option<Said> {
         typed.as_ref().and_then(|_| self.text(knob, typed))
@@ -138,6 +146,20 @@ impl<'a> Resolver<'a> {
                 Vec::new()
             }
         }
+    }
+
+    /// The same, or the default's texts.
+    pub(super) fn list_or(
+        &mut self,
+        knob: &'static Knob,
+        typed: &Cell,
+        (most, preset): (usize, &[&str]),
+    ) -> Vec<Said> {
+        if typed.is_some() {
+            return self.list(knob, typed, most);
+        }
+        self.note(knob, json!(preset), false);
+        preset.iter().map(|text| Said { text: (*text).to_owned(), at: None }).collect()
     }
 
     /// A path, relative ones below the folder of the config file; the dump shows where it leads.

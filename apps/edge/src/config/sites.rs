@@ -8,13 +8,13 @@ use longhold_gateway::rules::SiteRules;
 use toml::Spanned;
 
 use super::check::{start, to_u32, to_usize};
-use super::checked::{HostPattern, Origin, OriginUrl, Scheme, Site};
+use super::checked::{HostPattern, Origin, OriginUrl, Scheme, Site, TunnelRule};
 use super::fault::Cause;
 use super::knobs;
 use super::raw;
 use super::resolve::Resolver;
 use super::units::{Bytes, Millis};
-use super::{HOSTS_MAX, SITES_MAX, URLS_MAX, names, rules};
+use super::{HOSTS_MAX, PROTOCOLS_MAX, SITES_MAX, URLS_MAX, names, rules};
 
 /// Reads all sites; `idle` is the client timeout of those that say none, `object_max` the bound of
 /// what a rule may say.
@@ -44,18 +44,45 @@ pub(super) fn sites(
         let idle_timeout = Millis(resolver.number_or(knob, &table.idle_timeout, idle.0));
         let requests_max = resolver.number_if(&knobs::SITE_REQUESTS_MAX, &table.requests_max);
         let requests_max = requests_max.map(to_u32);
+        let tunnel = tunnel(resolver, table);
+        let tunnel_idle = resolver.number(&knobs::SITE_TUNNEL_IDLE, &table.tunnel_idle);
+        let tunnel_idle = Millis(tunnel_idle);
         resolver.enter("[site.origin]", index);
         match &table.origin {
             Some(origin) => {
                 let origin = self::origin(resolver, origin.get_ref(), origin.span().start);
                 let rules = rules::site(resolver, table, (index, &mut rules_count), object_max);
                 let rules = rules.or(requests_max.map(|_| SiteRules::default()));
-                sites.push(Site { hosts, origin, idle_timeout, requests_max, rules });
+                sites.push(Site {
+                    hosts,
+                    origin,
+                    idle_timeout,
+                    requests_max,
+                    tunnel,
+                    tunnel_idle,
+                    rules,
+                });
             }
             None => resolver.fault(Some(at), knobs::SITE_ORIGIN_URLS.key, Cause::Missing),
         }
     }
     sites
+}
+
+/// What the site lets through; nothing by `["none"]`.
+fn tunnel(resolver: &mut Resolver<'_>, table: &raw::Site) -> TunnelRule {
+    let knob = &knobs::SITE_TUNNEL;
+    let words = resolver.list_or(knob, &table.tunnel, (PROTOCOLS_MAX, &["websocket"]));
+    if rules::says_none(&table.tunnel) {
+        return TunnelRule::default();
+    }
+    for said in &words {
+        if TunnelRule::new([&*said.text]).is_none() || said.text == "none" {
+            let cause = Cause::NotAProtocol(format!("{:?}", said.text));
+            resolver.fault(said.at, knob.key, cause);
+        }
+    }
+    TunnelRule::new(words.iter().map(|said| &*said.text)).unwrap_or_default()
 }
 
 fn hosts(

@@ -22,7 +22,7 @@ use crate::roster::Member;
 fn member(slots: u32, now_s: u64) -> (Arc<Member>, Arc<Inbox>) {
     let network = Network::with_profile(1, Profile::default());
     let io: SimTransport<Outgoing> = network.transport(&Config::default());
-    let inbox = Arc::new(Inbox::new(io.waker()));
+    let inbox = Arc::new(Inbox::of(&io));
     let member = Member::new(Arc::new(SlotTable::new(slots)));
     let now = Now { monotonic_us: now_s * 1_000_000, ..io.now() };
     member.begin(Arc::clone(&inbox), now);

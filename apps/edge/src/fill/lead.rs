@@ -239,7 +239,11 @@ impl Plane {
         let shares = match job.kind {
             JobKind::Fill { share: true } => !self.is_unshared(&fetch_key, request),
             JobKind::Revalidate => true,
-            JobKind::Fill { share: false } | JobKind::Pass { .. } | JobKind::Rest(_) => false,
+            JobKind::Fill { share: false }
+            | JobKind::Pass { .. }
+            | JobKind::Tunnel(_)
+            | JobKind::Stream
+            | JobKind::Rest(_) => false,
         };
         let entry = if shares { fetch_key } else { self.lone_key(&job.key) };
         // FL-4: nobody waits for background work, so it does not, either; a stale response that is

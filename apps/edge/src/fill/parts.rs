@@ -50,6 +50,8 @@ impl Plane {
             JobKind::Fill { .. }
             | JobKind::Revalidate
             | JobKind::Pass { .. }
+            | JobKind::Tunnel(_)
+            | JobKind::Stream
             | JobKind::Rest(_) => self.lone_key(&job.key),
         };
         let lead = match self.join(&entry, job, false) {

@@ -34,6 +34,8 @@ impl Plane {
             JobKind::Pass { upload: None, .. }
             | JobKind::Fill { .. }
             | JobKind::Revalidate
+            | JobKind::Tunnel(_)
+            | JobKind::Stream
             | JobKind::Rest(_) => RequestBody::Empty,
         };
         let mark = self.mark();

@@ -12,6 +12,7 @@ use longhold_gateway::purge::Journal;
 use longhold_gateway::recent::Recent;
 use longhold_gateway::rules::{Rule, RuleBook};
 use longhold_gateway::stored::{self, RecordHead};
+use longhold_gateway::tunnel::TunnelRule;
 use longhold_gateway::unshared::Unshared;
 use longhold_http1::{Limits, RequestHead};
 use longhold_origin::{Download, FetchError, OriginPool, StagingBudget};
@@ -53,6 +54,8 @@ pub struct Parts {
     pub writer: Writer<UringDevice>,
     /// All bodies' memory.
     pub budget: Arc<StagingBudget>,
+    /// What sites let through unread, by their numbers.
+    pub tunnels: Arc<[TunnelRule]>,
     /// Limits of heads, as the workers have them.
     pub limits: Limits,
     /// Bytes of one response in memory.
@@ -105,6 +108,8 @@ pub struct Plane {
     tasks: Cell<usize>,
     idle: Arc<Notify>,
     base_id: Cell<u64>,
+    /// Connections handed over to workers, so far.
+    pub(super) handovers: Cell<u32>,
 }
 
 /// A stored record that a request selects, or the word for its absence.
@@ -137,6 +142,7 @@ pub async fn run(parts: Parts, mut queue: FillQueue) -> Result<(), WriteError> {
         tasks: Cell::new(0),
         idle: Arc::new(Notify::new()),
         base_id: Cell::new(unix_ns()),
+        handovers: Cell::default(),
     });
     let idle = Arc::clone(&plane.idle);
     plane.parts.stop.on_change(Arc::new(move || idle.notify_one()));
@@ -173,6 +179,11 @@ impl Plane {
         let plane = Rc::clone(self);
         match &job.kind {
             JobKind::Pass { .. } => self.track(async move { plane.pass(job).await }),
+            JobKind::Tunnel(ask) => {
+                let ask = Some(*ask);
+                self.track(async move { plane.take_over(job, ask).await });
+            }
+            JobKind::Stream => self.track(async move { plane.take_over(job, None).await }),
             JobKind::Rest(rest) => {
                 let rest = rest.clone();
                 self.track(async move { plane.give_rest(job, rest).await });

@@ -20,20 +20,7 @@ pub(super) fn build(
 ) -> Result<OriginRequest, FetchError> {
     let method = Method::from_bytes(head.method.as_bytes()).map_err(|_| FetchError::BadTarget)?;
     let client = Client { peer: job.peer, scheme: job.scheme, node: node::id() };
-    let mut fields = HeaderMap::with_capacity(head.fields.len() + 6);
-    let mut refused = false;
-    forward::fields(head, purpose, &client, &mut |name, value| {
-        let name = HeaderName::from_bytes(name.as_bytes());
-        match (name, HeaderValue::from_bytes(value)) {
-            (Ok(name), Ok(value)) => {
-                fields.append(name, value);
-            }
-            (Err(_), _) | (_, Err(_)) => refused = true,
-        }
-    });
-    if refused {
-        return Err(FetchError::BadTarget);
-    }
+    let fields = gather(|emit| forward::fields(head, purpose, &client, emit))?;
     let path_and_query = match head.target.form {
         TargetForm::Asterisk => "*".to_owned(),
         TargetForm::Origin | TargetForm::Absolute | TargetForm::Authority => path_of(head),
@@ -42,9 +29,27 @@ pub(super) fn build(
     Ok(OriginRequest { method, path_and_query, fields, body, on_interim })
 }
 
+/// The fields that `tell` hands out, as the origin client takes them.
+pub(super) fn gather(
+    tell: impl FnOnce(&mut dyn FnMut(&str, &[u8])),
+) -> Result<HeaderMap, FetchError> {
+    let mut fields = HeaderMap::with_capacity(FIELDS_USUAL);
+    let mut refused = false;
+    tell(&mut |name, value| {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        match (name, HeaderValue::from_bytes(value)) {
+            (Ok(name), Ok(value)) => {
+                fields.append(name, value);
+            }
+            (Err(_), _) | (_, Err(_)) => refused = true,
+        }
+    });
+    if refused { Err(FetchError::BadTarget) } else { Ok(fields) }
+}
+
 /// Hands interim responses to the one who asked; those beyond [`INTERIM_MAX`] are left out, because
 /// none is needed to understand the final one.
-fn relay_interim(reply: ReplyTo) -> OnInterim {
+pub(super) fn relay_interim(reply: ReplyTo) -> OnInterim {
     let relayed = AtomicU32::new(0);
     OnInterim::new(move |status, fields| {
         if relayed.fetch_add(1, Ordering::Relaxed) < INTERIM_MAX {
@@ -56,10 +61,13 @@ fn relay_interim(reply: ReplyTo) -> OnInterim {
 /// Interim responses of one fetch that are relayed.
 const INTERIM_MAX: u32 = 64;
 
+/// Field lines of a usual request, and the edge's own.
+const FIELDS_USUAL: usize = 24;
+
 /// Path and query in the normal form that the cache key has: what is stored under a key is the
 /// answer to a request for just that. A target without a normal form has no key; it goes out as it
 /// came.
-fn path_of(head: &RequestHead<'_>) -> String {
+pub(super) fn path_of(head: &RequestHead<'_>) -> String {
     let mut normal = Vec::with_capacity(head.target.path_and_query.len());
     let made = target::normalise_path(&head.target, &mut normal).ok();
     made.and_then(|()| String::from_utf8(normal).ok())
@@ -71,7 +79,7 @@ pub(super) fn fields_of(response: &OriginResponse) -> Vec<(String, Vec<u8>)> {
     owned(&response.fields)
 }
 
-fn owned(fields: &HeaderMap) -> Vec<(String, Vec<u8>)> {
+pub(super) fn owned(fields: &HeaderMap) -> Vec<(String, Vec<u8>)> {
     let pairs = fields.iter();
     pairs.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use longhold_conn::tunnel::Side;
 use longhold_conn::{Slot, State};
 use longhold_telemetry::{Gauge, WorkerCounters};
 use serde_json::{Value, json};
@@ -41,6 +42,8 @@ impl Leak {
         match slot.state() {
             State::Free | State::Active | State::Handshaking => None,
             State::Closing => Some(Self::Closing),
+            // Its client's slot has the tunnel's deadline.
+            State::Parked if slot.half().is_some_and(|half| half.side == Side::Origin) => None,
             State::Parked if !slot.has_deadline() => Some(Self::NoDeadline),
             State::Parked => {
                 let due_ms = slot.last_active_ms() + slot.idle_ms();

@@ -29,7 +29,7 @@ impl FillThread {
         (queue, counters): (FillQueue, WorkerCounters),
     ) -> anyhow::Result<Self> {
         let origins: Vec<OriginConfig> = config.sites.iter().map(origin_config).collect();
-        let Shared { limits, rules, .. } = Shared::of(config);
+        let Shared { limits, rules, tunnels, .. } = Shared::of(config);
         let window_bytes = config.limits.download_window.0 as usize;
         let object_bytes_max = config.limits.object_max.0;
         let waits = Waits {
@@ -52,6 +52,7 @@ impl FillThread {
                         reader: store.reader(row),
                         writer: Writer::new(&store, device)?,
                         budget: StagingBudget::new(blocks * STAGING_BYTES as usize),
+                        tunnels,
                         limits,
                         window_bytes,
                         object_bytes_max,

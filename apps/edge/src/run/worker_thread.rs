@@ -90,7 +90,7 @@ fn make(
     for listener in seat.listeners {
         io.listen(listener).inspect_err(|fault| tracing::error!("{fault}"))?;
     }
-    let inbox = Arc::new(Inbox::new(io.waker()));
+    let inbox = Arc::new(Inbox::of(&io));
     seat.member.begin(Arc::clone(&inbox), io.now());
     let woken = Arc::clone(&inbox);
     common.stop.on_change(Arc::new(move || woken.wake()));

@@ -13,6 +13,7 @@ use longhold_store::{Extent, Record};
 use longhold_transport::{Buffer, Token};
 
 use super::exchange::Held;
+use super::opening::Opening;
 use super::pages::Resume;
 use crate::gate::Place;
 use crate::outgoing::Outgoing;
@@ -56,6 +57,8 @@ pub(super) struct Active {
     /// before it is sent.
     pub(super) held: Option<Box<Held>>,
     pub(super) upload: Option<Arc<Upload>>,
+    /// While it `AwaitsSocket`.
+    pub(super) opening: Option<Opening>,
     /// Its place among the site's requests in progress, where these have a bound.
     pub(super) place: Option<Place>,
     /// Counts the exchanges of this connection since it woke.
@@ -98,6 +101,8 @@ pub(super) enum Phase {
     AwaitsFill,
     /// The pager has been asked, before anything was answered.
     AwaitsPages,
+    /// The origin has given its connection, of which the transport is to tell.
+    AwaitsSocket,
     /// The response is on its way.
     Responding,
     /// Our half is closed; the peer's rest is read and thrown away, so that it reads our answer.
@@ -204,6 +209,7 @@ impl Actives {
             page_again_ms: None,
             held: None,
             upload: None,
+            opening: None,
             place: None,
             serial: 0,
             outcome: Outcome::local(0),

@@ -31,6 +31,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 self.drop_buffer(active.input.take());
                 let queued = active.queued.take().and_then(Outgoing::into_buffer);
                 self.drop_buffer(queued);
+                self.drop_opening(active.opening.take(), reason);
             }
         }
         let Some(slot) = self.slots.get(token.slot) else { return };
@@ -40,8 +41,10 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         }
     }
 
-    /// The connection is closing, and was in `from`: counts it, and closes its socket.
+    /// The connection is closing, and was in `from`: counts it, and closes its socket. Half of a
+    /// tunnel takes the other half with it.
     fn finish_close(&mut self, token: Token, from: State, reason: CloseReason) {
+        let pair = self.pair_of(token);
         if let Some(slot) = self.slots.get(token.slot) {
             slot.set_close_reason(reason);
         }
@@ -52,6 +55,9 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         self.counters.add(closed_counter(reason), 1);
         self.wheel.cancel(&self.slots, token.slot);
         self.io.close(token);
+        if let Some(pair) = pair {
+            self.part(&pair, reason);
+        }
     }
 
     /// Carries out what others have ordered to be closed, so many a turn.
@@ -79,8 +85,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         }
     }
 
-    /// First signal: no new connections, parked ones close, exchanges in progress end and then
-    /// close. Costs O(slots) once.
+    /// First signal: no new connections, parked ones and tunnels close, exchanges in progress
+    /// end and then close. Costs O(slots) once.
     pub fn begin_drain(&mut self) {
         if self.draining {
             return;
@@ -96,6 +102,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             let Some(cell) = self.slots.get(slot) else { continue };
             let idle = match (cell.state(), cell.active()) {
                 (State::Parked, _) => true,
+                (State::Active, None) if cell.partner().is_some() => true,
                 (State::Active, Some(index)) => self.is_between_requests(index),
                 (State::Active, None) | (State::Free | State::Handshaking | State::Closing, _) => {
                     false

@@ -60,6 +60,9 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     fn on_expired(&mut self, slot: u32) {
         let Some(cell) = self.slots.get(slot) else { return };
         let token = Token { slot, generation: cell.generation() };
+        if let Some(pair) = self.pair_of(token) {
+            return self.on_tunnel_due(&pair);
+        }
         let index = match cell.state() {
             State::Parked => None,
             State::Active => cell.active(),

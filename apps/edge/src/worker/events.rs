@@ -48,6 +48,12 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             Event::Interim { status, fields } => self.on_interim(index, status, &fields),
             Event::Rest(rest) => self.on_rest(index, rest),
             Event::Failed(_) if active.refetching => self.break_off(index),
+            Event::Failed(_) if active.phase == Phase::AwaitsSocket => self.refuse_socket(index),
+            Event::Taken(taken) => {
+                if active.phase == Phase::AwaitsFill {
+                    self.on_taken(index, taken);
+                }
+            }
             Event::Head { .. } | Event::UseStored { .. } | Event::AskAlone | Event::Failed(_) => {
                 // Else the exchange answered by itself in the meantime.
                 if active.phase == Phase::AwaitsFill {
@@ -70,6 +76,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             | Event::UploadMoved
             | Event::PagesIn
             | Event::Rest(_)
+            | Event::Taken(_)
             | Event::Interim { .. } => {}
         }
     }

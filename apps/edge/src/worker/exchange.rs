@@ -9,7 +9,7 @@ use longhold_gateway::plan::{self, Facts, Plan};
 use longhold_gateway::reject::{self, Answer, Persistence};
 use longhold_gateway::rules::{RuleId, SiteRef};
 use longhold_gateway::stored::{self, RecordHead};
-use longhold_gateway::{Field, forward, key};
+use longhold_gateway::{Field, forward, key, tunnel};
 use longhold_http1::{self as http1, BodyFraming, RequestHead, Version};
 use longhold_origin::Upload;
 use longhold_store::{self as store, PageIn, Record};
@@ -49,7 +49,7 @@ pub(super) struct Held {
 
 impl Held {
     /// What is kept of a request whose head is at the front of `raw`.
-    fn of(
+    pub(super) fn of(
         (head, raw): (&RequestHead<'_>, &[u8]),
         key: &[u8],
         (facts, site, fwd): (Facts, SiteRef, Fwd),
@@ -105,9 +105,15 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         site: SiteRef,
         (head, raw): (&RequestHead<'_>, &[u8]),
     ) {
+        if (head.upgrade || plan == Plan::Connect)
+            && self.ask_tunnel(index, (facts, site), (head, raw))
+        {
+            return;
+        }
         match plan {
             Plan::Lookup => self.look_up(index, head, (facts, site), raw),
             Plan::Pass(fwd) => self.pass(index, head, (facts, site, fwd), raw),
+            Plan::Connect => self.answer(index, 501, "this method is not offered here", None),
             Plan::AnswerOptions | Plan::Reject(_) => {}
         }
     }
@@ -216,11 +222,14 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 self.answer(index, 508, LOOP, None);
             }
             Verdict::Fetch { fwd, share, .. } => {
-                let passes = key.is_empty();
+                let streams = tunnel::asks_for_stream(head);
+                let passes = key.is_empty() || streams;
                 let mut held = Held::of((head, raw), &key, (facts, site, fwd));
                 held.passes = passes;
                 let alone = self.shared.rules.get(site.rule).is_some_and(|rule| rule.alone);
-                let kind = if passes {
+                let kind = if streams {
+                    JobKind::Stream
+                } else if passes {
                     JobKind::Pass { upload: None, length: None }
                 } else {
                     JobKind::Fill { share: share && !alone }
@@ -330,7 +339,11 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         if let Some(active) = self.actives.get_mut(index) {
             active.upload = upload.clone();
         }
-        self.ask(index, held, JobKind::Pass { upload, length });
+        let kind = match tunnel::asks_for_stream(head) {
+            true => JobKind::Stream,
+            false => JobKind::Pass { upload, length },
+        };
+        self.ask(index, held, kind);
         self.await_continue(index);
     }
 
@@ -438,4 +451,5 @@ fn field<'a>(fields: &[Field<'a>], name: &str) -> &'a [u8] {
 }
 
 /// RFC 9110 section 7.6.3.
-const LOOP: &str = "the request has come back here: an origin of this edge leads to the edge";
+pub(super) const LOOP: &str =
+    "the request has come back here: an origin of this edge leads to the edge";

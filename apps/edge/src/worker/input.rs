@@ -334,7 +334,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let can_answer = match active.phase {
             Phase::Reading => !active.sending,
             // A body turned out malformed; what is being sent can only be the interim response.
-            Phase::AwaitsFill | Phase::AwaitsPages => true,
+            Phase::AwaitsFill | Phase::AwaitsPages | Phase::AwaitsSocket => true,
             Phase::Responding | Phase::Lingering => false,
         };
         if can_answer {

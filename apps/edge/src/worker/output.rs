@@ -5,14 +5,14 @@ use std::ops::Range;
 
 use longhold_conn::deadline::Flow;
 use longhold_conn::{After, CloseReason};
-use longhold_gateway::outcome::{CacheOutcome, Fwd};
+use longhold_gateway::outcome::{CacheOutcome, Fwd, Outcome};
 use longhold_origin::Next;
 use longhold_store::{PageIn, PinnedSlice, ReadError, Record, Window};
 use longhold_telemetry::access_log::Record as LogRecord;
 use longhold_telemetry::{Counter, Histogram};
 use longhold_transport::{Buffer, IoFault, Token, Transport};
 
-use super::active::{Active, Body, Link, Phase};
+use super::active::{Body, Draft, Link, Phase};
 use super::{Worker, fault_reason};
 use crate::outgoing::{Outgoing, Piece};
 
@@ -39,12 +39,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         active.phase = Phase::Responding;
         let token = active.token;
         let chunked = matches!(active.body, Body::Growing { chunked: true, .. });
-        let mut buffer = pooled.unwrap_or_else(|| Buffer::with_capacity(head.len()));
-        if !buffer.extend_from_slice(head) {
-            self.io.recycle(buffer);
-            buffer = Buffer::with_capacity(head.len());
-            buffer.extend_from_slice(head);
-        }
+        let (mut buffer, unused) = filled(pooled, head);
+        self.drop_buffer(unused);
         let outgoing = match piece {
             Piece::Stored(slice) if !chunked && slice.len() <= COPIED_BYTES_MAX => {
                 match copied(&mut buffer, &slice) {
@@ -130,6 +126,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         }
         match active.phase {
             Phase::Reading | Phase::AwaitsFill | Phase::AwaitsPages | Phase::Lingering => return,
+            Phase::AwaitsSocket => return self.open_tunnel(index),
             Phase::Responding if active.paging || active.refetching => return,
             Phase::Responding => {}
         }
@@ -295,11 +292,36 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         }
         let Some(log) = &mut self.log else { return };
         let Some(slot) = self.slots.get(active.token.slot) else { return };
-        let record = log_record(active, slot.peer(), (unix_ms, duration_us), close);
+        let told = (&active.draft, outcome);
+        let record = log_record(told, slot.peer(), (unix_ms, duration_us), close);
         if !log.push(&record) {
             self.counters.add(Counter::AccessLogDropped, 1);
         }
     }
+
+    /// Writes the log line of a tunnel that is over.
+    pub(super) fn log_tunnel(&mut self, client: u32, told: (&Draft, Outcome), close: CloseReason) {
+        let duration_us = self.now.monotonic_us.saturating_sub(told.0.started_us);
+        let times = (self.now.unix_ms, duration_us);
+        let Some(log) = &mut self.log else { return };
+        let Some(slot) = self.slots.get(client) else { return };
+        if !log.push(&log_record(told, slot.peer(), times, Some(close))) {
+            self.counters.add(Counter::AccessLogDropped, 1);
+        }
+    }
+}
+
+/// A buffer that holds `head`: the pooled one, or one of its own size; then the other is left over.
+pub(super) fn filled(pooled: Option<Buffer>, head: &[u8]) -> (Buffer, Option<Buffer>) {
+    if let Some(mut buffer) = pooled {
+        if buffer.extend_from_slice(head) {
+            return (buffer, None);
+        }
+        return (filled(None, head).0, Some(buffer));
+    }
+    let mut buffer = Buffer::with_capacity(head.len());
+    buffer.extend_from_slice(head);
+    (buffer, None)
 }
 
 /// What comes next of a body in parts.
@@ -352,12 +374,11 @@ fn copied(buffer: &mut Buffer, body: &PinnedSlice) -> Result<bool, ReadError> {
 }
 
 fn log_record(
-    active: &Active,
+    (draft, outcome): (&Draft, Outcome),
     peer: std::net::SocketAddr,
     (unix_ms, duration_us): (u64, u64),
     close: Option<CloseReason>,
 ) -> LogRecord<'_> {
-    let draft = &active.draft;
     LogRecord {
         unix_ms,
         peer,
@@ -365,18 +386,18 @@ fn log_record(
         target: draft.part(1),
         host: draft.part(2),
         protocol: if draft.is_http10 { "HTTP/1.0" } else { "HTTP/1.1" },
-        status: active.outcome.status,
+        status: outcome.status,
         received_bytes: draft.received_bytes,
         sent_bytes: draft.sent_bytes,
         duration_us,
-        cache: active.outcome.word(),
+        cache: outcome.word(),
         close: close.map_or("", CloseReason::name),
         referer: draft.part(3),
         user_agent: draft.part(4),
     }
 }
 
-fn cache_counter(cache: CacheOutcome) -> Counter {
+pub(super) fn cache_counter(cache: CacheOutcome) -> Counter {
     match cache {
         CacheOutcome::Hit => Counter::RequestsHit,
         CacheOutcome::Fwd(fwd) => match fwd {

@@ -97,7 +97,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 active.paging = false;
                 self.pump(index);
             }
-            Phase::Reading | Phase::AwaitsFill | Phase::Lingering => {}
+            Phase::Reading | Phase::AwaitsFill | Phase::AwaitsSocket | Phase::Lingering => {}
         }
     }
 

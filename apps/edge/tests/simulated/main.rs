@@ -10,3 +10,5 @@ mod ordered;
 mod pages;
 mod pressure;
 mod stage;
+mod streams;
+mod tunnels;

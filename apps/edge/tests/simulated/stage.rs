@@ -16,6 +16,7 @@ use longhold_edge::signals::Stop;
 use longhold_edge::worker::{Setup, Worker};
 use longhold_gateway::site::{HostPattern, SiteTable};
 use longhold_gateway::stored::encode_response;
+use longhold_gateway::tunnel::TunnelRule;
 use longhold_http1::{Limits, parse_response};
 use longhold_origin::Download;
 use longhold_policy::StoredMeta;
@@ -136,7 +137,7 @@ impl Stage {
         let (registry, mut counters) = Registry::new(1, &build);
         let (fills, jobs) = fill::queue(16);
         let slots = Arc::new(SlotTable::new(SLOTS));
-        let inbox = Arc::new(Inbox::new(io.waker()));
+        let inbox = Arc::new(Inbox::of(&io));
         let member = Member::new(Arc::clone(&slots));
         member.begin(Arc::clone(&inbox), io.now());
         let stop = Stop::new();
@@ -256,9 +257,14 @@ impl Stage {
 
     /// The next job for the fill plane.
     pub(crate) fn job(&mut self) -> FillJob {
-        match self.jobs.try_next() {
-            Some(Message::Job(job)) => job,
-            Some(Message::Purge { .. } | Message::Explain { .. }) | None => panic!("no job waits"),
+        self.try_job().expect("a job waits")
+    }
+
+    /// The same, if there is one.
+    pub(crate) fn try_job(&mut self) -> Option<FillJob> {
+        match self.jobs.try_next()? {
+            Message::Job(job) => Some(job),
+            Message::Purge { .. } | Message::Explain { .. } => panic!("another message waits"),
         }
     }
 
@@ -282,7 +288,10 @@ impl Stage {
             let counter = Counter::ALL.iter().find(is_row).expect("each reason has a counter");
             sum.counter(*counter)
         });
-        assert_eq!(closed.sum::<u64>(), sum.counter(Counter::ConnectionsAccepted));
+        let opened = [Counter::ConnectionsAccepted, Counter::ConnectionsAdopted];
+        let opened = opened.map(|counter| sum.counter(counter));
+        assert_eq!(closed.sum::<u64>(), opened.iter().sum::<u64>());
+        assert_eq!(sum.gauge(Gauge::TunnelsOpen), 0);
         for gauge in [Gauge::ConnectionsParked, Gauge::ConnectionsActive, Gauge::ConnectionsClosing]
         {
             assert_eq!(sum.gauge(gauge), 0, "{gauge:?}");
@@ -303,6 +312,9 @@ fn shared() -> Shared {
         limits: Limits::default(),
         timeouts: Default::default(),
         idle_ms: vec![75_000],
+        tunnels: [TunnelRule::new(["websocket", "other", "connect"]).expect("words")].into(),
+        tunnel_idle_ms: vec![3_600_000],
+        tunnel_lifetime_ms: Some(24 * 3_600_000),
         send_window_bytes: 256 * 1024,
         upload_window_bytes: 64 * 1024,
         pressure: Arc::default(),

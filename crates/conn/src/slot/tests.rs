@@ -190,6 +190,9 @@ fn a_half_of_a_tunnel_comes_back_as_it_was_and_goes_with_its_connection() {
                 slot.set_rest(rest);
                 assert_eq!(slot.half(), Some(Half { side, kind, rest }));
             }
+            slot.unpair();
+            assert_eq!(slot.partner(), None);
+            assert!(slot.half().is_some(), "what it was is still to be seen");
             slot.move_state(State::Active, State::Closing).expect("it is active");
             slot.release().expect("it is closing");
         }

@@ -12,6 +12,7 @@ mod recent;
 mod rules;
 mod site;
 mod stored;
+mod tunnel;
 mod unshared;
 
 use longhold_http1::{Limits, RequestHead, parse_request};

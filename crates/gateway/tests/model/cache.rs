@@ -70,6 +70,7 @@ impl Cache {
             Plan::Pass(_) => self.pass(&asking, origin),
             Plan::AnswerOptions => Answered::Refused(204),
             Plan::Reject(status) => Answered::Refused(status),
+            Plan::Connect => Answered::Refused(501),
         }
     }
 

@@ -8,4 +8,5 @@ mod reuse;
 mod support;
 mod timeouts;
 mod tls;
+mod tunnels;
 mod uploads;

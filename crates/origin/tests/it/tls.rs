@@ -14,7 +14,7 @@ use crate::support::{Origin, Peer, get, read, run};
 /// A throwaway certificate authority.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
-type Session = StreamOwned<ServerConnection, std::net::TcpStream>;
+pub(crate) type Session = StreamOwned<ServerConnection, std::net::TcpStream>;
 
 impl Authority {
     pub(crate) fn new() -> Self {
@@ -31,7 +31,7 @@ impl Authority {
     }
 
     /// A server for `name` under this authority.
-    fn server(&self, name: &str) -> Arc<ServerConfig> {
+    pub(crate) fn server(&self, name: &str) -> Arc<ServerConfig> {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let certificate: CertificateDer = params.signed_by(&key, &self.0).unwrap().der().clone();
@@ -48,11 +48,11 @@ impl Authority {
     }
 }
 
-fn accept(peer: Peer, config: &Arc<ServerConfig>) -> Session {
+pub(crate) fn accept(peer: Peer, config: &Arc<ServerConfig>) -> Session {
     StreamOwned::new(ServerConnection::new(Arc::clone(config)).unwrap(), peer.0)
 }
 
-fn answer(session: &mut Session, answer: &str) -> std::io::Result<()> {
+pub(crate) fn answer(session: &mut Session, answer: &str) -> std::io::Result<()> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -65,7 +65,7 @@ fn answer(session: &mut Session, answer: &str) -> std::io::Result<()> {
     session.flush()
 }
 
-fn config(origin: &Origin, ca_file: PathBuf) -> OriginConfig {
+pub(crate) fn config(origin: &Origin, ca_file: PathBuf) -> OriginConfig {
     let port = origin.address.port();
     let mut config = OriginConfig::new(vec![OriginUrl {
         scheme: Scheme::Https,

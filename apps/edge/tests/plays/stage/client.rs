@@ -186,6 +186,17 @@ impl Client {
         rustix::net::sockopt::set_socket_linger(&self.stream, now).expect("a TCP socket");
     }
 
+    /// The same connection once more, for one who speaks while another listens.
+    pub(crate) fn second(&self) -> Self {
+        Self { stream: self.mouth(), received: Vec::new(), inside: false }
+    }
+
+    /// Reads all that comes until the edge closes the connection, however it does.
+    pub(crate) fn drain_to_end(&mut self) {
+        self.read_to_end();
+        self.received.clear();
+    }
+
     /// A second handle on the connection, to say something while this one listens.
     pub(crate) fn mouth(&self) -> TcpStream {
         self.stream.try_clone().expect("a descriptor")

@@ -255,6 +255,18 @@ impl Edge {
         counter.as_u64().unwrap_or_else(|| panic!("no counter {name}"))
     }
 
+    /// Connections in a state, or tunnels.
+    pub(crate) fn connections(&self, which: &str) -> u64 {
+        let count = &self.status()["connections"][which];
+        count.as_u64().unwrap_or_else(|| panic!("no connections {which}"))
+    }
+
+    /// Waits until no connection is open any more.
+    pub(crate) fn wait_for_nobody(&self) {
+        let states = ["parked", "active", "closing"];
+        self.wait("the end of all", |edge| states.iter().all(|state| edge.connections(state) == 0));
+    }
+
     /// Connections that ended in the middle of something by their clients' doing.
     pub(crate) fn left(&self) -> u64 {
         let of = |why| self.counter(&format!("longhold_connections_closed_total{{reason={why}}}"));

@@ -4,6 +4,7 @@ mod body;
 mod client;
 mod edge;
 mod origin;
+pub(crate) mod websocket;
 
 use std::time::Duration;
 

@@ -239,6 +239,13 @@ impl Call {
         self.received.drain(..len).collect()
     }
 
+    /// Waits for the end of what the edge says, and returns what came before it; the connection
+    /// stays open the other way.
+    pub(crate) fn hear_end(&mut self) -> Vec<u8> {
+        while self.read_some() {}
+        std::mem::take(&mut self.received)
+    }
+
     fn hear_chunks(&mut self) -> Vec<u8> {
         let mut body = Vec::new();
         loop {

@@ -1,0 +1,335 @@
+//! Connections that the caller may take over: what goes out, what is believed, and what is handed
+//! over (OR-12).
+
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use longhold_origin::{
+    Exchanged, FetchError, Framing, Handover, OnInterim, OriginConfig, OriginPool, OriginRequest,
+    OriginResponse, RawAnswer, RequestBody, Upload,
+};
+
+use crate::support::{OK_A, Origin, get, read, request, run, text};
+use crate::tls::{Authority, accept, answer, config};
+
+/// Takes what switches protocols, or succeeds after CONNECT.
+fn switches(answer: &RawAnswer<'_>) -> Result<bool, FetchError> {
+    Ok(answer.status == 101)
+}
+
+fn upgrade() -> OriginRequest {
+    let mut request = get();
+    request.fields.insert("connection", "Upgrade".parse().unwrap());
+    request.fields.insert("upgrade", "echo".parse().unwrap());
+    request
+}
+
+async fn taken(pool: &OriginPool, request: OriginRequest) -> Handover {
+    match pool.take_over(request, &switches).await.unwrap() {
+        Exchanged::Connection(handover) => handover,
+        Exchanged::Response(response) => panic!("not taken: {response:?}"),
+    }
+}
+
+async fn answered(pool: &OriginPool, request: OriginRequest) -> OriginResponse {
+    match pool.take_over(request, &switches).await.unwrap() {
+        Exchanged::Response(response) => response,
+        Exchanged::Connection(handover) => panic!("taken: {handover:?}"),
+    }
+}
+
+/// The socket as the caller has it: any stream will do.
+fn stream(socket: OwnedFd) -> UnixStream {
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+}
+
+fn heard(stream: &mut UnixStream, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    stream.read_exact(&mut bytes).unwrap();
+    bytes
+}
+
+const SWITCH: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+
+#[test]
+fn a_socket_is_handed_over_with_what_came_behind_the_head() {
+    let origin = Origin::play(|stage| {
+        let mut peer = stage.accept();
+        let head = peer.head();
+        assert!(head.starts_with("GET /p?q HTTP/1.1\r\n"), "{head}");
+        assert!(head.contains("host: site.example\r\nconnection: Upgrade\r\nupgrade: echo\r\n"));
+        peer.send(format!("HTTP/1.1 103 Hints\r\nLink: a\r\n\r\n{SWITCH}early"));
+        assert_eq!(peer.bytes(5), b"hello");
+        peer.send("bye");
+    });
+    run(async {
+        let pool = origin.pool();
+        let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let hears = std::sync::Arc::clone(&told);
+        let on_interim = OnInterim::new(move |status, _| hears.lock().unwrap().push(status));
+        let handover =
+            taken(&pool, OriginRequest { on_interim: Some(on_interim), ..upgrade() }).await;
+        assert_eq!(
+            (handover.status, &handover.early[..]),
+            (StatusCode::SWITCHING_PROTOCOLS, &b"early"[..])
+        );
+        assert_eq!((handover.peer, handover.framing), (origin.address, Framing::None));
+        assert_eq!(*told.lock().unwrap(), [103]);
+        // It is nobody's place at the origin any more.
+        assert_eq!((pool.stats().in_use, pool.stats().idle), (0, 0));
+        let mut stream = stream(handover.socket);
+        stream.write_all(b"hello").unwrap();
+        assert_eq!(heard(&mut stream, 3), b"bye");
+    });
+}
+
+/// OR-12: not one byte but the head, and no other exchange on that connection.
+#[test]
+fn what_is_not_taken_is_a_response_like_any_other() {
+    let answers = [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "hello"),
+        (
+            "HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n\
+             2\r\nhe\r\n3;a=b\r\nllo\r\n0\r\nT: 1\r\n\r\n",
+            "hello",
+        ),
+        ("HTTP/1.0 200 OK\r\n\r\nhello", "hello"),
+        ("HTTP/1.1 204 None\r\n\r\n", ""),
+        ("HTTP/1.1 304 Same\r\nContent-Length: 9\r\n\r\n", ""),
+    ];
+    let origin = Origin::play(move |stage| {
+        for (answer, _) in answers {
+            let mut peer = stage.accept();
+            peer.head();
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            peer.send(format!("{head}\r\n\r\n"));
+            for byte in body.as_bytes() {
+                peer.send([*byte]);
+            }
+            if answer.starts_with("HTTP/1.0") {
+                continue;
+            }
+            let mut rest = Vec::new();
+            peer.0.read_to_end(&mut rest).unwrap();
+            assert!(rest.is_empty(), "{rest:?}");
+        }
+    });
+    run(async {
+        let pool = origin.pool();
+        for (_, body) in answers {
+            let mut response = answered(&pool, upgrade()).await;
+            assert_eq!(text(&mut response).await.unwrap(), body);
+            assert_eq!(pool.stats().in_use, 1, "the body holds its turn");
+            drop(response);
+            assert_eq!((pool.stats().in_use, pool.stats().idle), (0, 0));
+        }
+    });
+}
+
+/// OR-2 for these bodies, too.
+#[test]
+fn a_cut_body_is_a_failure() {
+    let cut = [
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    ];
+    let origin = Origin::play(move |stage| {
+        for answer in cut {
+            let mut peer = stage.accept();
+            peer.head();
+            peer.send(answer);
+        }
+        let mut peer = stage.accept();
+        peer.head();
+        peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n");
+        peer.ended();
+        let mut peer = stage.accept();
+        peer.head();
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell");
+        peer.ended();
+    });
+    run(async {
+        let config = OriginConfig { between_bytes_timeout_ms: 100, ..origin.config() };
+        let pool = OriginPool::new(config).unwrap();
+        for error in [
+            FetchError::Truncated,
+            FetchError::Truncated,
+            FetchError::BadResponse,
+            FetchError::ReadTimeout,
+        ] {
+            let mut response = answered(&pool, upgrade()).await;
+            assert_eq!(text(&mut response).await, Err(error));
+            assert_eq!(response.body.next().await.unwrap().unwrap_err(), error, "it stays so");
+        }
+    });
+}
+
+/// OR-6: heads as strictly as a client's.
+#[test]
+fn bad_heads_are_refused() {
+    let large = format!("HTTP/1.1 101 X\r\nA: {}\r\n\r\n", "a".repeat(70_000));
+    let cases = [
+        ("", FetchError::NoResponse),
+        ("HTTP/1.1 101", FetchError::Truncated),
+        ("HTTP/2 101 X\r\n\r\n", FetchError::BadResponse),
+        ("HTTP/1.1 101 X\nUpgrade: echo\n\n", FetchError::BadResponse),
+        ("HTTP/1.1 101 X\r\nUpgrade : echo\r\n\r\n", FetchError::BadResponse),
+        (
+            "HTTP/1.1 101 X\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            FetchError::BadResponse,
+        ),
+        ("SSH-2.0-OpenSSH\r\n\r\n", FetchError::BadResponse),
+        (&*large.leak(), FetchError::HeadTooLarge),
+    ];
+    let origin = Origin::play(move |stage| {
+        for (answer, _) in cases {
+            let mut peer = stage.accept();
+            peer.head();
+            // The edge may have seen enough before all is sent.
+            let _ = peer.0.write_all(answer.as_bytes());
+        }
+        let mut peer = stage.accept();
+        peer.head();
+        peer.send("HTTP/1.1 101 X\r\n\r\n");
+        peer.ended();
+    });
+    run(async {
+        let pool = origin.pool();
+        for (answer, error) in cases {
+            let refused = pool.take_over(upgrade(), &switches).await.unwrap_err();
+            assert_eq!(refused, error, "{answer}");
+        }
+        // A switch that the caller does not take was not asked for.
+        let refused = pool.take_over(upgrade(), &|_| Ok(false)).await.unwrap_err();
+        assert_eq!(refused, FetchError::BadResponse);
+        assert_eq!(pool.stats().in_use, 0);
+    });
+}
+
+#[test]
+fn requests_that_cannot_go_out_are_refused() {
+    let origin = Origin::play(|_| {});
+    run(async {
+        let pool = origin.pool();
+        for target in ["", "p", "/a b", "/a\r\nX: y", "/a#b", "http://other/"] {
+            let request = OriginRequest { path_and_query: target.into(), ..upgrade() };
+            let refused = pool.take_over(request, &switches).await.unwrap_err();
+            assert_eq!(refused, FetchError::BadTarget, "{target:?}");
+        }
+        let body = std::sync::Arc::new(Upload::new(1024, std::sync::Arc::new(|| {})));
+        let body = RequestBody::Stream { body, length: None };
+        let request = OriginRequest { body, ..upgrade() };
+        let refused = pool.take_over(request, &switches).await.unwrap_err();
+        assert_eq!(refused, FetchError::UploadAborted);
+    });
+}
+
+#[test]
+fn connect_goes_out_with_its_authority() {
+    let origin = Origin::play(|stage| {
+        let mut peer = stage.accept();
+        assert!(peer.head().starts_with("CONNECT b.test:443 HTTP/1.1\r\n"));
+        peer.send("HTTP/1.1 200 Fine\r\n\r\n");
+        peer.send("early");
+        assert_eq!(peer.bytes(2), b"hi");
+    });
+    run(async {
+        let pool = origin.pool();
+        let request =
+            OriginRequest { path_and_query: "b.test:443".into(), ..request(Method::CONNECT) };
+        let takes = |answer: &RawAnswer<'_>| Ok(answer.status == 200);
+        let Ok(Exchanged::Connection(handover)) = pool.take_over(request, &takes).await else {
+            panic!("not taken");
+        };
+        let mut stream = stream(handover.socket);
+        let missing = 5 - handover.early.len();
+        assert_eq!([&handover.early[..], &heard(&mut stream, missing)].concat(), b"early");
+        stream.write_all(b"hi").unwrap();
+    });
+}
+
+/// The head has the first-byte timeout, whatever trickles in; the queue has its bound.
+#[test]
+fn waits_end_by_their_timeouts() {
+    let origin = Origin::play(|stage| {
+        let mut peer = stage.accept();
+        peer.head();
+        while peer.0.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").is_ok() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let mut peer = stage.accept();
+        peer.head();
+        peer.send(OK_A);
+        peer.ended();
+    });
+    run(async {
+        let config = OriginConfig {
+            first_byte_timeout_ms: 200,
+            connect_timeout_ms: 100,
+            connections_max: 1,
+            ..origin.config()
+        };
+        let pool = OriginPool::new(config).unwrap();
+        let refused = pool.take_over(upgrade(), &switches).await.unwrap_err();
+        assert_eq!(refused, FetchError::FirstByteTimeout);
+        let response = answered(&pool, upgrade()).await;
+        let refused = pool.take_over(upgrade(), &switches).await.unwrap_err();
+        assert_eq!(refused, FetchError::QueueTimeout, "its body holds the only turn");
+        drop(response);
+    });
+}
+
+/// Below TLS the session is carried on here; the caller has one end of a pair, and the turn is
+/// held as long as it lasts.
+#[test]
+fn a_session_is_carried_on() {
+    let authority = Authority::new();
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = authority.write_to(&folder);
+    let server = authority.server("localhost");
+    let origin = Origin::play(move |stage| {
+        let mut session = accept(stage.accept(), &server);
+        answer(&mut session, &format!("{SWITCH}early")).unwrap();
+        let mut heard = [0; 5];
+        session.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"hello");
+        session.write_all(&[b'x'; 100_000]).unwrap();
+        session.flush().unwrap();
+        // The caller's end is told, by an alert.
+        assert_eq!(session.read(&mut heard).unwrap(), 0);
+        session.write_all(b"last").unwrap();
+        session.flush().unwrap();
+        // The session ends, and so does the caller's stream.
+        session.conn.send_close_notify();
+        session.conn.complete_io(&mut session.sock).unwrap();
+        let mut peer = accept(stage.accept(), &server);
+        answer(&mut peer, OK_A).unwrap();
+    });
+    run(async {
+        let pool = OriginPool::new(config(&origin, ca_file)).unwrap();
+        let handover = taken(&pool, upgrade()).await;
+        assert_eq!(pool.stats().in_use, 1);
+        let early = handover.early.clone();
+        let carried = tokio::task::spawn_blocking(move || {
+            let mut stream = stream(handover.socket);
+            let missing = 5 - early.len();
+            assert_eq!([&early[..], &heard(&mut stream, missing)].concat(), b"early");
+            stream.write_all(b"hello").unwrap();
+            assert_eq!(heard(&mut stream, 100_000), [b'x'; 100_000]);
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).unwrap();
+            assert_eq!(rest, b"last");
+        });
+        carried.await.unwrap();
+        crate::support::until(|| pool.stats().in_use == 0).await;
+        assert_eq!(read(&pool).await, Ok(("a".into(), false)));
+    });
+}
