@@ -29,6 +29,7 @@ use self::rest::Rest;
 use crate::inbox::{Event, ExchangeId, Inbox};
 
 pub mod compress;
+pub mod device;
 mod explain;
 mod freshen;
 pub mod interest;

@@ -5,6 +5,7 @@
 //! together, [`fill`] talks to origins and writes the store, [`config`] says what can be set.
 
 pub mod admin;
+pub mod carrier;
 pub mod cli;
 pub mod config;
 pub mod connections;

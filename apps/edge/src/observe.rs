@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use longhold_store::{Pager, Store};
@@ -11,6 +11,7 @@ use longhold_telemetry::{Counter, Gauge, WorkerCounters};
 use serde_json::{Value, json};
 
 use crate::admin::{Handles, Readiness};
+use crate::carrier::{Carrier, Descriptors};
 use crate::config::checked::Checked;
 use crate::config::memory::MemoryPlan;
 use crate::fill::FillPort;
@@ -41,6 +42,9 @@ struct View {
     crowd: Crowd,
     plan: Value,
     workers: usize,
+    carrier: Carrier,
+    /// Known once the workers stand.
+    descriptors: OnceLock<Descriptors>,
     max_connections: u32,
     started: Instant,
     ready: AtomicBool,
@@ -55,7 +59,7 @@ impl Observer {
         config: &Checked,
         plan: &MemoryPlan,
         (registry, own): (Registry, WorkerCounters),
-        (store, pager, roster): (&Store, Arc<Pager>, Vec<Arc<Member>>),
+        (store, pager, roster, carrier): (&Store, Arc<Pager>, Vec<Arc<Member>>, Carrier),
         listeners: &[SocketAddr],
     ) -> Self {
         let view = View {
@@ -66,6 +70,8 @@ impl Observer {
             crowd: Crowd { roster, listeners: listeners.iter().map(listed).collect() },
             plan: plan.json(),
             workers: config.server.workers,
+            carrier,
+            descriptors: OnceLock::new(),
             max_connections: config.server.max_connections,
             started: Instant::now(),
             ready: AtomicBool::new(false),
@@ -75,8 +81,10 @@ impl Observer {
         Self { view: Arc::new(view) }
     }
 
-    /// Everything answers now.
-    pub fn set_ready(&self) {
+    /// Everything answers now, and the workers' descriptors stand there.
+    pub fn set_ready(&self, descriptors: Descriptors) {
+        // Said once, by the one who starts.
+        let _ = self.view.descriptors.set(descriptors);
         self.view.ready.store(true, Ordering::Release);
     }
 
@@ -143,7 +151,12 @@ impl View {
         own.set(Gauge::StoreObjects, stats.objects);
         own.set(Gauge::StoreUsedBytes, stats.bytes);
         own.set(Gauge::StoreSizeBytes, stats.size_bytes);
-        own.set(Gauge::Workers, self.workers as u64);
+        let (on_uring, on_epoll) = match self.carrier {
+            Carrier::Uring(_) => (self.workers, 0),
+            Carrier::Epoll(_) => (0, self.workers),
+        };
+        own.set(Gauge::WorkersUring, on_uring as u64);
+        own.set(Gauge::WorkersEpoll, on_epoll as u64);
         store_view::note(&own, &stats, &self.store.devices());
         store_view::note_pager(&own, &self.pager.stats());
         drop(own);
@@ -170,7 +183,9 @@ impl View {
             "state": self.readiness(stop).word(),
             "uptime_s": self.started.elapsed().as_secs(),
             "kernel": rustix::system::uname().release().to_string_lossy(),
-            "transport": "uring",
+            "transport": self.carrier.name(),
+            "transport_reason": self.carrier.reason(),
+            "descriptors": self.descriptors.get().map(|descriptors| descriptors.name()),
             "listeners": self.crowd.addresses(),
             "workers": self.workers,
             "connections": {

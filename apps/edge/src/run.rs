@@ -1,7 +1,8 @@
 //! The composition: from a checked config to threads that serve, and back to a sealed store.
 //!
-//! Order at start: limits, probe, listeners, store, fill plane, control, workers. Whatever can fail
-//! fails before the first client is accepted, with a message that names the cause and the remedy.
+//! Order at start: limits, choice of the reactor, listeners, store, fill plane, control, workers.
+//! Whatever can fail fails before the first client is accepted, with a message that names the cause
+//! and the remedy.
 //! Order at the end: workers drain, then the control plane, then the fill plane seals the store,
 //! then the access log is flushed.
 
@@ -12,12 +13,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use longhold_conn::SlotTable;
-use longhold_store::{Pager, PagerConfig, Store};
+use longhold_store::{Pager, PagerBackend, PagerConfig, Store};
 use longhold_telemetry::WorkerCounters;
 use longhold_telemetry::access_log::{self, AccessLog};
 use longhold_telemetry::exporter::{BuildInfo, Registry};
-use longhold_transport::{BoundListener, bind_listeners, probe};
+use longhold_transport::{BoundListener, bind_listeners};
 
+use crate::carrier::{Carrier, Descriptors};
 use crate::config::checked::{AdminAddress, Checked, LogFormat, LogTarget};
 use crate::config::memory::{LOG_LINE_BYTES, MemoryPlan, store_config};
 use crate::control;
@@ -55,15 +57,16 @@ pub fn serve(
 ) -> anyhow::Result<()> {
     let plan = MemoryPlan::of(config);
     let open_files = raise_open_files().context("cannot raise the limit of open files")?;
-    let support = probe::probe()?;
-    let findings = report::admit(config, &plan, &Host::read())?;
+    let host = Host::read();
+    let carrier = Carrier::choose(config.server.transport, host.uring)?;
+    let findings = report::admit(config, &plan, &host)?;
     watch::log_findings(&findings);
     let bound = bind_all(config)?;
     let addresses: Vec<SocketAddr> =
         bound.iter().filter_map(|group| group.first()).map(BoundListener::address).collect();
     let (store, report) = Store::open(&store_config(config))?;
-    watch::log_start(config, &plan, (open_files, support), &report);
-    let pager = Pager::start(&store, PagerConfig::default()).context("the pager cannot start")?;
+    watch::log_start(config, &plan, (open_files, carrier), &report);
+    let pager = start_pager(&store, carrier).context("the pager cannot start")?;
     let pager = Arc::new(pager);
     tracing::info!(by = pager.backend().name(), "stored bytes that are not in memory are read");
 
@@ -83,13 +86,13 @@ pub fn serve(
     }
 
     let (port, queue) = fill::queue(FILL_QUEUE_MAX.max(config.server.max_connections as usize));
-    let fills = FillThread::start(config, (&store, &stop), (queue, fill_counters))?;
+    let fills = FillThread::start(config, carrier, (&store, &stop), (queue, fill_counters))?;
     let shared = Arc::new(Shared::of(config));
     let slots = u32::try_from(plan.slots_count.div_ceil(workers as u64))?;
     let member = || Member::new(Arc::new(SlotTable::new(slots)));
     let roster: Vec<_> = (0..workers).map(|_| member()).collect();
     let own = (registry, own_counters);
-    let seen = (&store, Arc::clone(&pager), roster.clone());
+    let seen = (&store, Arc::clone(&pager), roster.clone(), carrier);
     let observer = Observer::new(config, &plan, own, seen, &addresses);
     let control = control::start(&config.admin, observer.handles(&stop, &port, &shared))?;
     let admin = match control.address() {
@@ -99,6 +102,7 @@ pub fn serve(
 
     let (ended, endings) = mpsc::channel();
     let common = Common {
+        carrier,
         store: store.clone(),
         shared,
         fills: port.clone(),
@@ -107,8 +111,9 @@ pub fn serve(
         buffers: config.limits.buffers_max,
     };
     let seats = seats(counters, queues, (by_worker(bound, workers), roster));
-    let threads = start_workers(common, seats, &ended)?;
-    observer.set_ready();
+    let (threads, descriptors) = start_workers(common, seats, &ended)?;
+    watch::log_carrier(carrier, descriptors, (slots, workers));
+    observer.set_ready(descriptors);
     tracing::info!(listeners = ?addresses, admin = %control.address(), "serving");
     on_started(&Started { listeners: addresses, admin });
 
@@ -125,6 +130,15 @@ pub fn serve(
     outcome.and(sealed)
 }
 
+/// The pager, with a ring only where the edge uses rings.
+fn start_pager(store: &Store, carrier: Carrier) -> std::io::Result<Pager> {
+    let backend = match carrier {
+        Carrier::Uring(_) => None,
+        Carrier::Epoll(_) => Some(PagerBackend::Threads),
+    };
+    Pager::start(store, PagerConfig { backend, ..PagerConfig::default() })
+}
+
 /// What each worker has for itself.
 fn seats(
     counters: Vec<WorkerCounters>,
@@ -138,21 +152,22 @@ fn seats(
     seats.map(seat).collect()
 }
 
-/// Starts the workers; when it returns, all of them accept.
+/// Starts the workers; when it returns, all of them accept. Says where their descriptors stand.
 fn start_workers(
     common: Common,
     seats: Vec<Seat>,
     ended: &mpsc::Sender<()>,
-) -> anyhow::Result<Vec<WorkerThread>> {
+) -> anyhow::Result<(Vec<WorkerThread>, Descriptors)> {
     let common = Arc::new(common);
     let mut threads = Vec::with_capacity(seats.len());
     for (index, seat) in seats.into_iter().enumerate() {
         threads.push(WorkerThread::start((index, seat), &common, ended.clone())?);
     }
+    let mut descriptors = Descriptors::Direct;
     for thread in &threads {
-        thread.ready()?;
+        descriptors = descriptors.or_worse(thread.ready()?);
     }
-    Ok(threads)
+    Ok((threads, descriptors))
 }
 
 /// Waits until all workers have ended. A worker that ends by itself takes the rest with it: half an

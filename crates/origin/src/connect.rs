@@ -98,13 +98,13 @@ impl Connection {
 impl Task {
     /// Runs a future on this thread until it ends or the handle drops.
     pub(crate) fn spawn(future: impl Future<Output = ()> + 'static) -> Self {
-        Self(tokio_uring::spawn(future))
+        Self(tokio::task::spawn_local(future))
     }
 }
 
 /// Runs a future on this thread until it ends by itself.
 pub(crate) fn detach(future: impl Future<Output = ()> + 'static) {
-    drop(tokio_uring::spawn(future));
+    drop(tokio::task::spawn_local(future));
 }
 
 impl Drop for Task {

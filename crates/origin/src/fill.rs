@@ -1,4 +1,5 @@
-//! The fill plane's thread: a tokio-uring runtime, in which tokio's sockets and timers work too.
+//! The fill plane's thread: a tokio-uring runtime, in which tokio's sockets and timers work too; or
+//! tokio's own, where io_uring is forbidden.
 
 use std::io;
 
@@ -8,12 +9,34 @@ use crate::body::{Download, PushRefused};
 use crate::error::FetchError;
 use crate::exchange::OriginBody;
 
-/// Runs `future` on this thread inside a tokio-uring runtime with `entries` submission slots (a
-/// power of two), until it ends. Tasks that still run then are dropped.
+/// On what a fill plane runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runtime {
+    /// tokio-uring, with a ring of so many submission slots (a power of two).
+    Uring {
+        /// Submission slots.
+        entries: u32,
+    },
+    /// tokio alone.
+    Plain,
+}
+
+/// Runs `future` and its local tasks on this thread until it ends. Tasks that still run then are
+/// dropped.
 ///
 /// # Errors
 /// What the kernel says when it refuses a ring (`ENOSYS`, `EPERM`, `ENOMEM`) or an epoll instance.
-pub fn run<F: Future>(entries: u32, future: F) -> io::Result<F::Output> {
+pub fn run<F: Future>(runtime: Runtime, future: F) -> io::Result<F::Output> {
+    match runtime {
+        Runtime::Uring { entries } => run_on_ring(entries, future),
+        Runtime::Plain => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            Ok(tokio::task::LocalSet::new().block_on(&runtime, future))
+        }
+    }
+}
+
+fn run_on_ring<F: Future>(entries: u32, future: F) -> io::Result<F::Output> {
     let mut ring = tokio_uring::uring_builder();
     // Completions are then reaped when the thread enters the kernel anyway, not by interrupts.
     ring.setup_coop_taskrun();

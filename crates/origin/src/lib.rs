@@ -55,7 +55,7 @@
 //!
 //! let url: OriginUrl = "http://127.0.0.1:9000".parse()?;
 //! let host = HeaderValue::from_str(&url.authority())?;
-//! fill::run(64, async move {
+//! fill::run(fill::Runtime::Uring { entries: 64 }, async move {
 //!     let pool = OriginPool::new(OriginConfig::new(vec![url]))?;
 //!     let mut response = pool
 //!         .fetch(OriginRequest {

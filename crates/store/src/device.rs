@@ -8,10 +8,12 @@
 //! |---|---|
 //! | [`FileDevice`] | embedders and tools: `pwrite`, futures that are ready at once |
 //! | [`UringDevice`](uring::UringDevice) | the edge: registered buffers on a tokio-uring runtime |
+//! | [`ThreadsDevice`] | the edge where io_uring is forbidden: `pwrite` on helper threads |
 //! | [`FaultyDevice`] | tests: fails or tears the nth write, fails syncs, records everything |
 
 mod faulty;
 mod file;
+mod threads;
 #[cfg(not(loom))]
 pub mod uring;
 
@@ -22,6 +24,7 @@ use std::rc::Rc;
 
 pub use faulty::{FaultPlan, FaultyDevice, Recorded, Recorder};
 pub use file::FileDevice;
+pub use threads::ThreadsDevice;
 
 /// Carries out what a [`Writer`](crate::Writer) plans. One per writer, on one thread.
 pub trait Device: 'static {
@@ -102,9 +105,42 @@ impl HeapPool {
     }
 }
 
+impl HeapBlock {
+    /// Its bytes, for another thread, and the claim to them.
+    fn send_away(mut self) -> (Box<[u8]>, AwayBlock) {
+        let bytes = std::mem::take(&mut self.bytes);
+        (bytes, AwayBlock { pool: Some(self.pool.clone()) })
+    }
+}
+
 impl Drop for HeapBlock {
     fn drop(&mut self) {
-        self.pool.0.borrow_mut().free.push(std::mem::take(&mut self.bytes));
+        if !self.bytes.is_empty() {
+            self.pool.0.borrow_mut().free.push(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+/// A block whose bytes are on another thread. Dropped before they have come back, the pool makes
+/// others in their place.
+struct AwayBlock {
+    pool: Option<HeapPool>,
+}
+
+impl AwayBlock {
+    /// The block again, with its bytes.
+    fn come_back(mut self, bytes: Box<[u8]>) -> HeapBlock {
+        // Taken only here, where it ends.
+        let pool = self.pool.take().unwrap_or_else(|| HeapPool::new(0, 0));
+        HeapBlock { bytes, pool }
+    }
+}
+
+impl Drop for AwayBlock {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.take() {
+            pool.0.borrow_mut().unborn += 1;
+        }
     }
 }
 

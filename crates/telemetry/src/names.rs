@@ -384,8 +384,9 @@ metrics! {
         StorePurgesTag "by" = "tag",
         StorePurgesPrefix "by" = "prefix",
     }
-    "longhold_workers" Count "Worker threads." {
-        Workers,
+    "longhold_workers" Count "Worker threads, by what they wait with." {
+        WorkersUring "transport" = "uring",
+        WorkersEpoll "transport" = "epoll",
     }
 }
 

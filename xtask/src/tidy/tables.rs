@@ -33,6 +33,11 @@ pub(super) const FENCE: &[Fenced] = &[
         reason: "counts the allocations of a hit: an allocator is an unsafe trait",
     },
     Fenced {
+        path: "apps/edge/tests/plays/stage/sandbox.rs",
+        count: 2,
+        reason: "a host that forbids io_uring: a seccomp filter is two bare system calls",
+    },
+    Fenced {
         path: "benches/src/floor.rs",
         count: 2,
         reason: "the floor is a bare ring: its submissions borrow buffers that live as long as it",

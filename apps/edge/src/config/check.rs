@@ -18,7 +18,7 @@ use super::checked::{
 use super::fault::{Cause, Fault, Faults};
 use super::knobs;
 use super::memory::{STAGING_BYTES, store_config};
-use super::raw::{self, Cell, Typed};
+use super::raw::{self, Cell};
 use super::resolve::Resolver;
 use super::source::Source;
 use super::units::{Bytes, BytesPerSecond, GIB, KIB, Millis};
@@ -110,15 +110,10 @@ fn server(resolver: &mut Resolver<'_>, typed: &raw::Server) -> Server {
 }
 
 fn transport(resolver: &mut Resolver<'_>, typed: &Cell) -> TransportChoice {
-    let knob = &knobs::SERVER_TRANSPORT;
-    if let Some(cell) = typed
-        && matches!(cell.get_ref(), Typed::Text(word) if word == "epoll")
-    {
-        resolver.fault(Some(cell.span().start), knob.key, Cause::EpollLater);
-        return TransportChoice::Auto;
-    }
-    match resolver.text(knob, typed) {
-        Some(said) if said.text == "uring" => TransportChoice::Uring,
+    let said = resolver.text(&knobs::SERVER_TRANSPORT, typed);
+    match said.as_ref().map(|said| said.text.as_str()) {
+        Some("uring") => TransportChoice::Uring,
+        Some("epoll") => TransportChoice::Epoll,
         Some(_) | None => TransportChoice::Auto,
     }
 }

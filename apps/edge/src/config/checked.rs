@@ -54,10 +54,12 @@ pub struct Server {
 /// `server.transport`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransportChoice {
-    /// What the host allows; in this build the same as [`TransportChoice::Uring`].
+    /// io_uring where the host allows it, else epoll.
     Auto,
     /// io_uring, or a start-up error.
     Uring,
+    /// epoll, and no ring anywhere.
+    Epoll,
 }
 
 /// `[[listener]]`

@@ -163,8 +163,6 @@ pub enum Cause {
     },
     /// TLS on a listener: not in this build.
     TlsLater,
-    /// The epoll transport: not in this build.
-    EpollLater,
     /// Not of the form that is needed.
     NotA {
         /// The text as typed.
@@ -282,7 +280,6 @@ impl fmt::Display for Cause {
                 write!(out, "fewer connections than the {workers} workers")
             }
             Self::TlsLater => out.write_str("this build serves plain HTTP only"),
-            Self::EpollLater => out.write_str("this build drives sockets with io_uring only"),
             Self::NotA { typed, what, .. } => write!(out, "{typed} is not {what}"),
             Self::Contradicts { key, line } => write!(out, "contradicts {key} in line {line}"),
             Self::Without { key } => write!(out, "means nothing without {key}"),
@@ -359,7 +356,6 @@ impl Cause {
             Self::TargetBeyondHead { .. } => "make it smaller, or limits.head_max larger".into(),
             Self::FewerConnectionsThanWorkers { .. } => "raise it, or lower server.workers".into(),
             Self::TlsLater => "remove tls from the listener".into(),
-            Self::EpollLater => "use \"auto\" or \"uring\"".into(),
             Self::NotA { example, .. } => format!("write it like {example}"),
             Self::Contradicts { key, .. } => format!("remove it, or {key}"),
             Self::Without { key } => format!("add {key}, or remove it"),

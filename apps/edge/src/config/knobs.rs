@@ -242,8 +242,10 @@ knobs! {
     SERVER_MAX_CONNECTIONS = "server.max_connections", Count, Number(20_000), 64, 8_388_608,
         "Connections held at once, parked ones included, in all workers together. Memory is \
          computed from it.";
-    SERVER_TRANSPORT = "server.transport", Choice(&["auto", "uring"]), Preset::Text("auto"), 0, 0,
-        "How sockets are driven. Both words mean io_uring in this build.";
+    SERVER_TRANSPORT = "server.transport", Choice(&["auto", "uring", "epoll"]),
+        Preset::Text("auto"), 0, 0,
+        "How sockets are driven: io_uring, or epoll and no ring anywhere. `auto` takes io_uring \
+         where the host allows it; the log and `/status.json` say what it is, and why.";
     SERVER_DRAIN_TIMEOUT = "server.drain_timeout", Time, Number(30 * SECOND), SECOND, HOUR,
         "After the first SIGTERM: how long exchanges that have begun may take before they are cut.";
 

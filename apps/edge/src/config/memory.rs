@@ -8,7 +8,7 @@ use longhold_gateway::rules::SiteRules;
 use longhold_store::{DeviceConfig, DiskUse};
 use serde_json::{Value, json};
 
-use super::checked::{Checked, Device, Site};
+use super::checked::{Checked, Device, Site, TransportChoice};
 use super::units::{Bytes, KIB};
 use crate::fill::compress;
 
@@ -91,9 +91,13 @@ impl MemoryPlan {
         let waiting: u64 = sites.iter().map(|site| site.origin.queue_max as u64).sum();
         let log_lines = workers * limits.log_queue_max as u64;
         let part = |name, count, each_bytes, when| Part { name, count, each_bytes, when };
+        let slot_bytes = match config.server.transport {
+            TransportChoice::Auto | TransportChoice::Uring => REACTOR_SLOT_BYTES,
+            TransportChoice::Epoll => EPOLL_SLOT_BYTES,
+        };
         let mut parts = vec![
             part("connection slots", slots_count, SLOT_BYTES, When::Start),
-            part("reactor's slot state", slots_count, REACTOR_SLOT_BYTES, When::Start),
+            part("reactor's slot state", slots_count, slot_bytes, When::Start),
             part("timer wheels", workers, WHEEL_BYTES, When::Start),
             part("receive buffers", buffers_count, BUFFER_BYTES, When::Start),
             part("staging blocks", staging_count, STAGING_BYTES, When::Start),
@@ -284,8 +288,9 @@ const _: () = assert!(WINDOW_SMALL_BYTES as usize == longhold_origin::WINDOW_SMA
 
 /// One slot of a connection: one cache line.
 pub const SLOT_BYTES: u64 = 64;
-/// What the reactor keeps for each slot.
+/// What the reactor keeps for each slot, on rings and with epoll.
 pub const REACTOR_SLOT_BYTES: u64 = 8;
+const EPOLL_SLOT_BYTES: u64 = 16;
 /// One worker's timer wheel: 1,024 buckets of one slot number.
 pub const WHEEL_BYTES: u64 = 4 * KIB;
 /// One receive buffer.

@@ -18,12 +18,13 @@ use longhold_http1::{Limits, RequestHead};
 use longhold_origin::{Download, FetchError, OriginPool, StagingBudget};
 use longhold_policy::storable::NotStored;
 use longhold_policy::{StoredMeta, storable};
-use longhold_store::{Extent, Reader, Record, UringDevice, WriteError, Writer};
+use longhold_store::{Extent, Reader, Record, WriteError, Writer};
 use longhold_telemetry::{Counter, Gauge, WorkerCounters};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::compress::Workshop;
+use super::device::FillDevice;
 use super::slices::Slices;
 use super::succession::Seat;
 use super::{FillHead, FillJob, FillQueue, JobKind, Message, ReplyTo};
@@ -51,7 +52,7 @@ pub struct Parts {
     /// This thread's view of the store.
     pub reader: Reader,
     /// The store's writer.
-    pub writer: Writer<UringDevice>,
+    pub writer: Writer<FillDevice>,
     /// All bodies' memory.
     pub budget: Arc<StagingBudget>,
     /// What sites let through unread, by their numbers.
@@ -147,9 +148,9 @@ pub async fn run(parts: Parts, mut queue: FillQueue) -> Result<(), WriteError> {
     let idle = Arc::clone(&plane.idle);
     plane.parts.stop.on_change(Arc::new(move || idle.notify_one()));
     let keeper = Rc::clone(&plane);
-    tokio_uring::spawn(async move { keeper.parts.writer.maintain().await });
+    tokio::task::spawn_local(async move { keeper.parts.writer.maintain().await });
     let observer = Rc::clone(&plane);
-    tokio_uring::spawn(async move { observer.observe().await });
+    tokio::task::spawn_local(async move { observer.observe().await });
     while let Some(message) = queue.next().await {
         plane.parts.counters.set(Gauge::FillQueue, queue_len(&queue));
         match message {
@@ -203,7 +204,7 @@ impl Plane {
     pub(super) fn track(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
         let plane = Rc::clone(self);
         self.tasks.set(self.tasks.get() + 1);
-        tokio_uring::spawn(async move {
+        tokio::task::spawn_local(async move {
             let _ending = Ending(plane);
             task.await;
         });

@@ -6,6 +6,8 @@
 use longhold_transport::Config;
 
 use super::Host;
+use crate::carrier::Carrier;
+use crate::config::checked::TransportChoice;
 use crate::config::memory::rounded;
 use crate::conns::grouped;
 
@@ -24,8 +26,8 @@ pub struct Demand {
     pub kernel_bytes: u64,
     /// Connections to one origin, at most.
     pub origin_connections: u64,
-    /// Whether the config insists on io_uring.
-    pub needs_uring: bool,
+    /// How sockets are to be driven.
+    pub transport: TransportChoice,
 }
 
 /// How something stands.
@@ -154,16 +156,54 @@ fn uring(host: &Host, demand: &Demand) -> Finding {
         Ok(_) => fine(name, "allowed".to_owned()),
         Err(why) => Finding {
             name,
-            verdict: if demand.needs_uring { Verdict::Refused } else { Verdict::Poor },
+            verdict: match demand.transport {
+                TransportChoice::Uring => Verdict::Refused,
+                TransportChoice::Auto => Verdict::Poor,
+                TransportChoice::Epoll => Verdict::Fine,
+            },
             told: why.to_string(),
-            why: "the edge drives its sockets by it",
+            why: "without it the edge drives its sockets by epoll: some system calls more for \
+                  each request, and RLIMIT_NOFILE bounds the connections of each worker",
             remedy: Some(Remedy::Words("see the cause".to_owned())),
         },
     }
 }
 
+/// Whether this host and demand come to epoll.
+fn is_epoll(host: &Host, demand: &Demand) -> bool {
+    Carrier::choose(demand.transport, host.uring).is_ok_and(|carrier| match carrier {
+        Carrier::Uring(_) => false,
+        Carrier::Epoll(_) => true,
+    })
+}
+
+/// With epoll every connection has a descriptor in its worker's own table.
+fn open_files_by_epoll(host: &Host, demand: &Demand) -> Finding {
+    let name = "RLIMIT_NOFILE";
+    let per_worker = demand.connections.div_ceil(demand.workers.max(1));
+    let needed = per_worker + DESCRIPTORS_PER_WORKER + DESCRIPTORS_ELSE;
+    let told = format!(
+        "{}; each worker's table needs {} with epoll",
+        grouped(host.open_files),
+        grouped(needed)
+    );
+    if needed <= host.open_files {
+        return fine(name, told);
+    }
+    Finding {
+        name,
+        verdict: Verdict::Refused,
+        told,
+        why: "with epoll it bounds the connections of each worker",
+        remedy: Some(Remedy::OpenFiles(needed.next_power_of_two())),
+    }
+}
+
 fn open_files(host: &Host, demand: &Demand) -> Finding {
     let name = "RLIMIT_NOFILE";
+    if is_epoll(host, demand) {
+        return open_files_by_epoll(host, demand);
+    }
     let per_worker = demand.connections.div_ceil(demand.workers.max(1));
     let shards_each = per_worker.div_ceil(slots_per_shard(host.open_files, per_worker));
     let needed = demand.workers * (shards_each * DESCRIPTORS_PER_SHARD + DESCRIPTORS_PER_WORKER);

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::Host;
 use super::judge::{Demand, Finding, Remedy, Verdict, judge};
+use crate::carrier::Carrier;
 use crate::config::checked::{Checked, TransportChoice};
 use crate::config::fault::{Cause, Fault, Faults};
 use crate::config::memory::{self, MemoryPlan, When, rounded};
@@ -23,7 +24,7 @@ impl Demand {
             load_bytes: plan.total(When::Load).0,
             kernel_bytes: plan.total(When::Kernel).0,
             origin_connections: origins.max().unwrap_or(0),
-            needs_uring: config.server.transport == TransportChoice::Uring,
+            transport: config.server.transport,
         }
     }
 
@@ -38,7 +39,7 @@ impl Demand {
             load_bytes: connections / 100 * memory::BUFFER_BYTES,
             kernel_bytes: connections * (memory::POLL_BYTES + memory::SOCKET_BYTES),
             origin_connections: 256,
-            needs_uring: false,
+            transport: TransportChoice::Auto,
         }
     }
 }
@@ -143,7 +144,7 @@ pub fn json(host: &Host, demand: &Demand, findings: &[Finding]) -> Value {
         "connections": demand.connections,
         "kernel": host.kernel,
         "cores": host.cores,
-        "transport": if host.uring.is_ok() { "uring" } else { "none" },
+        "transport": Carrier::choose(demand.transport, host.uring).map_or("none", Carrier::name),
         "fits": worst != Verdict::Refused,
         "verdict": worst.name(),
         "findings": findings.iter().map(finding_json).collect::<Vec<_>>(),

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::budget::Cgroup;
 use super::judge::{Demand, Remedy, Verdict, judge};
 use super::{Budget, Host, Source, report};
+use crate::config::checked::TransportChoice;
 
 const SUPPORT: Support = Support { min_wait: true, no_sq_array: true };
 const GIB: u64 = 1 << 30;
@@ -141,11 +142,28 @@ fn what_forbids_io_uring_is_told_and_refuses_only_who_insists() {
     let without = Host { uring: Err(Unsupported::Sysctl { level: 2 }), ..host(&[]) };
     let demand = Demand::of_connections(1000, 2);
     assert_eq!(verdict(&without, &demand, "io_uring").0, Verdict::Poor);
-    let insists = Demand { needs_uring: true, ..demand };
+    let insists = Demand { transport: TransportChoice::Uring, ..demand };
     assert_eq!(verdict(&without, &insists, "io_uring").0, Verdict::Refused);
+    let indifferent = Demand { transport: TransportChoice::Epoll, ..demand };
+    assert_eq!(verdict(&without, &indifferent, "io_uring").0, Verdict::Fine);
     let findings = judge(&without, &insists);
     let text = report::text(&without, &insists, &findings);
     assert!(text.contains("kernel.io_uring_disabled is 2"), "{text}");
+}
+
+#[test]
+fn epoll_needs_a_descriptor_for_each_connection_of_a_worker() {
+    let without = Host { uring: Err(Unsupported::Sysctl { level: 2 }), ..host(&[]) };
+    let without = Host { open_files: 20_000, ..without };
+    let demand = |connections| Demand::of_connections(connections, 2);
+    assert_eq!(verdict(&without, &demand(39_000), "RLIMIT_NOFILE").0, Verdict::Fine);
+    let refused = verdict(&without, &demand(41_000), "RLIMIT_NOFILE");
+    assert_eq!(refused.0, Verdict::Refused);
+    // With rings the same limit bounds no connections.
+    let with = Host { uring: host(&[]).uring, ..without };
+    assert_ne!(verdict(&with, &demand(41_000), "RLIMIT_NOFILE").0, Verdict::Refused);
+    let chosen = Demand { transport: TransportChoice::Epoll, ..demand(41_000) };
+    assert_eq!(verdict(&with, &chosen, "RLIMIT_NOFILE").0, Verdict::Refused);
 }
 
 #[test]

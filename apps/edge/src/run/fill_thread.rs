@@ -5,13 +5,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use longhold_origin::fill::Runtime;
 use longhold_origin::{OriginConfig, OriginPool, StagingBudget};
-use longhold_store::{Store, UringDevice, Writer};
+use longhold_store::{Store, Writer};
 use longhold_telemetry::WorkerCounters;
 
+use crate::carrier::Carrier;
 use crate::config::checked::{self, Checked};
 use crate::config::memory::STAGING_BYTES;
 use crate::fill::FillQueue;
+use crate::fill::device::FillDevice;
 use crate::fill::plane::{self, Parts, Waits};
 use crate::shared::Shared;
 use crate::signals::Stop;
@@ -25,6 +28,7 @@ impl FillThread {
     /// Starts the thread; when it returns, the plane takes jobs.
     pub(super) fn start(
         config: &Checked,
+        carrier: Carrier,
         (store, stop): (&Store, &Stop),
         (queue, counters): (FillQueue, WorkerCounters),
     ) -> anyhow::Result<Self> {
@@ -42,11 +46,16 @@ impl FillThread {
         let (store, stop) = (store.clone(), stop.clone());
         let (ready, readiness) = mpsc::channel();
         let thread = super::spawn("fill".to_owned(), move || {
-            longhold_origin::fill::run(RING_ENTRIES, async move {
+            let runtime = match carrier {
+                Carrier::Uring(_) => Runtime::Uring { entries: RING_ENTRIES },
+                Carrier::Epoll(_) => Runtime::Plain,
+            };
+            longhold_origin::fill::run(runtime, async move {
                 let made = (|| -> anyhow::Result<Parts> {
                     let pools: Result<Vec<OriginPool>, _> =
                         origins.into_iter().map(OriginPool::new).collect();
-                    let device = UringDevice::with_pool(&store, blocks, STAGING_BYTES as usize)?;
+                    let pool = (blocks, STAGING_BYTES as usize);
+                    let device = FillDevice::open(carrier, &store, pool)?;
                     Ok(Parts {
                         pools: pools.context("an origin cannot be used")?,
                         reader: store.reader(row),
@@ -74,7 +83,7 @@ impl FillThread {
                     }
                 }
             })
-            .context("the fill plane's ring cannot be made")?
+            .context("the fill plane's runtime cannot be made")?
         })?;
         readiness.recv().map_err(|_| anyhow!("the fill thread ended before it was ready"))??;
         Ok(Self { thread })

@@ -6,8 +6,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use longhold_store::RecoveryReport;
-use longhold_transport::probe::Support;
 
+use crate::carrier::{Carrier, Descriptors, Why};
 use crate::config::checked::Checked;
 use crate::config::memory::{MemoryPlan, When};
 use crate::host::judge::{Finding, Remedy, Verdict};
@@ -17,15 +17,14 @@ use crate::signals::{OpenFiles, Stage, Stop};
 pub(super) fn log_start(
     config: &Checked,
     plan: &MemoryPlan,
-    (open_files, support): (OpenFiles, Support),
+    (open_files, carrier): (OpenFiles, Carrier),
     report: &RecoveryReport,
 ) {
     let kernel = rustix::system::uname();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         kernel = %kernel.release().to_string_lossy(),
-        transport = "uring",
-        min_wait = support.min_wait,
+        transport = carrier.name(),
         open_files_before = open_files.before,
         open_files = open_files.now,
         workers = config.server.workers,
@@ -48,6 +47,39 @@ pub(super) fn log_start(
         devices_voided = report.devices_voided,
         "store open",
     );
+}
+
+/// Says which reactor runs and why, and what that means for the connections.
+pub(super) fn log_carrier(
+    carrier: Carrier,
+    descriptors: Descriptors,
+    (slots, workers): (u32, usize),
+) {
+    let reason = carrier.reason();
+    match carrier {
+        Carrier::Uring(support) => {
+            tracing::info!(transport = "uring", reason, min_wait = support.min_wait, "reactor");
+        }
+        Carrier::Epoll(why) => {
+            let descriptors = descriptors.name();
+            match why {
+                Why::Asked => {
+                    tracing::info!(transport = "epoll", reason, descriptors, "reactor");
+                }
+                Why::Forbidden(_) => {
+                    tracing::warn!(transport = "epoll", reason, descriptors, "reactor");
+                }
+            }
+        }
+    }
+    if descriptors == Descriptors::Shared {
+        tracing::warn!(
+            slots_per_worker = slots,
+            workers,
+            "the host refuses the workers tables of their own: RLIMIT_NOFILE bounds all \
+             connections together"
+        );
+    }
 }
 
 /// Says what of the host could be better.

@@ -8,10 +8,10 @@ use anyhow::{Context as _, anyhow};
 use longhold_store::Store;
 use longhold_telemetry::WorkerCounters;
 use longhold_telemetry::access_log::Queue;
-use longhold_transport::uring::Reactor;
-use longhold_transport::{BoundListener, Config, Transport as _};
+use longhold_transport::{BoundListener, Config, Transport, epoll, uring};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
+use crate::carrier::{Carrier, Descriptors};
 use crate::fill::FillPort;
 use crate::inbox::Inbox;
 use crate::outgoing::Outgoing;
@@ -23,6 +23,7 @@ use crate::worker::{Setup, Worker};
 
 /// What all workers have in common.
 pub(super) struct Common {
+    pub(super) carrier: Carrier,
     pub(super) store: Store,
     pub(super) shared: Arc<Shared>,
     pub(super) fills: FillPort,
@@ -43,13 +44,13 @@ pub(super) struct Seat {
 /// A running worker.
 pub(super) struct WorkerThread {
     thread: JoinHandle<anyhow::Result<()>>,
-    ready: mpsc::Receiver<()>,
+    ready: mpsc::Receiver<Descriptors>,
 }
 
 impl WorkerThread {
     /// Starts the thread of worker `index`; `ended` hears of its end, however it comes.
     pub(super) fn start(
-        (index, seat): (usize, Seat),
+        (index, mut seat): (usize, Seat),
         common: &Arc<Common>,
         ended: mpsc::Sender<()>,
     ) -> anyhow::Result<Self> {
@@ -58,18 +59,29 @@ impl WorkerThread {
         let thread = super::spawn(format!("worker-{index}"), move || {
             let _ending = Ending(ended);
             pin_to_core(index);
-            let mut worker = make((index, seat), &common)?;
-            // The common things go with the last worker that holds them, not with the last thread.
-            drop(common);
-            // The starter gave up for another reason if it does not listen any more.
-            let _ = said.send(());
-            worker.run().context("a worker's transport failed")
+            let tell = |fault: &anyhow::Error| tracing::error!("{fault:#}");
+            let config = Config {
+                slots: seat.member.slots.len(),
+                buffers: common.buffers,
+                ..Config::default()
+            };
+            match common.carrier {
+                Carrier::Uring(_) => {
+                    let io = on_uring(&config, &mut seat).inspect_err(tell)?;
+                    work((io, Descriptors::Direct), (index, seat), common, &said)
+                }
+                Carrier::Epoll(_) => {
+                    let io = on_epoll(&config, &mut seat).inspect_err(tell)?;
+                    let descriptors = io.table().into();
+                    work((io, descriptors), (index, seat), common, &said)
+                }
+            }
         })?;
         Ok(Self { thread, ready })
     }
 
-    /// Waits until the worker accepts connections.
-    pub(super) fn ready(&self) -> anyhow::Result<()> {
+    /// Waits until the worker accepts connections; where its descriptors stand.
+    pub(super) fn ready(&self) -> anyhow::Result<Descriptors> {
         self.ready.recv().map_err(|_| anyhow!("a worker could not start; its fault stands above"))
     }
 
@@ -79,17 +91,41 @@ impl WorkerThread {
     }
 }
 
-fn make(
+/// A reactor on rings that accepts on the seat's listeners.
+fn on_uring(config: &Config, seat: &mut Seat) -> anyhow::Result<uring::Reactor<Outgoing>> {
+    let mut io = uring::Reactor::new(config).context("a worker's ring cannot be made")?;
+    for listener in seat.listeners.drain(..) {
+        io.listen(listener)?;
+    }
+    Ok(io)
+}
+
+/// The same on epoll, in a table of descriptors of this thread's own where the host allows it.
+fn on_epoll(config: &Config, seat: &mut Seat) -> anyhow::Result<epoll::Reactor<Outgoing>> {
+    let listeners = std::mem::take(&mut seat.listeners);
+    epoll::Reactor::with_private_table(config, listeners).context("a worker cannot wait by epoll")
+}
+
+/// Works over `io` until the stop is complete. Says first that it is ready.
+fn work<T: Transport<Payload = Outgoing>>(
+    (io, descriptors): (T, Descriptors),
+    seat: (usize, Seat),
+    common: Arc<Common>,
+    said: &mpsc::Sender<Descriptors>,
+) -> anyhow::Result<()> {
+    let mut worker = make(io, seat, &common);
+    // The common things go with the last worker that holds them, not with the last thread.
+    drop(common);
+    // The starter gave up for another reason if it does not listen any more.
+    let _ = said.send(descriptors);
+    worker.run().context("a worker's transport failed")
+}
+
+fn make<T: Transport<Payload = Outgoing>>(
+    io: T,
     (index, seat): (usize, Seat),
     common: &Common,
-) -> anyhow::Result<Worker<Reactor<Outgoing>>> {
-    let config =
-        Config { slots: seat.member.slots.len(), buffers: common.buffers, ..Config::default() };
-    let made = Reactor::new(&config).context("a worker's ring cannot be made");
-    let mut io = made.inspect_err(|fault| tracing::error!("{fault:#}"))?;
-    for listener in seat.listeners {
-        io.listen(listener).inspect_err(|fault| tracing::error!("{fault}"))?;
-    }
+) -> Worker<T> {
     let inbox = Arc::new(Inbox::of(&io));
     seat.member.begin(Arc::clone(&inbox), io.now());
     let woken = Arc::clone(&inbox);
@@ -106,7 +142,7 @@ fn make(
         stop: common.stop.clone(),
         resting_max: common.buffers / 2,
     };
-    Ok(Worker::new(io, setup))
+    Worker::new(io, setup)
 }
 
 /// Keeps the worker on one of the cores that the process may use. A host that forbids it loses

@@ -10,6 +10,7 @@
 mod stage;
 
 mod ambiguous;
+mod carrier;
 mod cold;
 mod compression;
 mod connections;

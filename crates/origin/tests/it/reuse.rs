@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use http::{Method, StatusCode};
 use longhold_origin::{FetchError, OriginRequest, RequestBody};
 
-use crate::support::{OK_A, OK_B, Origin, Peer, get, read, request, run, text, until};
+use crate::support::{OK_A, OK_B, Origin, Peer, get, read, request, run, run_plain, text, until};
 
 fn ok(body: &str, reused: bool) -> Result<(String, bool), FetchError> {
     Ok((body.to_owned(), reused))
@@ -23,6 +23,17 @@ fn a_connection_serves_again() {
         assert_eq!(read(&pool).await, ok("a", true));
         let stats = pool.stats();
         assert_eq!((stats.opened, stats.reused, stats.retried, stats.in_use), (1, 3, 0, 0));
+    });
+}
+
+/// On tokio alone, where io_uring is forbidden.
+#[test]
+fn a_connection_serves_again_without_a_ring() {
+    let origin = Origin::answering(vec![OK_A, OK_B]);
+    run_plain(async {
+        let pool = origin.pool();
+        assert_eq!(read(&pool).await, ok("a", false));
+        assert_eq!(read(&pool).await, ok("b", true));
     });
 }
 

@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use http::header::{HOST, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
+use longhold_origin::fill::Runtime;
 use longhold_origin::{
     FetchError, OriginConfig, OriginPool, OriginRequest, OriginResponse, OriginUrl, RequestBody,
     Scheme, fill,
@@ -123,7 +124,13 @@ impl Peer {
 /// Runs a client on this thread's fill plane. A test that waits for ever fails.
 pub(crate) fn run<T>(client: impl Future<Output = T>) -> T {
     let watched = async { tokio::time::timeout(WATCHDOG, client).await };
-    fill::run(8, watched).expect("io_uring").expect("the client hangs")
+    fill::run(Runtime::Uring { entries: 8 }, watched).expect("io_uring").expect("the client hangs")
+}
+
+/// The same without a ring.
+pub(crate) fn run_plain<T>(client: impl Future<Output = T>) -> T {
+    let watched = async { tokio::time::timeout(WATCHDOG, client).await };
+    fill::run(Runtime::Plain, watched).expect("a runtime").expect("the client hangs")
 }
 
 pub(crate) fn url(address: SocketAddr) -> OriginUrl {

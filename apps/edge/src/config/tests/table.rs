@@ -123,14 +123,9 @@ pub(super) const ROWS: &[(&str, &str)] = &[
     ),
     // What this build lacks.
     (
-        "[server]\ntransport = \"epoll\"",
-        "edge.toml:7:13: server.transport: \
-          this build drives sockets with io_uring only\n  remedy: use \"auto\" or \"uring\"",
-    ),
-    (
         "[server]\ntransport = \"kqueue\"",
         "edge.toml:7:13: server.transport: \
-          \"kqueue\" is not known\n  remedy: use one of: auto, uring",
+          \"kqueue\" is not known\n  remedy: use one of: auto, uring, epoll",
     ),
     (
         "[[listener]]\naddress = \"127.0.0.1:8443\"\n\

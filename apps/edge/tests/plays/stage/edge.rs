@@ -15,7 +15,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Client, LOOK_AGAIN, Origin, PATIENCE};
+use super::{Client, LOOK_AGAIN, Origin, PATIENCE, sandbox};
 
 /// What the config says; by default one site for all hosts, and a small store.
 pub(crate) struct Setting {
@@ -28,6 +28,8 @@ pub(crate) struct Setting {
     store: String,
     limits: String,
     sites: String,
+    /// The host forbids io_uring.
+    is_confined: bool,
 }
 
 impl Setting {
@@ -52,6 +54,7 @@ impl Setting {
             store: "size = \"64MiB\"\nsegment = \"4MiB\"".to_owned(),
             limits: String::new(),
             sites: String::new(),
+            is_confined: carrier_of_all().as_deref() == Some("confined"),
         };
         empty.site("*", url, values)
     }
@@ -75,6 +78,12 @@ impl Setting {
     /// Values of `[server]`.
     pub(crate) fn server(mut self, values: &str) -> Self {
         self.server = values.to_owned();
+        self
+    }
+
+    /// On a host that forbids io_uring.
+    pub(crate) fn without_io_uring(mut self) -> Self {
+        self.is_confined = true;
         self
     }
 
@@ -128,13 +137,16 @@ impl Setting {
     /// Starts an edge, which must come up.
     pub(crate) fn start(self) -> Edge {
         self.write();
-        Edge::start(self.folder)
+        Edge::start(self.folder, self.is_confined)
     }
 
     /// Starts an edge that must not come up; the folder stays.
     pub(crate) fn fails_to_start(&self) -> Output {
         self.write();
-        command(self.folder.path()).output().expect("the binary")
+        let mut command = command(self.folder.path());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = spawn(command, self.is_confined);
+        child.wait_with_output().expect("the binary")
     }
 
     fn write(&self) {
@@ -142,8 +154,14 @@ impl Setting {
         let path = self.store_path.as_ref();
         let path = path.map_or_else(String::new, |path| format!("path = \"{}\"", path.display()));
         let admin = self.admin.display();
+        let transport = match carrier_of_all() {
+            Some(word) if word != "confined" && !server.contains("transport") => {
+                format!("transport = \"{word}\"\n")
+            }
+            Some(_) | None => String::new(),
+        };
         let config = format!(
-            "[server]\nworkers = 2\n{server}\n[[listener]]\naddress = \"{listener}\"\n\
+            "[server]\nworkers = 2\n{transport}{server}\n[[listener]]\naddress = \"{listener}\"\n\
              [store]\n{path}\n{store}\n[limits]\n{limits}\n{sites}\n\
              [admin]\naddress = \"unix:{admin}\"\n[access_log]\npath = \"access.log\"\n"
         );
@@ -158,6 +176,7 @@ pub(crate) struct Edge {
     listener: SocketAddr,
     log: Arc<Mutex<String>>,
     log_reader: Option<JoinHandle<()>>,
+    is_confined: bool,
 }
 
 impl Edge {
@@ -166,13 +185,10 @@ impl Edge {
         Setting::before(origin).start()
     }
 
-    fn start(folder: TempDir) -> Self {
-        let mut child = command(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary");
+    fn start(folder: TempDir, is_confined: bool) -> Self {
+        let mut command = command(folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = spawn(command, is_confined);
         let mut stderr = child.stderr.take().expect("a pipe");
         let log = Arc::new(Mutex::new(String::new()));
         let written = Arc::clone(&log);
@@ -184,7 +200,8 @@ impl Edge {
             }
         });
         let listener = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut edge = Self { folder, child, listener, log, log_reader: Some(log_reader) };
+        let log_reader = Some(log_reader);
+        let mut edge = Self { folder, child, listener, log, log_reader, is_confined };
         let begun = Instant::now();
         while edge.admin("GET /readyz", "").is_none_or(|(code, _)| code != 200) {
             let ended = edge.child.try_wait().expect("a child");
@@ -201,8 +218,9 @@ impl Edge {
     pub(crate) fn start_again(mut self) -> Self {
         let nowhere = tempfile::tempdir().expect("a folder");
         let folder = std::mem::replace(&mut self.folder, nowhere);
+        let is_confined = self.is_confined;
         drop(self);
-        Self::start(folder)
+        Self::start(folder, is_confined)
     }
 
     /// Changes a text in the config, for the next start.
@@ -401,7 +419,7 @@ impl Edge {
     }
 
     /// One request to the admin API; `None` while nobody answers.
-    fn admin(&self, line: &str, body: &str) -> Option<(u16, String)> {
+    pub(crate) fn admin(&self, line: &str, body: &str) -> Option<(u16, String)> {
         let ask = || -> io::Result<String> {
             let mut stream = UnixStream::connect(self.socket())?;
             stream.set_read_timeout(Some(PATIENCE))?;
@@ -437,6 +455,20 @@ fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_edge"));
     command.args(["run", "--config"]).arg(folder.join(CONFIG));
     command
+}
+
+/// What carries the bytes in all plays that do not say it themselves: `uring`, `epoll`, or
+/// `confined` for a host that forbids io_uring, by the environment.
+fn carrier_of_all() -> Option<String> {
+    std::env::var("LONGHOLD_TEST_TRANSPORT").ok()
+}
+
+fn spawn(mut command: Command, is_confined: bool) -> Child {
+    let spawned = match is_confined {
+        true => sandbox::spawn_without_io_uring(command),
+        false => command.spawn(),
+    };
+    spawned.expect("the binary")
 }
 
 const CONFIG: &str = "edge.toml";

@@ -4,6 +4,7 @@ mod body;
 mod client;
 mod edge;
 mod origin;
+mod sandbox;
 pub(crate) mod websocket;
 
 use std::time::Duration;
