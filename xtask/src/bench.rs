@@ -6,6 +6,7 @@ mod idle;
 mod lookup;
 mod reopen;
 pub(crate) mod stats;
+mod tls;
 mod trace;
 
 use anyhow::Result;
@@ -24,6 +25,8 @@ pub(crate) enum Bench {
     Lookup(lookup::Arguments),
     /// Time from the start of an open after a kill to the full hit ratio.
     Reopen(reopen::Arguments),
+    /// Handshakes, records and waking, beside rustls alone.
+    Tls(tls::Arguments),
     /// Misses and writes of the store's eviction on traces, beside LRU, FIFO and S3-FIFO.
     Trace(trace::Arguments),
 }
@@ -36,6 +39,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Idle(arguments) => idle::run(arguments),
         Bench::Lookup(arguments) => lookup::run(arguments),
         Bench::Reopen(arguments) => reopen::run(arguments),
+        Bench::Tls(arguments) => tls::run(arguments),
         Bench::Trace(arguments) => trace::run(arguments),
     }
 }
