@@ -4,12 +4,14 @@
 //! the module [`peers`] behind it, which runs nginx, HAProxy and Varnish with sensible
 //! configurations. `cargo xtask bench` drives both beside the edge. The program `threadpool` with
 //! the module [`threadpool`] is the older architecture that `cargo xtask compare` sets it against.
+//! The program `ladder` with the module [`ladder`] reads blocks of a file in six ways.
 //! The programs `lookup` and `reopen` measure the store alone, and `trace` with the module
 //! [`trace`] its eviction.
 //!
 //! **What it is not.** No load (that is `conn-bomb`), no figures (those are printed by
 //! `cargo xtask bench`, with command, commit, processor and kernel).
 
+pub mod ladder;
 pub mod peers;
 pub mod threadpool;
 pub mod trace;

@@ -7,8 +7,11 @@
 //! meets all of them. Servers have one core and clients another, where there are two. Every byte
 //! of every answer is verified, and a wrong answer or a miss ends the comparison instead of
 //! entering it.
+//!
+//! `--ladder` compares ways to read 4 KiB at random from a file instead.
 
 mod chart;
+mod ladder;
 mod measure;
 mod page;
 mod report;
@@ -26,6 +29,9 @@ use report::Report;
 /// Options of `cargo xtask compare`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
+    /// Compare ways to read 4 KiB at random, 32 at a time, instead of servers.
+    #[arg(long)]
+    ladder: bool,
     /// Print one JSON object instead of tables.
     #[arg(long)]
     json: bool,
@@ -50,11 +56,21 @@ pub(crate) struct Arguments {
     /// Sizes of the objects in bytes.
     #[arg(long, value_delimiter = ',', default_values_t = SIZES)]
     sizes: Vec<u64>,
+    /// With --ladder: length of the file in MiB.
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=16_384))]
+    file_mib: u32,
+    /// With --ladder: folder for the file, and so the file system that is measured; by default
+    /// where cargo builds.
+    #[arg(long)]
+    folder: Option<PathBuf>,
 }
 
 /// Runs the comparison, prints it, and writes it as JSON and as a page.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut rig = Rig::new(arguments.no_build)?;
+    if arguments.ladder {
+        return ladder::run(&rig, arguments);
+    }
     rig.keep_apart();
     let (subjects, absent) = measure::all(&rig, arguments)?;
     let report = Report {

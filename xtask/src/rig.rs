@@ -169,6 +169,21 @@ impl Rig {
         Ok((program, server))
     }
 
+    /// Runs the ladder of random reads to its end and returns its result.
+    pub(crate) fn ladder(&self, arguments: &[String]) -> Result<Value> {
+        let mut command = self.command("ladder");
+        command.args(arguments).stdout(Stdio::piped());
+        self.start("ladder", Role::Server, command)?.result()
+    }
+
+    /// A new folder in the scratch folder, or one that a user named, made absolute.
+    pub(crate) fn folder(&self, named: Option<&Path>) -> Result<PathBuf> {
+        match named {
+            Some(named) => Ok(std::path::absolute(named)?),
+            None => Ok(self.scratch.join("files")),
+        }
+    }
+
     /// Starts the WebSocket origin with room for so many connections.
     pub(crate) fn echo(&self, connections_max: u32) -> Result<(Program, SocketAddr)> {
         let mut command = self.command("conn-bomb");
