@@ -26,6 +26,7 @@ pub mod paging;
 pub mod pressure;
 pub mod roster;
 pub mod run;
+pub mod secure;
 pub mod shared;
 pub mod signals;
 pub mod store_tool;

@@ -115,10 +115,36 @@ impl Payload for Outgoing {
         }
     }
 
+    /// A stored body is copied out of the mapping by the store itself, whose copy may meet pages
+    /// that the file cannot give.
+    fn copy_to(&self, offset: usize, into: &mut [u8]) -> bool {
+        let (mut skip, mut rest) = (self.sent_bytes + offset, into);
+        for (index, section) in self.sections().into_iter().enumerate() {
+            let start = skip.min(section.len());
+            skip -= start;
+            let (front, behind) = rest.split_at_mut((section.len() - start).min(rest.len()));
+            match &self.piece {
+                Piece::Stored(slice) if index == PIECE_SECTION => {
+                    if slice.copy_to(start, front).is_err() {
+                        return false;
+                    }
+                }
+                Piece::None | Piece::Stored(_) | Piece::Staged(_) => {
+                    front.copy_from_slice(&section[start..start + front.len()]);
+                }
+            }
+            rest = behind;
+        }
+        rest.is_empty()
+    }
+
     fn advance(&mut self, sent_bytes: usize) {
         self.sent_bytes += sent_bytes;
     }
 }
+
+/// The place of the piece among the sections.
+const PIECE_SECTION: usize = 2;
 
 /// The longest chunk header: sixteen digits and a line end.
 const CHUNK_HEADER_BYTES: usize = 18;

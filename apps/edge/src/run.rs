@@ -1,6 +1,7 @@
 //! The composition: from a checked config to threads that serve, and back to a sealed store.
 //!
-//! Order at start: limits, choice of the reactor, listeners, store, fill plane, control, workers.
+//! Order at start: limits, choice of the reactor, certificates, listeners, store, fill plane,
+//! control, workers.
 //! Whatever can fail fails before the first client is accepted, with a message that names the cause
 //! and the remedy.
 //! Order at the end: workers drain, then the control plane, then the fill plane seals the store,
@@ -17,8 +18,10 @@ use longhold_store::{Pager, PagerBackend, PagerConfig, Store};
 use longhold_telemetry::WorkerCounters;
 use longhold_telemetry::access_log::{self, AccessLog};
 use longhold_telemetry::exporter::{BuildInfo, Registry};
+use longhold_tls::layer::InFlight;
 use longhold_transport::{BoundListener, bind_listeners};
 
+use crate::admin::Handles;
 use crate::carrier::{Carrier, Descriptors};
 use crate::config::checked::{AdminAddress, Checked, LogFormat, LogTarget};
 use crate::config::memory::{LOG_LINE_BYTES, MemoryPlan, store_config};
@@ -27,6 +30,7 @@ use crate::fill;
 use crate::host::{Host, report};
 use crate::observe::Observer;
 use crate::roster::Member;
+use crate::secure::Acceptors;
 use crate::shared::Shared;
 use crate::signals::{Stage, Stop, raise_open_files};
 
@@ -61,6 +65,7 @@ pub fn serve(
     let carrier = Carrier::choose(config.server.transport, host.uring)?;
     let findings = report::admit(config, &plan, &host)?;
     watch::log_findings(&findings);
+    let acceptors = Arc::new(Acceptors::load(&config.listeners)?);
     let bound = bind_all(config)?;
     let addresses: Vec<SocketAddr> =
         bound.iter().filter_map(|group| group.first()).map(BoundListener::address).collect();
@@ -72,18 +77,11 @@ pub fn serve(
 
     let workers = config.server.workers;
     let build = BuildInfo { version: env!("CARGO_PKG_VERSION"), commit: COMMIT };
-    let (registry, mut counters) = Registry::new(workers + 2, &build);
+    let (registry, mut counters) = Registry::new(2 * workers + 2, &build);
     let own_counters = counters.pop().ok_or_else(|| anyhow!("no counters for the process"))?;
     let fill_counters = counters.pop().ok_or_else(|| anyhow!("no counters for the fill plane"))?;
     let (log, queues) = start_log(config)?;
-    if let Some(log) = &log {
-        let log = Arc::clone(log);
-        stop.on_hangup(Arc::new(move || {
-            if let Some(log) = &*lock(&log) {
-                log.reopen();
-            }
-        }));
-    }
+    log.iter().for_each(|log| reopen_on_hangup(log, &stop));
 
     let (port, queue) = fill::queue(FILL_QUEUE_MAX.max(config.server.max_connections as usize));
     let fills = FillThread::start(config, carrier, (&store, &stop), (queue, fill_counters))?;
@@ -94,7 +92,9 @@ pub fn serve(
     let own = (registry, own_counters);
     let seen = (&store, Arc::clone(&pager), roster.clone(), carrier);
     let observer = Observer::new(config, &plan, own, seen, &addresses);
-    let control = control::start(&config.admin, observer.handles(&stop, &port, &shared))?;
+    let mut handles = observer.handles(&stop, &port, &shared);
+    keep_certificates_fresh(&acceptors, &stop, &mut handles);
+    let control = control::start(&config.admin, handles)?;
     let admin = match control.address() {
         AdminAddress::Tcp(address) => Some(*address),
         AdminAddress::Unix(_) => None,
@@ -109,6 +109,9 @@ pub fn serve(
         pager,
         stop: stop.clone(),
         buffers: config.limits.buffers_max,
+        acceptors,
+        handshakes: config.limits.handshakes,
+        in_flight: Arc::new(InFlight::new(config.limits.handshakes.most)),
     };
     let seats = seats(counters, queues, (by_worker(bound, workers), roster));
     let (threads, descriptors) = start_workers(common, seats, &ended)?;
@@ -139,6 +142,30 @@ fn start_pager(store: &Store, carrier: Carrier) -> std::io::Result<Pager> {
     Pager::start(store, PagerConfig { backend, ..PagerConfig::default() })
 }
 
+/// Has the log's file opened anew on SIGHUP.
+fn reopen_on_hangup(log: &SharedLog, stop: &Stop) {
+    let log = Arc::clone(log);
+    stop.on_hangup(Arc::new(move || {
+        if let Some(log) = &*lock(&log) {
+            log.reopen();
+        }
+    }));
+}
+
+/// Has certificates read again on SIGHUP and when their files have changed.
+fn keep_certificates_fresh(acceptors: &Arc<Acceptors>, stop: &Stop, handles: &mut Handles) {
+    if !acceptors.is_any() {
+        return;
+    }
+    let reloaded = Arc::clone(acceptors);
+    stop.on_hangup(Arc::new(move || reloaded.reload()));
+    let (watched, tick) = (Arc::clone(acceptors), Arc::clone(&handles.tick));
+    handles.tick = Arc::new(move || {
+        tick();
+        watched.tick();
+    });
+}
+
 /// What each worker has for itself.
 fn seats(
     counters: Vec<WorkerCounters>,
@@ -147,8 +174,16 @@ fn seats(
 ) -> Vec<Seat> {
     let logs = queues.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
     let places = listeners.into_iter().zip(roster);
-    let seats = counters.into_iter().zip(logs).zip(places);
-    let seat = |((counters, log), (listeners, member))| Seat { counters, log, listeners, member };
+    let mut counters = counters;
+    let of_layers = counters.split_off(counters.len() / 2);
+    let seats = counters.into_iter().zip(of_layers).zip(logs).zip(places);
+    let seat = |(((counters, tls_counters), log), (listeners, member))| Seat {
+        counters,
+        tls_counters,
+        log,
+        listeners,
+        member,
+    };
     seats.map(seat).collect()
 }
 

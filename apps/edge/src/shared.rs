@@ -24,6 +24,8 @@ pub struct Shared {
     pub gates: Vec<Option<Arc<Gate>>>,
     /// `http` or `https`: how clients reach each listener, in the order of the config.
     pub schemes: Vec<&'static str>,
+    /// Whether what a listener accepts shakes hands in the transport first, in the same order.
+    pub handshakes: Vec<bool>,
     /// Of heads and chunks.
     pub limits: Limits,
     /// Of connections.
@@ -53,6 +55,11 @@ impl Shared {
         self.schemes.get(usize::from(listener)).copied().unwrap_or("http")
     }
 
+    /// Whether what the listener accepts shakes hands first.
+    pub fn shakes_hands(&self, listener: u16) -> bool {
+        self.handshakes.get(usize::from(listener)).copied().unwrap_or(false)
+    }
+
     /// What a config means to the workers.
     pub fn of(config: &Checked) -> Self {
         let limits = &config.limits;
@@ -61,6 +68,7 @@ impl Shared {
             sites: SiteTable::new(sites),
             rules: Arc::new(RuleBook::new(config.sites.iter().map(|site| site.rules.clone()))),
             gates: config.sites.iter().map(|site| site.requests_max.map(Gate::new)).collect(),
+            handshakes: config.listeners.iter().map(|listener| listener.tls.is_some()).collect(),
             schemes: config.listeners.iter().map(|listener| listener.scheme()).collect(),
             limits: Limits {
                 head_bytes_max: limits.head_max.0 as usize,
@@ -70,6 +78,7 @@ impl Shared {
             },
             timeouts: Timeouts {
                 idle_ms: limits.idle_timeout.0,
+                handshake_ms: limits.handshakes.timeout.0,
                 head_ms: limits.head_timeout.0,
                 flow_grace_ms: limits.body_grace.0,
                 flow_rate_min: limits.body_rate_min.0,

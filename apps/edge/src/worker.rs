@@ -4,7 +4,7 @@
 //! lookup. It is generic over the transport, so tests drive this very code with a simulated one.
 //!
 //! ```text
-//!            ┌ Accepted ─► slot ─► park
+//!            ┌ Accepted ─► slot ─► park (where TLS is spoken: shake hands, Secured)
 //! wait() ──► ├ Readable ─► borrow a buffer ─► receive
 //!            ├ Received ─► conn ─► Request ─► gateway ─► store ──► deliver ─► send
 //!            │                                    └────► fill plane ─► (event) ─► send
@@ -259,8 +259,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 self.take_closes();
             }
             Completion::Connected { ticket, result } => self.on_connected(ticket, result),
-            // The edge's transport secures none.
-            Completion::Secured { .. } => {}
+            Completion::Secured { token, result } => self.on_secured(token, result),
         }
     }
 
@@ -399,9 +398,8 @@ fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
 /// Whose fault ends the connection: the peer's going away, a stored body's, or ours.
 fn fault_reason(fault: IoFault) -> CloseReason {
     match fault {
-        IoFault::Reset | IoFault::BrokenPipe | IoFault::TimedOut | IoFault::Insecure => {
-            CloseReason::PeerReset
-        }
+        IoFault::Reset | IoFault::BrokenPipe | IoFault::TimedOut => CloseReason::PeerReset,
+        IoFault::Insecure => CloseReason::TlsBroken,
         IoFault::BadMemory => CloseReason::StoreFault,
         IoFault::Refused
         | IoFault::Unreachable

@@ -178,6 +178,7 @@ fn shared() -> Shared {
         rules: Arc::default(),
         gates: Vec::new(),
         schemes: vec!["http"],
+        handshakes: Vec::new(),
         limits: Default::default(),
         timeouts: Default::default(),
         idle_ms: vec![75_000],

@@ -58,10 +58,16 @@ reasons! {
     Overload = 16, "overload";
     /// The admin plane asked for it.
     Ordered = 17, "ordered";
+    /// A TLS handshake was not done in time.
+    HandshakeTimeout = 18, "handshake-timeout";
+    /// A TLS handshake failed: the client broke a rule, or there was nothing in common.
+    HandshakeFailed = 19, "handshake-failed";
     /// The origin ended a tunnel, and the client followed.
     OriginClosed = 20, "origin-closed";
     /// A tunnel has lasted as long as one may.
     TunnelLifetime = 21, "tunnel-lifetime";
+    /// The peer broke the TLS protocol after the handshake.
+    TlsBroken = 22, "tls-broken";
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 pub struct Timeouts {
     /// Between requests, ms.
     pub idle_ms: u64,
+    /// From the connection to the end of its TLS handshake, ms.
+    pub handshake_ms: u64,
     /// From a head's first byte to its last, ms (against slow heads).
     pub head_ms: u64,
     /// How long a body may be behind the least rate, ms.
@@ -20,6 +22,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             idle_ms: 75_000,
+            handshake_ms: 10_000,
             head_ms: 10_000,
             flow_grace_ms: 30_000,
             flow_rate_min: 1024,

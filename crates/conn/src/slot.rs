@@ -107,6 +107,29 @@ impl Slot {
     /// # Errors
     /// [`Refused::Was`] when the slot was not free; nothing has changed then.
     pub fn open(&self, peer: SocketAddr, listener: u16, now_ms: u64) -> Result<(), Refused> {
+        self.open_as(State::Active, peer, listener, now_ms)
+    }
+
+    /// The same for a connection that shakes hands first: `Free → Handshaking`.
+    ///
+    /// # Errors
+    /// As [`Slot::open`].
+    pub fn open_shaking(
+        &self,
+        peer: SocketAddr,
+        listener: u16,
+        now_ms: u64,
+    ) -> Result<(), Refused> {
+        self.open_as(State::Handshaking, peer, listener, now_ms)
+    }
+
+    fn open_as(
+        &self,
+        state: State,
+        peer: SocketAddr,
+        listener: u16,
+        now_ms: u64,
+    ) -> Result<(), Refused> {
         if self.state() != State::Free {
             return Err(Refused::Was(self.state()));
         }
@@ -127,7 +150,7 @@ impl Slot {
         self.idle.store(0, Ordering::Relaxed);
         self.half.store(0, Ordering::Relaxed);
         self.partner.store(0, Ordering::Relaxed);
-        self.move_state(State::Free, State::Active)
+        self.move_state(State::Free, state)
     }
 
     /// The connection is gone: `Closing → Free`, with the next generation (CN-3); whoever sees the

@@ -129,8 +129,51 @@ metrics! {
         ClosedStoreFault "reason" = "store-fault",
         ClosedOverload "reason" = "overload",
         ClosedOrdered "reason" = "ordered",
+        ClosedHandshakeTimeout "reason" = "handshake-timeout",
+        ClosedHandshakeFailed "reason" = "handshake-failed",
+        ClosedTlsBroken "reason" = "tls-broken",
         ClosedOriginClosed "reason" = "origin-closed",
         ClosedTunnelLifetime "reason" = "tunnel-lifetime",
+    }
+    "longhold_tls_handshakes_begun_total" Count "TLS handshakes begun with clients." {
+        TlsBegun,
+    }
+    "longhold_tls_handshakes_done_total" Count "TLS handshakes done, by what they cost." {
+        TlsDoneFull "kind" = "full",
+        TlsDoneResumed "kind" = "resumed",
+    }
+    "longhold_tls_sessions_total" Count "TLS sessions established, by version." {
+        TlsSessions12 "version" = "TLSv1.2",
+        TlsSessions13 "version" = "TLSv1.3",
+    }
+    "longhold_tls_handshakes_failed_total" Count
+        "TLS handshakes that failed, by reason; left: the client went away or took too long." {
+        TlsFailedNotTls "reason" = "not-tls",
+        TlsFailedMalformed "reason" = "malformed",
+        TlsFailedUnexpectedMessage "reason" = "unexpected-message",
+        TlsFailedBadRecord "reason" = "bad-record",
+        TlsFailedRecordOverflow "reason" = "record-overflow",
+        TlsFailedIllegalParameter "reason" = "illegal-parameter",
+        TlsFailedMisbehaved "reason" = "misbehaved",
+        TlsFailedTooLong "reason" = "handshake-too-long",
+        TlsFailedIncompatible "reason" = "incompatible",
+        TlsFailedNoApplicationProtocol "reason" = "no-application-protocol",
+        TlsFailedUnknownName "reason" = "unknown-name",
+        TlsFailedCertificateRequired "reason" = "certificate-required",
+        TlsFailedCertificateRefused "reason" = "certificate-refused",
+        TlsFailedPeerAlert "reason" = "peer-alert",
+        TlsFailedInternal "reason" = "internal",
+        TlsFailedLeft "reason" = "left",
+    }
+    "longhold_tls_handshakes_refused_total" Count
+        "TLS handshakes not begun, the connection being closed instead, by what was exhausted." {
+        TlsRefusedSource "limit" = "source",
+        TlsRefusedPressure "limit" = "pressure",
+    }
+    "longhold_tls_sessions_broken_total" Count
+        "TLS sessions that broke: a rule of the protocol, or the rest of a record." {
+        TlsBrokenProtocol "by" = "protocol",
+        TlsBrokenTimeout "by" = "record-timeout",
     }
     "longhold_requests_total" Count "Requests answered, by cache outcome (RFC 9211)." {
         RequestsHit "cache" = "hit",
@@ -299,6 +342,7 @@ metrics! {
     }
     "longhold_deadlines_expired_total" Count "Deadlines that passed, by kind." {
         DeadlinesIdle "kind" = "idle",
+        DeadlinesHandshake "kind" = "handshake",
         DeadlinesHead "kind" = "head",
         DeadlinesBody "kind" = "body",
         DeadlinesSend "kind" = "send",
@@ -331,6 +375,9 @@ metrics! {
         ConnectionsParked "state" = "parked",
         ConnectionsActive "state" = "active",
         ConnectionsClosing "state" = "closing",
+    }
+    "longhold_tls_handshakes" Count "TLS handshakes in flight." {
+        TlsHandshakes,
     }
     "longhold_tunnels" Count "Tunnels open; each counts as two connections." {
         TunnelsOpen,

@@ -48,9 +48,14 @@ mod shaking;
 mod wire;
 
 pub use line::{Bounds, InFlight};
+pub use pools::{CHUNK_BYTES, INPUT_BYTES, WINDOWS_BYTES};
 pub use report::{Report, Reporter};
 pub use secured::{LayerSettings, Secured};
 pub use wire::{Chunk, Wire};
+
+/// What a slot takes once it has been secured: its cell of the parked, and a word that says where
+/// it is.
+pub const SLOT_BYTES: usize = crate::PARKED_BYTES + size_of::<u32>();
 
 #[cfg(test)]
 mod tests;

@@ -3,17 +3,14 @@
 //! After a fault a part goes on with the default, so that one run tells every fault; what it then
 //! made is dropped.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
 
 use super::checked::{
-    AccessLog, Admin, AdminAddress, Checked, Limits, Listener, Log, LogFormat, LogLevel, LogTarget,
-    Server, Store, TransportChoice,
+    AccessLog, Admin, AdminAddress, Checked, Handshakes, Limits, Listener, Log, LogFormat,
+    LogLevel, LogTarget, Server, Store, TransportChoice,
 };
 use super::fault::{Cause, Fault, Faults};
 use super::knobs;
@@ -22,7 +19,7 @@ use super::raw::{self, Cell};
 use super::resolve::Resolver;
 use super::source::Source;
 use super::units::{Bytes, BytesPerSecond, GIB, KIB, Millis};
-use super::{LISTENERS_MAX, names, shape, sites, store};
+use super::{listeners, names, shape, sites, store};
 
 /// Checks a config.
 ///
@@ -33,7 +30,7 @@ pub fn check(source: &Source) -> Result<Checked, Faults> {
     let file = parse(source)?;
     let mut resolver = Resolver::new(source);
     let server = server(&mut resolver, &file.server);
-    let listeners = listeners(&mut resolver, &file.listener);
+    let listeners = listeners::listeners(&mut resolver, &file.listener);
     let store = store::store(&mut resolver, &file.store);
     let limits = limits(&mut resolver, &file.limits, &store);
     let sites = sites::sites(&mut resolver, &file.site, (limits.idle_timeout, limits.object_max));
@@ -118,52 +115,6 @@ fn transport(resolver: &mut Resolver<'_>, typed: &Cell) -> TransportChoice {
     }
 }
 
-/// The listeners with the byte where each address stands.
-fn listeners(
-    resolver: &mut Resolver<'_>,
-    typed: &[Spanned<raw::Listener>],
-) -> Vec<(Listener, usize)> {
-    let key = knobs::LISTENER_ADDRESS.key;
-    if typed.is_empty() {
-        resolver.fault(None, "[[listener]]", Cause::NoTable);
-    }
-    if let Some(beyond) = typed.get(LISTENERS_MAX) {
-        let cause = Cause::TooMany { most: LISTENERS_MAX };
-        resolver.fault(Some(beyond.span().start), "[[listener]]", cause);
-    }
-    let mut first: HashMap<SocketAddr, usize> = HashMap::new();
-    let mut listeners = Vec::new();
-    for (index, table) in typed.iter().take(LISTENERS_MAX).enumerate() {
-        resolver.enter("[[listener]]", index);
-        let raw::Listener { address, tls } = table.get_ref();
-        if let Some(cell) = tls {
-            resolver.fault(Some(cell.span().start), "listener.tls", Cause::TlsLater);
-        }
-        let Some(cell) = address else {
-            resolver.fault(Some(table.span().start), key, Cause::Missing);
-            continue;
-        };
-        let Some(said) = resolver.text(&knobs::LISTENER_ADDRESS, address) else {
-            continue;
-        };
-        let at = cell.span().start;
-        let Ok(address) = said.text.parse::<SocketAddr>() else {
-            resolver.fault(Some(at), key, Cause::NotAnAddress(format!("{:?}", said.text)));
-            continue;
-        };
-        // Port 0 is a new port each time.
-        if address.port() != 0
-            && let Some(before) = first.insert(address, at)
-        {
-            let first_line = resolver.source.place(before).line;
-            let cause = Cause::Duplicate { value: address.to_string(), first_line };
-            resolver.fault(Some(at), key, cause);
-        }
-        listeners.push((Listener { address }, at));
-    }
-    listeners
-}
-
 fn limits(resolver: &mut Resolver<'_>, typed: &raw::Limits, store: &Store) -> Limits {
     resolver.enter("[limits]", 0);
     let head_max = resolver.number(&knobs::LIMITS_HEAD_MAX, &typed.head_max);
@@ -184,6 +135,7 @@ fn limits(resolver: &mut Resolver<'_>, typed: &raw::Limits, store: &Store) -> Li
     let knob = &knobs::LIMITS_TUNNEL_LIFETIME;
     let tunnel_lifetime = resolver.number_or_none(knob, &typed.tunnel_lifetime);
     let log_queue_max = resolver.number(&knobs::LIMITS_LOG_QUEUE_MAX, &typed.log_queue_max);
+    let handshakes = handshakes(resolver, typed);
     Limits {
         head_max: Bytes(head_max),
         fields_max: to_usize(fields_max),
@@ -202,6 +154,21 @@ fn limits(resolver: &mut Resolver<'_>, typed: &raw::Limits, store: &Store) -> Li
         hit_for_miss: Millis(hit_for_miss),
         tunnel_lifetime: tunnel_lifetime.map(Millis),
         log_queue_max: to_usize(log_queue_max),
+        handshakes,
+    }
+}
+
+fn handshakes(resolver: &mut Resolver<'_>, typed: &raw::Limits) -> Handshakes {
+    let most = resolver.number(&knobs::LIMITS_HANDSHAKES_MAX, &typed.handshakes_max);
+    let knob = &knobs::LIMITS_HANDSHAKES_PER_SOURCE;
+    let per_source = resolver.number(knob, &typed.handshakes_per_source);
+    let rate = resolver.number_if(&knobs::LIMITS_HANDSHAKE_RATE, &typed.handshake_rate);
+    let timeout = resolver.number(&knobs::LIMITS_HANDSHAKE_TIMEOUT, &typed.handshake_timeout);
+    Handshakes {
+        most: to_u32(most),
+        per_source: to_u32(per_source),
+        rate: rate.map(to_u32),
+        timeout: Millis(timeout),
     }
 }
 

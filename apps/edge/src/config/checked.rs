@@ -67,13 +67,71 @@ pub enum TransportChoice {
 pub struct Listener {
     /// Where clients connect.
     pub address: SocketAddr,
+    /// How their connections are secured; `None` for plain HTTP.
+    pub tls: Option<ListenerTls>,
+}
+
+/// `tls = { … }` of a listener.
+#[derive(Debug, Clone)]
+pub struct ListenerTls {
+    /// At least one, at most [`super::CERTIFICATES_MAX`]; the first also answers for names that
+    /// none of them has.
+    pub certificates: Vec<CertificateFiles>,
+    /// Authorities of client certificates; there when `client_auth` is not off.
+    pub client_ca: Option<PathBuf>,
+    /// Whether clients show certificates.
+    pub client_auth: ClientAuth,
+    /// Lowest version that is spoken.
+    pub min_version: TlsVersion,
+    /// Who protects the records of TLS 1.3.
+    pub record_layer: RecordLayer,
+}
+
+/// The files of one certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// PEM chain, the leaf first.
+    pub certificate: PathBuf,
+    /// PEM key.
+    pub key: PathBuf,
+    /// DER response to be stapled.
+    pub ocsp: Option<PathBuf>,
+}
+
+/// Whether clients show certificates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// They are not asked.
+    Off,
+    /// They may; one that is shown must be good.
+    Optional,
+    /// They must.
+    Required,
+}
+
+/// Versions of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    Tls12,
+    /// RFC 8446.
+    Tls13,
+}
+
+/// Who protects the records of TLS 1.3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordLayer {
+    /// This edge: resting connections keep 128 bytes.
+    Own,
+    /// rustls: they keep a session of some KiB.
+    Rustls,
 }
 
 impl Listener {
     /// The scheme of what is asked for there.
     #[must_use]
     pub const fn scheme(&self) -> &'static str {
-        "http"
+        if self.tls.is_some() { "https" } else { "http" }
     }
 }
 
@@ -249,6 +307,21 @@ pub struct Limits {
     pub tunnel_lifetime: Option<Millis>,
     /// Access log lines that may wait in each worker.
     pub log_queue_max: usize,
+    /// Bounds of TLS handshakes.
+    pub handshakes: Handshakes,
+}
+
+/// `limits.handshakes_max` and its like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Handshakes {
+    /// In flight at once, in all workers together.
+    pub most: u32,
+    /// In flight at once from one source, in each worker.
+    pub per_source: u32,
+    /// Begun per second, in each worker, where that has a bound.
+    pub rate: Option<u32>,
+    /// From the connection to the handshake's end.
+    pub timeout: Millis,
 }
 
 /// One value that holds.

@@ -3,6 +3,7 @@
 //! A fault prints as `file:line:column: key: cause`, and on a second line the remedy.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use longhold_store::ConfigError;
 use serde_json::json;
@@ -127,8 +128,15 @@ pub enum Cause {
     BadToken,
     /// A CA file, but no `https` URL.
     CaWithoutHttps,
-    /// The CA file cannot be read, with the system's word for why.
-    CaUnreadable(String),
+    /// The file cannot be read, with the system's word for why.
+    FileUnreadable(String),
+    /// A certificate, its key or what goes with them is not in order.
+    BadCertificate {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Segments are whole MiB.
     SegmentNotWhole,
     /// Each device must hold at least [`super::SEGMENTS_MIN`] segments.
@@ -161,8 +169,6 @@ pub enum Cause {
         /// How many workers there are.
         workers: u64,
     },
-    /// TLS on a listener: not in this build.
-    TlsLater,
     /// Not of the form that is needed.
     NotA {
         /// The text as typed.
@@ -259,7 +265,8 @@ impl fmt::Display for Cause {
             }
             Self::BadToken => out.write_str("is no token"),
             Self::CaWithoutHttps => out.write_str("none of the site's urls is https"),
-            Self::CaUnreadable(why) => write!(out, "cannot be read: {why}"),
+            Self::FileUnreadable(why) => write!(out, "cannot be read: {why}"),
+            Self::BadCertificate { file, why } => write!(out, "{}: {why}", file.display()),
             Self::SegmentNotWhole => out.write_str("is not a whole number of MiB"),
             Self::SegmentTooLarge { size } => {
                 write!(out, "fewer than {} segments fit a device of {size}", super::SEGMENTS_MIN)
@@ -279,7 +286,6 @@ impl fmt::Display for Cause {
             Self::FewerConnectionsThanWorkers { workers } => {
                 write!(out, "fewer connections than the {workers} workers")
             }
-            Self::TlsLater => out.write_str("this build serves plain HTTP only"),
             Self::NotA { typed, what, .. } => write!(out, "{typed} is not {what}"),
             Self::Contradicts { key, line } => write!(out, "contradicts {key} in line {line}"),
             Self::Without { key } => write!(out, "means nothing without {key}"),
@@ -345,7 +351,12 @@ impl Cause {
             Self::AdminWithoutToken => "set admin.token, or use 127.0.0.1".into(),
             Self::BadToken => "use 16 to 256 visible ASCII characters without spaces".into(),
             Self::CaWithoutHttps => "remove ca, or use an https:// url".into(),
-            Self::CaUnreadable(_) => "name a PEM file that this user may read".into(),
+            Self::FileUnreadable(_) => "name a file that this user may read".into(),
+            Self::BadCertificate { .. } => {
+                "name PEM files of a certificate chain and of its key, and a DER file of its OCSP \
+                 response"
+                    .into()
+            }
             Self::SegmentNotWhole => "write it like \"64MiB\"".into(),
             Self::SegmentTooLarge { .. } => "remove it, or make the device larger".into(),
             Self::SegmentTooSmall { .. } => "remove it, or make the store smaller".into(),
@@ -355,7 +366,6 @@ impl Cause {
             }
             Self::TargetBeyondHead { .. } => "make it smaller, or limits.head_max larger".into(),
             Self::FewerConnectionsThanWorkers { .. } => "raise it, or lower server.workers".into(),
-            Self::TlsLater => "remove tls from the listener".into(),
             Self::NotA { example, .. } => format!("write it like {example}"),
             Self::Contradicts { key, .. } => format!("remove it, or {key}"),
             Self::Without { key } => format!("add {key}, or remove it"),

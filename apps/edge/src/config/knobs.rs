@@ -252,6 +252,37 @@ knobs! {
     LISTENER_ADDRESS = "listener.address", Unit::Text("IP:port"), Required, 0, 0,
         "Where clients connect. Port 0 lets the kernel choose; the choice is said at start.";
 
+    LISTENER_TLS_CERTIFICATE = "listener.tls.certificate", Unit::Text("file"), Absent, 0, 0,
+        "PEM file of the listener's certificate, with the chain behind it: it then serves https. \
+         Relative to the folder of the config file, as the other files; all are read again on \
+         SIGHUP and when they have changed, without touching connections.";
+    LISTENER_TLS_KEY = "listener.tls.key", Unit::Text("file"), Absent, 0, 0,
+        "PEM file of the certificate's private key.";
+    LISTENER_TLS_OCSP = "listener.tls.ocsp", Unit::Text("file"), Absent, 0, 0,
+        "DER file of an OCSP response for the certificate, which clients are given with it.";
+    LISTENER_TLS_CLIENT_CA = "listener.tls.client_ca", Unit::Text("file"), Absent, 0, 0,
+        "PEM file of the authorities that client certificates are checked against.";
+    LISTENER_TLS_CLIENT_AUTH = "listener.tls.client_auth", Choice(&["optional", "required"]),
+        Derived("required where client_ca is set"), 0, 0,
+        "Whether a client may or must show a certificate.";
+    LISTENER_TLS_MIN_VERSION = "listener.tls.min_version", Choice(&["1.2", "1.3"]),
+        Preset::Text("1.2"), 0, 0,
+        "Lowest version of TLS that is spoken.";
+    LISTENER_TLS_RECORD_LAYER = "listener.tls.record_layer", Choice(&["own", "rustls"]),
+        Preset::Text("own"), 0, 0,
+        "Who protects the records of TLS 1.3: with own a resting connection keeps 128B, with \
+         rustls some KiB. TLS 1.2 is always rustls' own.";
+    LISTENER_TLS_CERTIFICATES_CERTIFICATE = "listener.tls.certificates.certificate",
+        Unit::Text("file"), Required, 0, 0,
+        "The same in a list of several certificates, of which the client's server name chooses; \
+         the first answers for names that none of them has.";
+    LISTENER_TLS_CERTIFICATES_KEY = "listener.tls.certificates.key", Unit::Text("file"), Required,
+        0, 0,
+        "PEM file of this certificate's private key.";
+    LISTENER_TLS_CERTIFICATES_OCSP = "listener.tls.certificates.ocsp", Unit::Text("file"), Absent,
+        0, 0,
+        "DER file of an OCSP response for this certificate.";
+
     STORE_PATH = "store.path", Unit::Text("folder"), Preset::Text("cache"), 0, 0,
         "Folder of a store on one device; made when missing. Relative to the folder of the config \
          file.";
@@ -323,6 +354,19 @@ knobs! {
         "How long a tunnel, or an endless response, may last, however busy it is.";
     LIMITS_LOG_QUEUE_MAX = "limits.log_queue_max", Count, Number(8192), 16, 1_048_576,
         "Access log lines that may wait in each worker; beyond them lines are dropped and counted.";
+    LIMITS_HANDSHAKES_MAX = "limits.handshakes_max", Count, Number(4096), 1, 1_048_576,
+        "TLS handshakes in flight at once, in all workers together; what comes beyond them waits \
+         in line, without memory of its own.";
+    LIMITS_HANDSHAKES_PER_SOURCE = "limits.handshakes_per_source", Count, Number(256), 1,
+        1_048_576,
+        "TLS handshakes in flight at once from one address, or one IPv6 network of 64 bits, in \
+         each worker; what comes beyond them is closed.";
+    LIMITS_HANDSHAKE_RATE = "limits.handshake_rate", Count, Absent, 1, 1_000_000,
+        "TLS handshakes begun per second in each worker; what comes beyond them waits in line.";
+    LIMITS_HANDSHAKE_TIMEOUT = "limits.handshake_timeout", Time, Number(10 * SECOND), 100,
+        10 * MINUTE,
+        "How long a client may take from its connection to the end of its handshake, and later \
+         for the rest of a record that has begun.";
 
     SITE_HOSTS = "site.hosts", List("host names"), Required, 0, 0,
         "Hosts that the site answers for: \"www.example.com\", \"*.example.com\" for all below \

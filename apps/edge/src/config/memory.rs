@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use longhold_gateway::rules::SiteRules;
 use longhold_store::{DeviceConfig, DiskUse};
+use longhold_tls::layer;
 use serde_json::{Value, json};
 
 use super::checked::{Checked, Device, Site, TransportChoice};
@@ -116,6 +117,9 @@ impl MemoryPlan {
             part("sockets", slots_count, SOCKET_BYTES, When::Kernel),
             part("parked polls", slots_count, POLL_BYTES, When::Kernel),
         ];
+        if config.listeners.iter().any(|listener| listener.tls.is_some()) {
+            parts.extend(tls_parts(config));
+        }
         if sites.iter().any(compresses) {
             let coders = compress::CODERS_MAX as u64;
             parts.push(part("compressors", coders, compress::CODER_BYTES_MAX, When::Load));
@@ -173,6 +177,21 @@ impl fmt::Display for MemoryPlan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.text(""))
     }
+}
+
+/// What connections that speak TLS take beside the others.
+fn tls_parts(config: &Checked) -> [Part; 5] {
+    let Checked { server, limits, .. } = config;
+    let (workers, slots) = (server.workers as u64, u64::from(server.max_connections));
+    let inputs = workers * u64::from(limits.buffers_max);
+    let part = |name, count, each_bytes, when| Part { name, count, each_bytes, when };
+    [
+        part("parked TLS sessions", slots, TLS_SLOT_BYTES, When::Start),
+        part("TLS records received", inputs, TLS_INPUT_BYTES, When::Load),
+        part("TLS sealing windows", workers, TLS_WINDOWS_BYTES, When::Load),
+        part("TLS records sent to slow readers", slots, TLS_CHUNK_BYTES, When::Load),
+        part("TLS handshakes", limits.handshakes.most.into(), TLS_HANDSHAKE_BYTES, When::Load),
+    ]
 }
 
 /// Whether a rule of the site asks for compression.
@@ -283,6 +302,10 @@ pub(crate) fn rounded(bytes: u64) -> String {
 
 // What is reckoned here is what the crates take.
 const _: () = assert!(SLOT_BYTES as usize == size_of::<longhold_conn::Slot>());
+const _: () = assert!(TLS_SLOT_BYTES as usize == layer::SLOT_BYTES);
+const _: () = assert!(TLS_INPUT_BYTES as usize == layer::INPUT_BYTES);
+const _: () = assert!(TLS_CHUNK_BYTES as usize == layer::CHUNK_BYTES);
+const _: () = assert!(TLS_WINDOWS_BYTES as usize == layer::WINDOWS_BYTES);
 const _: () = assert!(BUFFER_BYTES as usize == longhold_transport::BUFFER_BYTES);
 const _: () = assert!(WINDOW_SMALL_BYTES as usize == longhold_origin::WINDOW_SMALL_BYTES);
 
@@ -291,6 +314,16 @@ pub const SLOT_BYTES: u64 = 64;
 /// What the reactor keeps for each slot, on rings and with epoll.
 pub const REACTOR_SLOT_BYTES: u64 = 8;
 const EPOLL_SLOT_BYTES: u64 = 16;
+/// A parked TLS session, and where it lies; taken page by page by connections that speak TLS.
+pub const TLS_SLOT_BYTES: u64 = 132;
+/// A record off the wire.
+const TLS_INPUT_BYTES: u64 = 18_437;
+/// A sealed record on its way.
+const TLS_CHUNK_BYTES: u64 = 16_704;
+/// The windows of one worker.
+const TLS_WINDOWS_BYTES: u64 = 64 * 263_424;
+/// A handshake in flight: rustls' state and messages of usual size.
+const TLS_HANDSHAKE_BYTES: u64 = 8 * KIB;
 /// One worker's timer wheel: 1,024 buckets of one slot number.
 pub const WHEEL_BYTES: u64 = 4 * KIB;
 /// One receive buffer.

@@ -24,6 +24,7 @@ pub mod units;
 
 mod check;
 mod contradictions;
+mod listeners;
 mod names;
 mod raw;
 mod resolve;
@@ -58,6 +59,8 @@ pub fn load(path: &Path) -> Result<Checked, Faults> {
 pub const FILE_BYTES_MAX: Bytes = Bytes(4 * MIB);
 /// Listeners in one config.
 pub const LISTENERS_MAX: usize = 64;
+/// Certificates of one listener.
+pub const CERTIFICATES_MAX: usize = 10_000;
 /// Sites in one config.
 pub const SITES_MAX: usize = 10_000;
 /// Host patterns of one site.

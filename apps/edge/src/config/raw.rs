@@ -42,8 +42,30 @@ pub(super) struct Server {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Listener {
     pub(super) address: Cell,
-    /// Known, so that it can be refused with a reason.
-    pub(super) tls: Cell,
+    pub(super) tls: Option<Spanned<Tls>>,
+}
+
+/// `tls = { … }` of a listener
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Tls {
+    pub(super) certificate: Cell,
+    pub(super) key: Cell,
+    pub(super) ocsp: Cell,
+    pub(super) client_ca: Cell,
+    pub(super) client_auth: Cell,
+    pub(super) min_version: Cell,
+    pub(super) record_layer: Cell,
+    pub(super) certificates: Vec<Spanned<Certificate>>,
+}
+
+/// One of `listener.tls.certificates`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Certificate {
+    pub(super) certificate: Cell,
+    pub(super) key: Cell,
+    pub(super) ocsp: Cell,
 }
 
 /// `[store]`
@@ -170,6 +192,10 @@ pub(super) struct Limits {
     pub(super) hit_for_miss: Cell,
     pub(super) tunnel_lifetime: Cell,
     pub(super) log_queue_max: Cell,
+    pub(super) handshakes_max: Cell,
+    pub(super) handshakes_per_source: Cell,
+    pub(super) handshake_rate: Cell,
+    pub(super) handshake_timeout: Cell,
 }
 
 /// A value of any of the file format's types, so that a wrong type is reported like any other

@@ -163,7 +163,7 @@ fn ca(resolver: &mut Resolver<'_>, typed: &raw::Origin, urls: &[OriginUrl]) -> O
     if !urls.iter().any(|url| url.scheme == Scheme::Https) {
         resolver.fault(start(&typed.ca), key, Cause::CaWithoutHttps);
     } else if let Err(why) = File::open(&path) {
-        resolver.fault(start(&typed.ca), key, Cause::CaUnreadable(why.kind().to_string()));
+        resolver.fault(start(&typed.ca), key, Cause::FileUnreadable(why.kind().to_string()));
     }
     Some(path)
 }

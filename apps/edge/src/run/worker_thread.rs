@@ -8,15 +8,18 @@ use anyhow::{Context as _, anyhow};
 use longhold_store::Store;
 use longhold_telemetry::WorkerCounters;
 use longhold_telemetry::access_log::Queue;
-use longhold_transport::{BoundListener, Config, Transport, epoll, uring};
+use longhold_tls::layer::{Bounds, InFlight, LayerSettings, Secured, Wire};
+use longhold_transport::{BoundListener, Config, ListenerId, Transport, epoll, uring};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::carrier::{Carrier, Descriptors};
+use crate::config::checked::Handshakes;
 use crate::fill::FillPort;
 use crate::inbox::Inbox;
 use crate::outgoing::Outgoing;
 use crate::paging::Paging;
 use crate::roster::Member;
+use crate::secure::{self, Acceptors};
 use crate::shared::Shared;
 use crate::signals::Stop;
 use crate::worker::{Setup, Worker};
@@ -31,11 +34,19 @@ pub(super) struct Common {
     pub(super) stop: Stop,
     /// Buffers of each worker.
     pub(super) buffers: u32,
+    /// Of the listeners, in the order of the config.
+    pub(super) acceptors: Arc<Acceptors>,
+    /// Bounds of handshakes.
+    pub(super) handshakes: Handshakes,
+    /// Those in flight in all workers.
+    pub(super) in_flight: Arc<InFlight>,
 }
 
 /// What one worker has for itself.
 pub(super) struct Seat {
     pub(super) counters: WorkerCounters,
+    /// For what the transport does by itself.
+    pub(super) tls_counters: WorkerCounters,
     pub(super) log: Option<Queue>,
     pub(super) listeners: Vec<BoundListener>,
     pub(super) member: Arc<Member>,
@@ -92,7 +103,7 @@ impl WorkerThread {
 }
 
 /// A reactor on rings that accepts on the seat's listeners.
-fn on_uring(config: &Config, seat: &mut Seat) -> anyhow::Result<uring::Reactor<Outgoing>> {
+fn on_uring(config: &Config, seat: &mut Seat) -> anyhow::Result<uring::Reactor<Wire<Outgoing>>> {
     let mut io = uring::Reactor::new(config).context("a worker's ring cannot be made")?;
     for listener in seat.listeners.drain(..) {
         io.listen(listener)?;
@@ -101,19 +112,19 @@ fn on_uring(config: &Config, seat: &mut Seat) -> anyhow::Result<uring::Reactor<O
 }
 
 /// The same on epoll, in a table of descriptors of this thread's own where the host allows it.
-fn on_epoll(config: &Config, seat: &mut Seat) -> anyhow::Result<epoll::Reactor<Outgoing>> {
+fn on_epoll(config: &Config, seat: &mut Seat) -> anyhow::Result<epoll::Reactor<Wire<Outgoing>>> {
     let listeners = std::mem::take(&mut seat.listeners);
     epoll::Reactor::with_private_table(config, listeners).context("a worker cannot wait by epoll")
 }
 
-/// Works over `io` until the stop is complete. Says first that it is ready.
-fn work<T: Transport<Payload = Outgoing>>(
-    (io, descriptors): (T, Descriptors),
+/// Works over `below` until the stop is complete. Says first that it is ready.
+fn work<T: Transport<Payload = Wire<Outgoing>>>(
+    (below, descriptors): (T, Descriptors),
     seat: (usize, Seat),
     common: Arc<Common>,
     said: &mpsc::Sender<Descriptors>,
 ) -> anyhow::Result<()> {
-    let mut worker = make(io, seat, &common);
+    let mut worker = make(below, seat, &common);
     // The common things go with the last worker that holds them, not with the last thread.
     drop(common);
     // The starter gave up for another reason if it does not listen any more.
@@ -121,11 +132,18 @@ fn work<T: Transport<Payload = Outgoing>>(
     worker.run().context("a worker's transport failed")
 }
 
-fn make<T: Transport<Payload = Outgoing>>(
-    io: T,
+fn make<T: Transport<Payload = Wire<Outgoing>>>(
+    below: T,
     (index, seat): (usize, Seat),
     common: &Common,
-) -> Worker<T> {
+) -> Worker<Secured<T, Outgoing>> {
+    let mut io = Secured::new(below, layer_settings(common, seat.tls_counters));
+    // Listeners are numbered in the order of the config.
+    for (listener, acceptor) in (0..).zip(common.acceptors.all()) {
+        if let Some(acceptor) = acceptor {
+            io.secure_listener(ListenerId(listener), Arc::clone(acceptor));
+        }
+    }
     let inbox = Arc::new(Inbox::of(&io));
     seat.member.begin(Arc::clone(&inbox), io.now());
     let woken = Arc::clone(&inbox);
@@ -143,6 +161,23 @@ fn make<T: Transport<Payload = Outgoing>>(
         resting_max: common.buffers / 2,
     };
     Worker::new(io, setup)
+}
+
+fn layer_settings(common: &Common, counters: WorkerCounters) -> LayerSettings {
+    let Handshakes { per_source, rate, timeout, .. } = common.handshakes;
+    let pressure = Arc::clone(&common.shared.pressure);
+    LayerSettings {
+        bounds: Bounds {
+            in_flight: Arc::clone(&common.in_flight),
+            per_source_max: per_source,
+            rate_max: rate,
+            ..Bounds::default()
+        },
+        record_timeout_us: timeout.0.saturating_mul(1000),
+        inputs_max: common.buffers,
+        refuses: Box::new(move || pressure.refuses_newcomers()),
+        reporter: secure::reporter(counters),
+    }
 }
 
 /// Keeps the worker on one of the cores that the process may use. A host that forbids it loses

@@ -17,7 +17,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             return;
         }
         let from = slot.state();
-        if !matches!(from, State::Active | State::Parked) {
+        if !matches!(from, State::Active | State::Parked | State::Handshaking) {
             return;
         }
         if let Some(index) = slot.active() {
@@ -101,12 +101,10 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         for slot in 0..self.slots.len() {
             let Some(cell) = self.slots.get(slot) else { continue };
             let idle = match (cell.state(), cell.active()) {
-                (State::Parked, _) => true,
+                (State::Parked | State::Handshaking, _) => true,
                 (State::Active, None) if cell.partner().is_some() => true,
                 (State::Active, Some(index)) => self.is_between_requests(index),
-                (State::Active, None) | (State::Free | State::Handshaking | State::Closing, _) => {
-                    false
-                }
+                (State::Active, None) | (State::Free | State::Closing, _) => false,
             };
             if idle {
                 let token = Token { slot, generation: cell.generation() };
@@ -166,6 +164,9 @@ pub(crate) const fn closed_counter(reason: CloseReason) -> Counter {
         CloseReason::StoreFault => Counter::ClosedStoreFault,
         CloseReason::Overload => Counter::ClosedOverload,
         CloseReason::Ordered => Counter::ClosedOrdered,
+        CloseReason::HandshakeTimeout => Counter::ClosedHandshakeTimeout,
+        CloseReason::HandshakeFailed => Counter::ClosedHandshakeFailed,
+        CloseReason::TlsBroken => Counter::ClosedTlsBroken,
         CloseReason::OriginClosed => Counter::ClosedOriginClosed,
         CloseReason::TunnelLifetime => Counter::ClosedTunnelLifetime,
     }

@@ -66,7 +66,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let index = match cell.state() {
             State::Parked => None,
             State::Active => cell.active(),
-            State::Free | State::Handshaking | State::Closing => return,
+            State::Handshaking => return self.on_shaking_expired(token),
+            State::Free | State::Closing => return,
         };
         let (waiting, deadline_ms) = self.deadline(slot, index);
         if self.now_ms() < deadline_ms {
@@ -105,6 +106,17 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             Some(index) => self.time_out(index, token, reason),
             None => self.close(token, reason),
         }
+    }
+
+    /// A handshake has taken too long, or its deadline was that of the slot's last connection.
+    fn on_shaking_expired(&mut self, token: Token) {
+        let Some(cell) = self.slots.get(token.slot) else { return };
+        let deadline_ms = cell.accepted_ms() + self.shared.timeouts.handshake_ms;
+        if self.now_ms() < deadline_ms {
+            return self.wheel.schedule(&self.slots, token.slot, deadline_ms);
+        }
+        self.counters.add(Counter::DeadlinesHandshake, 1);
+        self.close(token, CloseReason::HandshakeTimeout);
     }
 
     /// 408 for a head that began and never ended. A receive is in flight: it ends with the close.

@@ -133,7 +133,7 @@ fn authorities_that_cannot_be_read_are_named() {
     let setting = Setting::before_url("https://127.0.0.1:1", "ca = \"ca.pem\"");
     let text = String::from_utf8(setting.fails_to_start().stderr).expect("text");
     assert!(text.contains("site.origin.ca: cannot be read"), "{text}");
-    assert!(text.contains("remedy: name a PEM file"), "{text}");
+    assert!(text.contains("remedy: name a file that"), "{text}");
     let path = setting.folder().join("ca.pem");
     fs::write(&path, "not a certificate\n").expect("a writable folder");
     check(&setting, 1, &["CA file", &path.display().to_string()]);

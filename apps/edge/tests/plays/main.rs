@@ -34,6 +34,7 @@ mod refetch;
 mod refusals;
 mod requests;
 mod rules;
+mod secure;
 mod shared;
 mod stale;
 mod storage;

@@ -309,6 +309,7 @@ fn shared() -> Shared {
         rules: Arc::default(),
         gates: Vec::new(),
         schemes: vec!["http", "https"],
+        handshakes: Vec::new(),
         limits: Limits::default(),
         timeouts: Default::default(),
         idle_ms: vec![75_000],

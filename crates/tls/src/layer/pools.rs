@@ -73,7 +73,7 @@ impl Pools {
             self.large_out += 1;
             return self.large.pop().unwrap_or_else(|| Chunk::with_room(LARGE_BYTES));
         }
-        self.small.pop().unwrap_or_else(|| Chunk::with_room(SMALL_BYTES))
+        self.small.pop().unwrap_or_else(|| Chunk::with_room(CHUNK_BYTES))
     }
 
     /// Takes a chunk back.
@@ -84,7 +84,7 @@ impl Pools {
                 self.large_out = self.large_out.saturating_sub(1);
                 (&mut self.large, LARGE_KEPT_MAX)
             }
-            SMALL_BYTES => (&mut self.small, SMALL_KEPT_MAX),
+            CHUNK_BYTES => (&mut self.small, SMALL_KEPT_MAX),
             _ => return,
         };
         if pool.len() < kept_max {
@@ -93,8 +93,12 @@ impl Pools {
     }
 }
 
+/// One input.
+pub const INPUT_BYTES: usize = RECORD_BYTES_MAX;
 /// What one record takes at most, and what the session says by itself before it.
-const SMALL_BYTES: usize = CONTROL_BYTES_MAX + PLAINTEXT_BYTES_MAX + SEALED_EXTRA_BYTES_MAX;
+pub const CHUNK_BYTES: usize = CONTROL_BYTES_MAX + PLAINTEXT_BYTES_MAX + SEALED_EXTRA_BYTES_MAX;
+/// All large pieces together.
+pub const WINDOWS_BYTES: usize = LARGE_OUT_MAX as usize * LARGE_BYTES;
 /// Records of one window: 256 KiB of plaintext.
 const LARGE_RECORDS: usize = 16;
 const LARGE_BYTES: usize =

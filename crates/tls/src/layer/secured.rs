@@ -207,6 +207,8 @@ where
     fn translate(&mut self, event: Completion<Wire<P>>, completions: &mut Vec<Completion<P>>) {
         match event {
             Completion::Accepted { listener, slot, peer } => {
+                // The slot may be one whose `Closed` is among the answers: that comes first.
+                completions.append(&mut self.ready);
                 if self.acceptor(listener).is_some() {
                     self.cells.set(slot, Cell::Greeting { generation: None });
                     let source = Source::of(peer.ip());
@@ -218,6 +220,7 @@ where
                 completions.push(Completion::AcceptFailed { listener, error });
             }
             Completion::Connected { ticket, result } => {
+                completions.append(&mut self.ready);
                 completions.push(Completion::Connected { ticket, result });
             }
             Completion::Secured { token, result } => {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use toml::{Table, Value};
 
+use super::super::checked::{ClientAuth, RecordLayer, TlsVersion};
 use super::super::dump;
 use longhold_policy::storable::LifetimeRule;
 
@@ -80,7 +81,9 @@ fn every_row_is_read_and_shown() {
     let config = check_text(BASE).unwrap();
     let shown: HashSet<&str> = config.effective.iter().map(|value| value.knob.key).collect();
     // Rules' values need each other; `every_row_of_a_rule_is_read` has them.
-    for knob in ALL.iter().filter(|knob| !knob.key.starts_with("site.rule.")) {
+    let alone =
+        |knob: &Knob| !knob.key.starts_with("site.rule.") && !knob.key.starts_with("listener.tls.");
+    for knob in ALL.iter().filter(|knob| alone(knob)) {
         let value = match (knob.unit, knob.preset) {
             (_, Preset::Number(value)) => number(knob, value),
             (_, Preset::Text(text)) => Value::String(text.to_owned()),
@@ -97,7 +100,8 @@ fn every_row_is_read_and_shown() {
                 .map(|value| Value::try_from(&value.value).unwrap())
                 .unwrap(),
         };
-        let is_shown = shown.contains(knob.key) || knob.key == "site.requests_max";
+        let is_optional = ["site.requests_max", "limits.handshake_rate"].contains(&knob.key);
+        let is_shown = shown.contains(knob.key) || is_optional;
         assert!(is_shown, "{} is not shown", knob.key);
         let said = check_text(&with(knob, value)).unwrap_or_else(|faults| panic!("{faults}"));
         let found = said.effective.iter().find(|value| value.knob.key == knob.key).unwrap();
@@ -139,6 +143,64 @@ fn every_row_of_a_rule_is_read() {
     assert_eq!(rules.rules[3].1.compress, None);
     assert!(rules.otherwise.unwrap().compress.is_some());
 }
+
+/// CF-2, and CF-3 for certificates.
+#[test]
+fn every_row_of_a_secured_listener_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
+    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    // RFC 6960 section 4.2.1: a response that says successful, and no more than is looked at.
+    let ocsp = [0x30, 0x03, 0x0a, 0x01, 0x00];
+    for (name, bytes) in [
+        ("a.pem", chain.as_bytes()),
+        ("a.key", key.as_bytes()),
+        ("a.ocsp", &ocsp),
+        ("ca.pem", chain.as_bytes()),
+    ] {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let text = SECURED.replace("DIR", &folder.path().display().to_string());
+    let config = check_text(&format!("{BASE}{text}")).unwrap_or_else(|faults| panic!("{faults}"));
+    for knob in ALL.iter().filter(|knob| knob.key.starts_with("listener.tls.")) {
+        let said = config.effective.iter().any(|value| value.knob.key == knob.key && value.set);
+        assert!(said, "{} is not read", knob.key);
+    }
+    let again = check_text(&dump::text(&config)).unwrap_or_else(|faults| panic!("{faults}"));
+    let of = |config: &super::Checked| format!("{:?}", config.listeners);
+    assert_eq!(of(&config), of(&again));
+    let [plain, one, many] = &config.listeners[..] else { panic!("{:?}", config.listeners) };
+    assert_eq!((plain.scheme(), one.scheme(), many.scheme()), ("http", "https", "https"));
+    let (one, many) = (one.tls.as_ref().unwrap(), many.tls.as_ref().unwrap());
+    assert_eq!((one.client_auth, one.min_version), (ClientAuth::Optional, TlsVersion::Tls13));
+    assert_eq!(one.record_layer, RecordLayer::Rustls);
+    assert_eq!((many.client_auth, many.min_version), (ClientAuth::Required, TlsVersion::Tls12));
+    assert_eq!((many.certificates.len(), many.certificates[0].ocsp.is_some()), (2, true));
+}
+
+const SECURED: &str = r#"
+[[listener]]
+address = "127.0.0.1:1443"
+[listener.tls]
+certificate = "DIR/a.pem"
+key = "DIR/a.key"
+ocsp = "DIR/a.ocsp"
+client_ca = "DIR/ca.pem"
+client_auth = "optional"
+min_version = "1.3"
+record_layer = "rustls"
+[[listener]]
+address = "127.0.0.1:2443"
+[listener.tls]
+client_ca = "DIR/ca.pem"
+[[listener.tls.certificates]]
+certificate = "DIR/a.pem"
+key = "DIR/a.key"
+ocsp = "DIR/a.ocsp"
+[[listener.tls.certificates]]
+certificate = "DIR/a.pem"
+key = "DIR/a.key"
+"#;
 
 const RULES: &str = r#"
 requests_max = 100

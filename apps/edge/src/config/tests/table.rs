@@ -127,13 +127,42 @@ pub(super) const ROWS: &[(&str, &str)] = &[
         "edge.toml:7:13: server.transport: \
           \"kqueue\" is not known\n  remedy: use one of: auto, uring, epoll",
     ),
+    // Listeners.
     (
         "[[listener]]\naddress = \"127.0.0.1:8443\"\n\
-             tls = { certificate = \"c\", key = \"k\" }",
-        "edge.toml:8:7: listener.tls: this build serves plain HTTP only\n  \
-          remedy: remove tls from the listener",
+             tls = { certificate = \"no/c\", key = \"/dev/null\" }",
+        "edge.toml:8:23: listener.tls.certificate: cannot be read: entity not found\n  \
+          remedy: name a file that this user may read",
     ),
-    // Listeners.
+    (
+        "[[listener]]\naddress = \"127.0.0.1:8443\"\ntls = { key = \"/dev/null\" }",
+        "edge.toml:8:7: listener.tls.certificate: must be set\n  \
+          remedy: add it; `edge check --help` shows all keys",
+    ),
+    (
+        "[[listener]]\naddress = \"127.0.0.1:8443\"\n[listener.tls]\nkey = \"/dev/null\"\n\
+             [[listener.tls.certificates]]\ncertificate = \"/dev/null\"\nkey = \"/dev/null\"",
+        "edge.toml:9:7: listener.tls.key: contradicts listener.tls.certificates in line 10\n  \
+          remedy: remove it, or listener.tls.certificates",
+    ),
+    (
+        "[[listener]]\naddress = \"127.0.0.1:8443\"\n[listener.tls]\nclient_auth = \"required\"\n\
+             certificate = \"/dev/null\"\nkey = \"/dev/null\"",
+        "edge.toml:9:15: listener.tls.client_auth: means nothing without listener.tls.client_ca\n  \
+          remedy: add listener.tls.client_ca, or remove it",
+    ),
+    (
+        "[[listener]]\naddress = \"127.0.0.1:8443\"\n\
+             tls = { certificate = \"/dev/null\", key = \"/dev/null\" }",
+        "edge.toml:8:7: listener.tls: /dev/null: no certificate in it\n  \
+          remedy: name PEM files of a certificate chain and of its key, and a DER file of its \
+          OCSP response",
+    ),
+    (
+        "[[listener]]\naddress = \"127.0.0.1:8443\"\ntls = { certificat = \"c\" }",
+        "edge.toml:8:9: listener.tls.certificat: unknown key\n  \
+          remedy: did you mean listener.tls.certificate?",
+    ),
     (
         "[[listener]]",
         "edge.toml:6:1: listener.address: must be set\n  \
@@ -209,7 +238,7 @@ pub(super) const ROWS: &[(&str, &str)] = &[
     (
         "[[site]]\nhosts = [\"a\"]\norigin = { urls = [\"https://a\"], ca = \"none.pem\" }",
         "edge.toml:8:39: site.origin.ca: cannot be read: entity not found\n  \
-          remedy: name a PEM file that this user may read",
+          remedy: name a file that this user may read",
     ),
     // Admin.
     (

@@ -4,10 +4,11 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use super::PATIENCE;
+use super::secure::Stream;
 
 /// One connection to the edge.
 pub(crate) struct Client {
-    stream: TcpStream,
+    stream: Stream,
     /// Received, and not yet part of a response.
     received: Vec<u8>,
     /// A head has been read, and its body not to its end.
@@ -50,12 +51,23 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
         stream.set_write_timeout(Some(PATIENCE)).expect("a timeout above zero");
         stream.set_nodelay(true).expect("a TCP socket");
-        Some(Self { stream, received: Vec::new(), inside: false })
+        Some(Self::over(Stream::Plain(stream)))
+    }
+
+    /// A client whose connection is there already.
+    pub(super) fn over(stream: Stream) -> Self {
+        Self { stream, received: Vec::new(), inside: false }
+    }
+
+    /// The connection, for what only its protocol knows.
+    pub(crate) fn stream(&mut self) -> &mut Stream {
+        &mut self.stream
     }
 
     /// The same connection, on which little comes before it is read.
     pub(crate) fn narrow(self) -> Self {
-        rustix::net::sockopt::set_socket_recv_buffer_size(&self.stream, 64 << 10).expect("TCP");
+        rustix::net::sockopt::set_socket_recv_buffer_size(self.stream.socket(), 64 << 10)
+            .expect("TCP");
         self
     }
 
@@ -177,18 +189,19 @@ impl Client {
 
     /// Closes its own half.
     pub(crate) fn half_close(&mut self) {
-        self.stream.shutdown(Shutdown::Write).expect("an open socket");
+        self.stream.end();
+        self.stream.socket().shutdown(Shutdown::Write).expect("an open socket");
     }
 
     /// Resets the connection.
     pub(crate) fn reset(self) {
         let now = Some(std::time::Duration::ZERO);
-        rustix::net::sockopt::set_socket_linger(&self.stream, now).expect("a TCP socket");
+        rustix::net::sockopt::set_socket_linger(self.stream.socket(), now).expect("a TCP socket");
     }
 
     /// The same connection once more, for one who speaks while another listens.
     pub(crate) fn second(&self) -> Self {
-        Self { stream: self.mouth(), received: Vec::new(), inside: false }
+        Self::over(Stream::Plain(self.mouth()))
     }
 
     /// Reads all that comes until the edge closes the connection, however it does.
@@ -199,7 +212,7 @@ impl Client {
 
     /// A second handle on the connection, to say something while this one listens.
     pub(crate) fn mouth(&self) -> TcpStream {
-        self.stream.try_clone().expect("a descriptor")
+        self.stream.socket().try_clone().expect("a descriptor")
     }
 
     fn try_head(&mut self) -> Option<Response> {
@@ -339,7 +352,7 @@ pub(crate) fn request(method: &str, target: &str, fields: &[&str]) -> String {
 
 /// How the end of a connection looks to one who reads.
 fn is_end(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
+    matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof)
 }
 
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {

@@ -15,12 +15,14 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Client, LOOK_AGAIN, Origin, PATIENCE, sandbox};
+use super::{Client, LOOK_AGAIN, Origin, PATIENCE, make_certificate, sandbox};
 
 /// What the config says; by default one site for all hosts, and a small store.
 pub(crate) struct Setting {
     folder: TempDir,
     listener: String,
+    /// What else stands in the listener's table.
+    tls: String,
     admin: PathBuf,
     server: String,
     /// `None` when the store's values name its devices.
@@ -48,6 +50,7 @@ impl Setting {
         let empty = Self {
             folder: tempfile::tempdir().expect("a folder"),
             listener: "127.0.0.1:0".to_owned(),
+            tls: String::new(),
             admin: PathBuf::from(ADMIN),
             store_path: Some(PathBuf::from("store")),
             server: String::new(),
@@ -65,6 +68,20 @@ impl Setting {
         let origin = format!("{{ urls = [\"{url}\"]{comma}{values} }}");
         // Writing to a String cannot fail.
         let _ = writeln!(self.sites, "[[site]]\nhosts = [\"{hosts}\"]\norigin = {origin}");
+        self
+    }
+
+    /// TLS on the listener, by a certificate for `play.test` that is made for the occasion, and
+    /// with these values besides, as `, key = value, …`.
+    pub(crate) fn secured(mut self, values: &str) -> Self {
+        make_certificate(self.folder.path(), "play", &["play.test"]);
+        self.tls = format!("tls = {{ certificate = \"play.pem\", key = \"play.key\"{values} }}");
+        self
+    }
+
+    /// TLS on the listener, as these lines say.
+    pub(crate) fn secured_as(mut self, lines: &str) -> Self {
+        self.tls = lines.to_owned();
         self
     }
 
@@ -150,7 +167,7 @@ impl Setting {
     }
 
     fn write(&self) {
-        let Self { listener, server, store, limits, sites, .. } = self;
+        let Self { listener, tls, server, store, limits, sites, .. } = self;
         let path = self.store_path.as_ref();
         let path = path.map_or_else(String::new, |path| format!("path = \"{}\"", path.display()));
         let admin = self.admin.display();
@@ -161,7 +178,8 @@ impl Setting {
             Some(_) | None => String::new(),
         };
         let config = format!(
-            "[server]\nworkers = 2\n{transport}{server}\n[[listener]]\naddress = \"{listener}\"\n\
+            "[server]\nworkers = 2\n{transport}{server}\n\
+             [[listener]]\naddress = \"{listener}\"\n{tls}\n\
              [store]\n{path}\n{store}\n[limits]\n{limits}\n{sites}\n\
              [admin]\naddress = \"unix:{admin}\"\n[access_log]\npath = \"access.log\"\n"
         );
@@ -375,6 +393,11 @@ impl Edge {
         let line = status.lines().find_map(|line| line.strip_prefix(name));
         let pages = line.and_then(|line| line.trim().strip_suffix(" kB")).map(str::parse::<u64>);
         pages.expect("a line").expect("a number") * 1024
+    }
+
+    /// SIGHUP
+    pub(crate) fn hang_up(&self) {
+        self.signal(Signal::HUP);
     }
 
     /// SIGTERM

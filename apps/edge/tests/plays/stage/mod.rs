@@ -5,6 +5,7 @@ mod client;
 mod edge;
 mod origin;
 mod sandbox;
+mod secure;
 pub(crate) mod websocket;
 
 use std::time::Duration;
@@ -13,6 +14,7 @@ pub(crate) use body::{body_of, digest};
 pub(crate) use client::{Client, Response};
 pub(crate) use edge::{Edge, Setting};
 pub(crate) use origin::{Call, Origin, reply};
+pub(crate) use secure::{Wanted, make_certificate, names_of};
 
 /// How long a play waits for an event before it counts as missing. Only a failing play waits so
 /// long; it is generous because the machine may be busy, and below the timeouts that the edge has
