@@ -104,7 +104,11 @@ pub(crate) struct Keys {
 impl Keys {
     /// Key and IV of a traffic secret: two expansions and one key setup.
     pub(crate) fn new(suite: Suite, secret: &Secret) -> Result<Self, Fault> {
-        let material = secret.key_and_iv(suite)?;
+        Self::from_material(suite, &secret.key_and_iv(suite)?)
+    }
+
+    /// The keys of what has been derived already: one key setup.
+    pub(crate) fn from_material(suite: Suite, material: &KeyMaterial) -> Result<Self, Fault> {
         let key = material.key.get(..suite.key_bytes()).ok_or(Fault::Internal)?;
         let unbound =
             aead::UnboundKey::new(suite.aead(), key).map_err(|_unspecified| Fault::Internal)?;

@@ -18,7 +18,7 @@
 //!
 //! ```text
 //!  Acceptor ─ begin ─► Handshake ── advance ─┬─► Fault (+ alert)
-//!  Connector ┘          rustls, ≤ 96 KiB in  │
+//!  Connector ┘          rustls, ≤ 64 KiB in  │
 //!                                            └─► Session ── park ──► Parked, 128 B
 //!                                                open · seal · control   │
 //!                                                    ▲                   │

@@ -19,7 +19,7 @@ pub const SEALED_EXTRA_BYTES_MAX: usize = 64;
 pub const CONTROL_BYTES_MAX: usize = 256;
 
 /// Bytes of records that a peer may use for its side of a handshake.
-pub const HANDSHAKE_BYTES_MAX: usize = 96 << 10;
+pub const HANDSHAKE_BYTES_MAX: usize = 64 << 10;
 /// Records that a peer may use for its side of a handshake.
 pub const HANDSHAKE_RECORDS_MAX: u32 = 256;
 

@@ -61,6 +61,11 @@ impl Direction {
         Self { secret, sequence, keys: None }
     }
 
+    /// The same, with the keys at hand: a handshake's first request mostly comes at once.
+    pub(crate) const fn with_keys(secret: Secret, sequence: u64, keys: Keys) -> Self {
+        Self { secret, sequence, keys: Some(keys) }
+    }
+
     fn keys(&mut self, suite: Suite) -> Result<&Keys, Fault> {
         if self.keys.is_none() {
             self.keys = Some(Keys::new(suite, &self.secret)?);

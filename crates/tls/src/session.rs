@@ -8,7 +8,7 @@ use crate::capture::TrafficSecrets;
 use crate::driver::Driver;
 use crate::fallback::Fallback;
 use crate::fault::Fault;
-use crate::keys::Secret;
+use crate::keys::{Keys, Secret};
 use crate::parked::{Parked, WakeError};
 use crate::record::{Direction, Records, UpdateRequest};
 use crate::suite::Suite;
@@ -261,10 +261,11 @@ fn direction(
         }
         _ => return Err(Fault::Incompatible),
     };
-    let is_same =
-        keys_suite == suite && secret.key_and_iv(suite)?.is(suite, key.as_ref(), iv.as_ref());
+    let material = secret.key_and_iv(suite)?;
+    let is_same = keys_suite == suite && material.is(suite, key.as_ref(), iv.as_ref());
     if !is_same || *sequence >= suite.records_max() {
         return Err(Fault::Internal);
     }
-    Ok(Direction::new(secret, *sequence))
+    let keys = Keys::from_material(suite, &material)?;
+    Ok(Direction::with_keys(secret, *sequence, keys))
 }

@@ -186,9 +186,10 @@ impl Records {
         }
         self.key_updates += 1;
         self.rx.update(self.suite)?;
-        // One answer for all requests that came before it is sent.
+        // One answer for all requests that came before it is sent; it asks for nothing, whatever
+        // was to be asked before.
         if request == UpdateRequest::Requested && !self.closed {
-            self.owed.key_update.get_or_insert(UpdateRequest::NotRequested);
+            self.owed.key_update = Some(UpdateRequest::NotRequested);
         }
         Ok(())
     }

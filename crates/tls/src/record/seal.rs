@@ -22,6 +22,11 @@ impl Records {
         if self.closed {
             return Err(Fault::Ended);
         }
+        // A number or a key update whose record is lost cannot be made good.
+        self.seal_records(parts, output).map_err(|fault| self.fail(fault))
+    }
+
+    fn seal_records(&mut self, parts: &[&[u8]], output: &mut [u8]) -> Result<Sealed, Fault> {
         let mut writer = Writer { output, written: 0 };
         let mut source = Source { parts, at: 0 };
         let mut taken = 0;

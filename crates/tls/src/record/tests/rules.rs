@@ -4,7 +4,7 @@ use super::{ALERT, DATA, HANDSHAKE, Heard, Scene};
 use crate::Role;
 use crate::fault::{Alert, Fault};
 use crate::keys::tests::{CLIENT_SECRET, SERVER_SECRET, hex};
-use crate::record::{Direction, Records};
+use crate::record::{Direction, Records, UpdateRequest};
 use crate::suite::Suite;
 
 /// RFC 8448, section 3: the client's first record of application data.
@@ -230,6 +230,18 @@ fn key_update_changes_what_we_hear_and_is_answered_if_asked() {
     }
 }
 
+/// RFC 8446, 4.6.3: an answer asks for nothing, also where we were about to ask.
+#[test]
+fn answer_to_a_key_update_asks_for_none() {
+    let mut scene = Scene::server();
+    scene.records().update_keys(UpdateRequest::Requested);
+    assert_eq!(scene.say_update(1), Ok(Heard::Quiet));
+    assert_eq!(scene.control(), [[24, 0, 0, 1, 0, HANDSHAKE]]);
+    scene.records().update_keys(UpdateRequest::Requested);
+    assert_eq!(scene.say_update(0), Ok(Heard::Quiet));
+    assert_eq!(scene.control(), [[24, 0, 0, 1, 1, HANDSHAKE]], "nobody has asked us");
+}
+
 /// The answer goes before data that is sealed after the request, also without `control`.
 #[test]
 fn answer_to_a_key_update_goes_before_data() {
@@ -329,6 +341,29 @@ fn client_passes_over_tickets() {
     assert_eq!(scene.say(DATA, b"data"), Ok(Heard::Data(b"data".into())));
 }
 
+/// What a peer waits for would be forgotten.
+#[test]
+fn session_that_owes_something_does_not_rest() {
+    let mut scene = Scene::server();
+    assert_eq!(scene.say_update(1), Ok(Heard::Quiet));
+    let Err(records) = scene.records.take().unwrap().park() else { panic!("it rests") };
+    scene.records = Some(records);
+    scene.control();
+    scene.nap();
+    scene.records().close_notify();
+    assert!(scene.records.take().unwrap().park().is_err(), "it rests without its close_notify");
+}
+
+/// RFC 8446, 6.1: nothing is sent after the closure alert.
+#[test]
+fn fault_after_our_close_notify_is_not_told() {
+    let mut scene = Scene::server();
+    scene.records().close_notify();
+    assert_eq!(scene.control(), [[1, 0, ALERT]]);
+    assert_eq!(scene.say(HANDSHAKE, &[1]), Err(Fault::UnexpectedMessage));
+    assert_eq!(scene.control(), Vec::<Vec<u8>>::new());
+}
+
 /// TL-6.
 #[test]
 fn fault_ends_both_directions() {
@@ -340,7 +375,7 @@ fn fault_ends_both_directions() {
     let Err(records) = scene.records.take().unwrap().park() else { panic!("a broken one rests") };
     scene.records = Some(records);
     scene.records().close_notify();
-    scene.records().update_keys(crate::record::UpdateRequest::Requested);
+    scene.records().update_keys(UpdateRequest::Requested);
     assert_eq!(scene.control(), [[2, 10, ALERT]]);
     assert!(!scene.records().owes());
     assert!(scene.records.take().unwrap().park().is_err(), "a broken one rests");
