@@ -57,7 +57,7 @@ pub(crate) struct EdgeShape {
 }
 
 /// `server.transport` of the edge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum EdgeTransport {
     /// io_uring; never anything else in its place.
     Uring,

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::stats::Spread;
 use crate::host::Host;
 use crate::load::{closed_loop, number, size_text, warm};
-use crate::rig::{EdgeShape, Program, Rig, Server};
+use crate::rig::{EdgeShape, EdgeTransport, Program, Rig, Server};
 
 /// Options of `cargo xtask bench hit`.
 #[derive(Debug, clap::Args)]
@@ -30,6 +30,10 @@ pub(crate) struct Arguments {
     /// none and is left out.
     #[arg(long)]
     tls: bool,
+    /// With `epoll`, an edge on epoll takes turns with the one on io_uring, and the ratio of both
+    /// is printed.
+    #[arg(long, value_enum, default_value = "uring")]
+    transport: EdgeTransport,
     /// Rounds in which all servers take turns.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
@@ -75,6 +79,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (_origin, origin) = rig.origin()?;
     let shape = EdgeShape { secure: arguments.tls, ..EdgeShape::plain(1, EDGE_CONNECTIONS_MAX) };
     let (mut edge, edge_server) = rig.edge(origin, shape)?;
+    let on_epoll = match arguments.transport {
+        EdgeTransport::Uring => None,
+        EdgeTransport::Epoll => {
+            let shape = EdgeShape { transport: EdgeTransport::Epoll, ..shape };
+            let (program, server) = rig.edge(origin, shape)?;
+            Some((program, Server { name: "epoll".to_owned(), ..server }))
+        }
+    };
     let (_peers, peers) = if arguments.peers {
         let (program, servers) = rig.peers(origin, arguments.tls)?;
         (Some(program), servers)
@@ -82,7 +94,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         (None, Vec::new())
     };
     let versions: Vec<_> = peers.iter().map(|peer| peer.version.clone()).collect();
-    let servers: Vec<Server> = std::iter::once(edge_server).chain(peers).collect();
+    let other_edge = on_epoll.iter().map(|(_, server)| server.clone());
+    let servers: Vec<Server> =
+        std::iter::once(edge_server).chain(other_edge).chain(peers).collect();
     let mut rows = Vec::new();
     for &size_bytes in &arguments.sizes {
         rows.extend(bench_size(&rig, arguments, size_bytes, &servers)?);

@@ -11,11 +11,13 @@
 //! Kernel memory is that of both ends of each connection, and of the whole machine: a hint, no
 //! figure of ours.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::host::Host;
-use crate::rig::{EdgeShape, Rig, Server};
+use crate::rig::{EdgeShape, EdgeTransport, Rig, Server};
 
 /// Options of `cargo xtask bench idle`.
 #[derive(Debug, clap::Args)]
@@ -26,7 +28,11 @@ pub(crate) struct Arguments {
     /// Seconds they rest before the memory is read.
     #[arg(long, default_value_t = 3)]
     seconds: u32,
-    /// Print one JSON object instead of lines.
+    /// With `epoll`, an edge on epoll is measured behind the one on io_uring, and the ratio of both
+    /// is printed.
+    #[arg(long, value_enum, default_value = "uring")]
+    transport: EdgeTransport,
+    /// Print one JSON object for each edge instead of lines.
     #[arg(long)]
     json: bool,
     /// Take the released programs that are there, whatever the tree says meanwhile.
@@ -39,15 +45,38 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut rig = Rig::new(arguments.no_build)?;
     rig.keep_apart();
     let (_origin, origin) = rig.origin()?;
+    let on_uring = measure(&rig, origin, arguments, EdgeTransport::Uring)?;
+    if arguments.transport == EdgeTransport::Epoll {
+        let on_epoll = measure(&rig, origin, arguments, EdgeTransport::Epoll)?;
+        let each = |result: &Value| {
+            let found = result.pointer("/anonymous/per_connection_bytes").and_then(Value::as_f64);
+            found.context("the result lacks a figure")
+        };
+        let ratio = each(&on_uring)? / each(&on_epoll)?;
+        if !arguments.json {
+            println!("anonymous memory of a parked connection, uring : epoll = {ratio:.2}");
+        }
+    }
+    Ok(())
+}
+
+/// Measures an edge on `transport` and prints what was found.
+fn measure(
+    rig: &Rig,
+    origin: SocketAddr,
+    arguments: &Arguments,
+    transport: EdgeTransport,
+) -> Result<Value> {
     let small = {
-        let shape = EdgeShape::plain(1, SPARE_CONNECTIONS);
+        let shape = EdgeShape { transport, ..EdgeShape::plain(1, SPARE_CONNECTIONS) };
         let (_edge, server) = rig.edge(origin, shape)?;
-        hold(&rig, &server, 1, 0)?
+        hold(rig, &server, 1, 0)?
     };
     let connections_max = arguments.connections.saturating_add(SPARE_CONNECTIONS);
-    let (mut edge, server) = rig.edge(origin, EdgeShape::plain(1, connections_max))?;
-    let warm = hold(&rig, &server, WARM_CONNECTIONS, 0)?;
-    let found = hold(&rig, &server, arguments.connections, arguments.seconds)?;
+    let shape = EdgeShape { transport, ..EdgeShape::plain(1, connections_max) };
+    let (mut edge, server) = rig.edge(origin, shape)?;
+    let warm = hold(rig, &server, WARM_CONNECTIONS, 0)?;
+    let found = hold(rig, &server, arguments.connections, arguments.seconds)?;
     edge.ensure_running()?;
     let held = count(&found, "/held")?;
     ensure!(
@@ -60,9 +89,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&result)?);
     } else {
-        print(&result, &found)?;
+        print(&result, &found, transport)?;
     }
-    Ok(())
+    Ok(result)
 }
 
 fn hold(rig: &Rig, server: &Server, connections: u32, seconds: u32) -> Result<Value> {
@@ -123,12 +152,13 @@ fn result([small, warm, found]: [&Value; 3], connections: u32) -> Result<Value> 
     }))
 }
 
-fn print(result: &Value, found: &Value) -> Result<()> {
+fn print(result: &Value, found: &Value, transport: EdgeTransport) -> Result<()> {
     Host::here().print();
     let connections = count(result, "/connections")?;
     println!();
     println!(
-        "{connections} connections parked after one verified request each (ramp {} ms)",
+        "{connections} connections parked on {} after one verified request each (ramp {} ms)",
+        transport.name(),
         count(found, "/ramp_ms")?
     );
     println!("              B each = reserved + growth   KiB: small edge, start, before, after");
