@@ -110,7 +110,7 @@ impl Report {
                 let _ = write!(
                     remark,
                     ". Why not: {}; in its own CPU time it answers {:.2} × as much",
-                    limit(run(|run| run.busy), run(|run| run.system_us / run.total_us)),
+                    self.limit(run(|run| run.busy), run(|run| run.system_us / run.total_us)),
                     cpu.median
                 );
             }
@@ -133,6 +133,23 @@ impl Report {
         let at_rest = over(edge.idle_resident(), older.idle_resident());
         claims.push(memory(format!("resident memory, {} idle connections", self.idle), at_rest));
         claims
+    }
+
+    /// What keeps the edge from answering more.
+    fn limit(&self, busy: f64, system_share: f64) -> String {
+        let (busy_percent, system_percent) = (busy * 100.0, system_share * 100.0);
+        if busy >= BUSY_MIN {
+            return format!(
+                "its core is full, and {system_percent:.0} % of that time is the kernel's, which \
+                 copies into sockets for both"
+            );
+        }
+        let bound = if self.is_quiet() {
+            "the client, which verifies every byte, was the bound"
+        } else {
+            "others had the machine, or the client was the bound"
+        };
+        format!("the edge was at work for {busy_percent:.0} % of the time only: {bound}")
     }
 
     /// As one JSON object.
@@ -297,22 +314,6 @@ fn over(over: Spread, under: Spread) -> Spread {
     }
 }
 
-/// What keeps the edge from answering more.
-fn limit(busy: f64, system_share: f64) -> String {
-    if busy < BUSY_MIN {
-        return format!(
-            "the edge had work for {:.0} % of its core only, since the client, which verifies \
-             every byte, is the bound",
-            busy * 100.0
-        );
-    }
-    format!(
-        "its core is full, and {:.0} % of that time is the kernel's, which copies into sockets for \
-         both",
-        system_share * 100.0
-    )
-}
-
 /// What each has at its start and takes per connection, and from where on the edge has less.
 fn growth(edge: &Subject, older: &Subject, idle: u32) -> String {
     let each =
@@ -434,8 +435,12 @@ pub(super) mod tests {
 
     #[test]
     fn a_client_that_is_the_bound_is_told_from_a_full_core() {
-        assert!(super::limit(0.6, 0.5).contains("work for 60 % of its core"));
-        assert!(super::limit(0.95, 0.5).contains("50 % of that time is the kernel's"));
+        let mut report = report(vec![subject("a", Kind::Uring, 1.0, 1.0)]);
+        assert!(report.limit(0.95, 0.5).contains("50 % of that time is the kernel's"));
+        let said = report.limit(0.6, 0.5);
+        assert!(said.contains("60 % of the time only: the client"), "{said}");
+        report.subjects[0].loads.iter_mut().flatten().for_each(|run| run.waited = 0.5);
+        assert!(report.limit(0.6, 0.5).contains("only: others had the machine"));
     }
 
     #[test]
