@@ -1,15 +1,22 @@
 //! A hit allocates nothing once the worker is warm: counted, not believed.
 //!
+<<<<<<< HEAD
 //! The worker runs on its real reactors, in turn, in a thread of its own; the allocator of this
 //! process counts what that thread asks for.
+=======
+//! The worker runs on its real reactor in a thread of its own, plain and over TLS; the allocator of
+//! this process counts what that thread asks for. (Keys are the cryptographic library's own memory,
+//! two small pieces each time a session wakes.)
+>>>>>>> 9a34911 (Edge: TLS hits allocate nothing, shown; README and manual of TLS listeners)
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use longhold_conn::SlotTable;
 use longhold_edge::fill;
@@ -25,7 +32,16 @@ use longhold_policy::StoredMeta;
 use longhold_store::{Draft, FileDevice, Pager, PagerConfig, Store, Writer, block_on_ready};
 use longhold_telemetry::access_log::{self, AccessLog};
 use longhold_telemetry::exporter::{BuildInfo, Registry};
+<<<<<<< HEAD
 use longhold_transport::{Config, Transport, bind_listeners, epoll, uring};
+=======
+use longhold_tls::layer::{LayerSettings, Secured};
+use longhold_tls::{
+    Acceptor, CertificateFiles, ClientSettings, Connector, Next, Opened, ServerSettings, Session,
+};
+use longhold_transport::uring::Reactor;
+use longhold_transport::{Config, Transport, bind_listeners};
+>>>>>>> 9a34911 (Edge: TLS hits allocate nothing, shown; README and manual of TLS listeners)
 
 struct Counting;
 
@@ -74,6 +90,8 @@ fn slots() -> Config {
 const SLOTS: u32 = 64;
 const REQUEST: &[u8] = b"GET /1k HTTP/1.1\r\nHost: a\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n";
 const BODY_BYTES: usize = 1024;
+/// A worker rests for 200 ms before it parks a busy connection.
+const LONGER_THAN_A_REST: Duration = Duration::from_millis(400);
 
 /// One test, for the counter is the process'.
 #[test]
@@ -83,6 +101,7 @@ fn a_hit_allocates_nothing_after_warm_up() {
     // Of a disk, the front of a record is copied to a buffer.
     let disk = longhold_store::Config::new(folder.path(), 16 << 20);
     for config in [memory, disk] {
+<<<<<<< HEAD
         check(&config, || uring::Reactor::new(&slots()).unwrap());
         check(&config, || epoll::Reactor::new(&slots()).unwrap());
     }
@@ -92,6 +111,14 @@ fn check<T: Transport<Payload = Outgoing> + 'static>(
     config: &longhold_store::Config,
     reactor: fn() -> T,
 ) {
+=======
+        check(&config, false);
+        check(&config, true);
+    }
+}
+
+fn check(config: &longhold_store::Config, is_secured: bool) {
+>>>>>>> 9a34911 (Edge: TLS hits allocate nothing, shown; README and manual of TLS listeners)
     let store = Store::open(config).unwrap().0;
     let pager = Pager::start(&store, PagerConfig::default()).unwrap();
     put(&store);
@@ -104,13 +131,31 @@ fn check<T: Transport<Payload = Outgoing> + 'static>(
     })
     .unwrap();
     let queue = queues.pop().unwrap();
+    let certificate = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
+    let files = CertificateFiles {
+        certificate: folder.path().join("a.pem"),
+        key: folder.path().join("a.key"),
+        ..CertificateFiles::default()
+    };
+    std::fs::write(&files.certificate, certificate.cert.pem()).unwrap();
+    std::fs::write(&files.key, certificate.signing_key.serialize_pem()).unwrap();
+    let settings = ServerSettings { certificates: vec![files], ..ServerSettings::default() };
+    let acceptor = is_secured.then(|| Arc::new(Acceptor::new(settings).unwrap()));
     let stop = Stop::new();
     let stopped = stop.clone();
     let (said, address) = mpsc::channel();
     let thread = std::thread::spawn(move || {
+<<<<<<< HEAD
         let mut io = reactor();
+=======
+        let below = Reactor::new(&Config { slots: 64, ..Config::default() }).unwrap();
+        let mut io: Secured<_, Outgoing> = Secured::new(below, LayerSettings::default());
+>>>>>>> 9a34911 (Edge: TLS hits allocate nothing, shown; README and manual of TLS listeners)
         let listener = bind_listeners("127.0.0.1:0".parse().unwrap(), 1).unwrap().pop().unwrap();
         let listener = io.listen(listener).unwrap();
+        if let Some(acceptor) = acceptor {
+            io.secure_listener(listener, acceptor);
+        }
         let inbox = Arc::new(Inbox::of(&io));
         let member = Member::new(Arc::new(SlotTable::new(SLOTS)));
         member.begin(Arc::clone(&inbox), io.now());
@@ -122,7 +167,7 @@ fn check<T: Transport<Payload = Outgoing> + 'static>(
         let setup = Setup {
             member,
             store: store.reader(0),
-            shared: Arc::new(shared()),
+            shared: Arc::new(shared(is_secured)),
             fills: fill::queue(16).0,
             pager: Arc::new(pager),
             inbox,
@@ -137,19 +182,99 @@ fn check<T: Transport<Payload = Outgoing> + 'static>(
         IS_WORKER.set(false);
     });
     let address = address.recv().unwrap();
+<<<<<<< HEAD
     let mut clients: Vec<TcpStream> =
         (0..8).map(|_| TcpStream::connect(address).unwrap()).collect();
     let before = COUNT.load(Ordering::Relaxed);
+=======
+    let mut clients: Vec<Client> = (0..8).map(|_| client(address, is_secured)).collect();
+    let rest = |clients: &mut Vec<Client>| {
+        std::thread::sleep(LONGER_THAN_A_REST);
+        ask(clients, 1);
+    };
+>>>>>>> 9a34911 (Edge: TLS hits allocate nothing, shown; README and manual of TLS listeners)
     ask(&mut clients, 100);
+    rest(&mut clients);
     let warm = COUNT.load(Ordering::Relaxed);
     assert!(warm > before, "the counter counts nothing");
     ask(&mut clients, 500);
+    // Those that have parked wake: a session is laid out of its parked form.
+    (0..3).for_each(|_| rest(&mut clients));
     let hot = COUNT.load(Ordering::Relaxed);
     drop(clients);
     stop.request();
     thread.join().unwrap();
     drop(log);
-    assert_eq!(hot - warm, 0, "allocations in 4,000 hits");
+    assert_eq!(hot - warm, 0, "allocations in 4,024 hits, secured: {is_secured}");
+}
+
+/// A client's connection.
+trait Stream: Read + Write {}
+impl<S: Read + Write> Stream for S {}
+type Client = Box<dyn Stream>;
+
+fn client(address: SocketAddr, is_secured: bool) -> Client {
+    let mut socket = TcpStream::connect(address).unwrap();
+    if !is_secured {
+        return Box::new(socket);
+    }
+    let settings = ClientSettings::default();
+    let mut handshake = Connector::new(&settings).unwrap().begin("a").unwrap();
+    let (mut input, mut output) = (Vec::new(), Vec::new());
+    loop {
+        let progress = handshake.advance(&mut input, &mut output).unwrap();
+        input.drain(..progress.consumed);
+        socket.write_all(&std::mem::take(&mut output)).unwrap();
+        if progress.next == Next::Finish {
+            break;
+        }
+        let mut some = [0; 4096];
+        let read = socket.read(&mut some).unwrap();
+        input.extend_from_slice(&some[..read]);
+    }
+    Box::new(Records { socket, session: handshake.finish().unwrap(), input })
+}
+
+/// An established session over its socket.
+struct Records {
+    socket: TcpStream,
+    session: Session,
+    input: Vec<u8>,
+}
+
+impl Read for Records {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.session.open(&mut self.input).unwrap() {
+                Opened::Data { data, consumed } => {
+                    let len = data.len();
+                    into[..len].copy_from_slice(&self.input[data]);
+                    self.input.drain(..consumed);
+                    return Ok(len);
+                }
+                Opened::Quiet { consumed } => drop(self.input.drain(..consumed)),
+                Opened::Closed { .. } => return Ok(0),
+                Opened::More { .. } => {
+                    let mut some = [0; 4096];
+                    let read = self.socket.read(&mut some)?;
+                    self.input.extend_from_slice(&some[..read]);
+                }
+            }
+        }
+    }
+}
+
+impl Write for Records {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut output = [0; 4096];
+        let sealed = self.session.seal(&[bytes], &mut output).unwrap();
+        self.socket.write_all(&output[..sealed.written])?;
+        Ok(sealed.taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn put(store: &Store) {
@@ -158,13 +283,15 @@ fn put(store: &Store) {
     let mut head = Vec::new();
     encode_response(&meta, &[("Content-Type", b"text/plain")], None, &mut head);
     let body = [b'x'; BODY_BYTES];
-    let draft = Draft::new(b"http://a/1k", &head, body.len() as u64);
-    let mut pending = writer.begin(draft).unwrap();
-    block_on_ready(writer.append(&mut pending, &body)).unwrap();
-    block_on_ready(writer.commit(pending)).unwrap();
+    for key in [&b"http://a/1k"[..], b"https://a/1k"] {
+        let draft = Draft::new(key, &head, body.len() as u64);
+        let mut pending = writer.begin(draft).unwrap();
+        block_on_ready(writer.append(&mut pending, &body)).unwrap();
+        block_on_ready(writer.commit(pending)).unwrap();
+    }
 }
 
-fn ask(clients: &mut [TcpStream], rounds: usize) {
+fn ask(clients: &mut [Client], rounds: usize) {
     let mut answer = vec![0; 4096];
     for _ in 0..rounds {
         for client in &mut *clients {
@@ -183,13 +310,13 @@ fn ask(clients: &mut [TcpStream], rounds: usize) {
     }
 }
 
-fn shared() -> Shared {
+fn shared(is_secured: bool) -> Shared {
     Shared {
         sites: SiteTable::new([[HostPattern::Any]]),
         rules: Arc::default(),
         gates: Vec::new(),
-        schemes: vec!["http"],
-        handshakes: Vec::new(),
+        schemes: vec![if is_secured { "https" } else { "http" }],
+        handshakes: vec![is_secured],
         limits: Default::default(),
         timeouts: Default::default(),
         idle_ms: vec![75_000],
