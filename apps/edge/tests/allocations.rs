@@ -1,18 +1,14 @@
 //! A hit allocates nothing once the worker is warm: counted, not believed.
 //!
-<<<<<<< HEAD
-//! The worker runs on its real reactors, in turn, in a thread of its own; the allocator of this
-//! process counts what that thread asks for.
-=======
-//! The worker runs on its real reactor in a thread of its own, plain and over TLS; the allocator of
-//! this process counts what that thread asks for. (Keys are the cryptographic library's own memory,
-//! two small pieces each time a session wakes.)
->>>>>>> 9a34911 (Edge: TLS hits allocate nothing, shown; README and manual of TLS listeners)
+//! The worker runs on its real reactors, in turn, plain and over TLS, in a thread of its own; the
+//! allocator of this process counts what that thread asks for. (Keys are the cryptographic library's
+//! own memory, two small pieces each time a session wakes.)
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -32,16 +28,11 @@ use longhold_policy::StoredMeta;
 use longhold_store::{Draft, FileDevice, Pager, PagerConfig, Store, Writer, block_on_ready};
 use longhold_telemetry::access_log::{self, AccessLog};
 use longhold_telemetry::exporter::{BuildInfo, Registry};
-<<<<<<< HEAD
-use longhold_transport::{Config, Transport, bind_listeners, epoll, uring};
-=======
-use longhold_tls::layer::{LayerSettings, Secured};
+use longhold_tls::layer::{LayerSettings, Secured, Wire};
 use longhold_tls::{
     Acceptor, CertificateFiles, ClientSettings, Connector, Next, Opened, ServerSettings, Session,
 };
-use longhold_transport::uring::Reactor;
-use longhold_transport::{Config, Transport, bind_listeners};
->>>>>>> 9a34911 (Edge: TLS hits allocate nothing, shown; README and manual of TLS listeners)
+use longhold_transport::{Config, Transport, bind_listeners, epoll, uring};
 
 struct Counting;
 
@@ -101,24 +92,18 @@ fn a_hit_allocates_nothing_after_warm_up() {
     // Of a disk, the front of a record is copied to a buffer.
     let disk = longhold_store::Config::new(folder.path(), 16 << 20);
     for config in [memory, disk] {
-<<<<<<< HEAD
-        check(&config, || uring::Reactor::new(&slots()).unwrap());
-        check(&config, || epoll::Reactor::new(&slots()).unwrap());
+        for is_secured in [false, true] {
+            check(&config, is_secured, || uring::Reactor::new(&slots()).unwrap());
+            check(&config, is_secured, || epoll::Reactor::new(&slots()).unwrap());
+        }
     }
 }
 
-fn check<T: Transport<Payload = Outgoing> + 'static>(
+fn check<T: Transport<Payload = Wire<Outgoing>> + 'static>(
     config: &longhold_store::Config,
+    is_secured: bool,
     reactor: fn() -> T,
 ) {
-=======
-        check(&config, false);
-        check(&config, true);
-    }
-}
-
-fn check(config: &longhold_store::Config, is_secured: bool) {
->>>>>>> 9a34911 (Edge: TLS hits allocate nothing, shown; README and manual of TLS listeners)
     let store = Store::open(config).unwrap().0;
     let pager = Pager::start(&store, PagerConfig::default()).unwrap();
     put(&store);
@@ -131,26 +116,12 @@ fn check(config: &longhold_store::Config, is_secured: bool) {
     })
     .unwrap();
     let queue = queues.pop().unwrap();
-    let certificate = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
-    let files = CertificateFiles {
-        certificate: folder.path().join("a.pem"),
-        key: folder.path().join("a.key"),
-        ..CertificateFiles::default()
-    };
-    std::fs::write(&files.certificate, certificate.cert.pem()).unwrap();
-    std::fs::write(&files.key, certificate.signing_key.serialize_pem()).unwrap();
-    let settings = ServerSettings { certificates: vec![files], ..ServerSettings::default() };
-    let acceptor = is_secured.then(|| Arc::new(Acceptor::new(settings).unwrap()));
+    let acceptor = is_secured.then(|| acceptor(folder.path()));
     let stop = Stop::new();
     let stopped = stop.clone();
     let (said, address) = mpsc::channel();
     let thread = std::thread::spawn(move || {
-<<<<<<< HEAD
-        let mut io = reactor();
-=======
-        let below = Reactor::new(&Config { slots: 64, ..Config::default() }).unwrap();
-        let mut io: Secured<_, Outgoing> = Secured::new(below, LayerSettings::default());
->>>>>>> 9a34911 (Edge: TLS hits allocate nothing, shown; README and manual of TLS listeners)
+        let mut io = Secured::new(reactor(), LayerSettings::default());
         let listener = bind_listeners("127.0.0.1:0".parse().unwrap(), 1).unwrap().pop().unwrap();
         let listener = io.listen(listener).unwrap();
         if let Some(acceptor) = acceptor {
@@ -182,17 +153,12 @@ fn check(config: &longhold_store::Config, is_secured: bool) {
         IS_WORKER.set(false);
     });
     let address = address.recv().unwrap();
-<<<<<<< HEAD
-    let mut clients: Vec<TcpStream> =
-        (0..8).map(|_| TcpStream::connect(address).unwrap()).collect();
     let before = COUNT.load(Ordering::Relaxed);
-=======
     let mut clients: Vec<Client> = (0..8).map(|_| client(address, is_secured)).collect();
     let rest = |clients: &mut Vec<Client>| {
         std::thread::sleep(LONGER_THAN_A_REST);
         ask(clients, 1);
     };
->>>>>>> 9a34911 (Edge: TLS hits allocate nothing, shown; README and manual of TLS listeners)
     ask(&mut clients, 100);
     rest(&mut clients);
     let warm = COUNT.load(Ordering::Relaxed);
@@ -206,6 +172,19 @@ fn check(config: &longhold_store::Config, is_secured: bool) {
     thread.join().unwrap();
     drop(log);
     assert_eq!(hot - warm, 0, "allocations in 4,024 hits, secured: {is_secured}");
+}
+
+fn acceptor(folder: &Path) -> Arc<Acceptor> {
+    let certificate = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
+    let files = CertificateFiles {
+        certificate: folder.join("a.pem"),
+        key: folder.join("a.key"),
+        ..CertificateFiles::default()
+    };
+    std::fs::write(&files.certificate, certificate.cert.pem()).unwrap();
+    std::fs::write(&files.key, certificate.signing_key.serialize_pem()).unwrap();
+    let settings = ServerSettings { certificates: vec![files], ..ServerSettings::default() };
+    Arc::new(Acceptor::new(settings).unwrap())
 }
 
 /// A client's connection.
