@@ -2,7 +2,7 @@
 
 use rustls::ProtocolVersion;
 use rustls::unbuffered::EncryptError;
-use zeroize::Zeroize as _;
+use zeroize::Zeroizing;
 
 use crate::driver::{Driver, Output};
 use crate::fault::Fault;
@@ -17,22 +17,13 @@ pub(crate) struct Fallback {
     owed: Vec<u8>,
     /// What a record held; it goes back into the caller's input.
     output: Output,
-    /// Where slices are gathered that belong into one record.
-    gathered: Vec<u8>,
     closed: bool,
     fault: Option<Fault>,
 }
 
 impl Fallback {
     pub(crate) fn new(driver: Driver) -> Self {
-        Self {
-            driver,
-            owed: Vec::new(),
-            output: Output::default(),
-            gathered: Vec::new(),
-            closed: false,
-            fault: None,
-        }
+        Self { driver, owed: Vec::new(), output: Output::default(), closed: false, fault: None }
     }
 
     pub(crate) fn open(&mut self, input: &mut [u8]) -> Result<Opened, Fault> {
@@ -65,11 +56,11 @@ impl Fallback {
         if self.driver.held_bytes() > MESSAGE_BYTES_MAX || self.owed.len() > OWED_BYTES_MAX {
             return Err(Fault::TooManyMessages);
         }
-        let data = &mut self.output.data;
+        // It falls with its memory: between requests such a session holds no buffer.
+        let data = Zeroizing::new(std::mem::take(&mut self.output.data));
         if !data.is_empty() {
             let range = 0..data.len();
-            input.get_mut(range.clone()).ok_or(Fault::Internal)?.copy_from_slice(data);
-            data.zeroize();
+            input.get_mut(range.clone()).ok_or(Fault::Internal)?.copy_from_slice(&data);
             return Ok(Opened::Data { data: range, consumed });
         }
         if self.output.peer_closed {
@@ -91,46 +82,34 @@ impl Fallback {
             return Err(Fault::Ended);
         }
         let mut sealed = Sealed { taken: 0, written: self.control(output) };
+        let mut gathered = Zeroizing::new(Vec::new());
         while self.owed.is_empty() {
             let rest = output.get_mut(sealed.written..).unwrap_or_default();
             let room = rest.len().saturating_sub(SEALED_EXTRA_BYTES_MAX).min(PLAINTEXT_BYTES_MAX);
-            self.gather(parts, sealed.taken, room);
-            if self.gathered.is_empty() {
+            gather(parts, sealed.taken, room, &mut gathered);
+            if gathered.is_empty() {
                 break;
             }
-            match self.encrypt(rest)? {
+            match self.encrypt(&gathered, rest)? {
                 Some(written) => sealed.written += written,
                 None => break,
             }
-            sealed.taken += self.gathered.len();
+            sealed.taken += gathered.len();
         }
-        self.gathered.zeroize();
         Ok(sealed)
     }
 
     /// Encrypts what is gathered; none if it does not fit behind what rustls had queued.
-    fn encrypt(&mut self, output: &mut [u8]) -> Result<Option<usize>, Fault> {
-        let Self { driver, owed, gathered, .. } = self;
+    fn encrypt(&mut self, plain: &[u8], output: &mut [u8]) -> Result<Option<usize>, Fault> {
+        let Self { driver, owed, .. } = self;
         let result = driver
-            .write(owed, |connection| connection.encrypt(gathered, output))
+            .write(owed, |connection| connection.encrypt(plain, output))
             .map_err(|error| Fault::from_rustls(&error))?;
         match result {
             Some(Ok(written)) => Ok(Some(written)),
             Some(Err(EncryptError::InsufficientSize(_))) => Ok(None),
             Some(Err(EncryptError::EncryptExhausted)) => Err(Fault::Exhausted),
             None => Err(Fault::Ended),
-        }
-    }
-
-    /// Takes up to `room` bytes from behind the first `taken` ones.
-    fn gather(&mut self, parts: &[&[u8]], taken: usize, room: usize) {
-        self.gathered.clear();
-        let mut skip = taken;
-        for part in parts {
-            let rest = part.get(skip..).unwrap_or_default();
-            skip = skip.saturating_sub(part.len());
-            let count = rest.len().min(room - self.gathered.len());
-            self.gathered.extend_from_slice(rest.get(..count).unwrap_or_default());
         }
     }
 
@@ -181,6 +160,18 @@ impl Fallback {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed
+    }
+}
+
+/// Takes up to `room` bytes from behind the first `taken` ones.
+fn gather(parts: &[&[u8]], taken: usize, room: usize, gathered: &mut Vec<u8>) {
+    gathered.clear();
+    let mut skip = taken;
+    for part in parts {
+        let rest = part.get(skip..).unwrap_or_default();
+        skip = skip.saturating_sub(part.len());
+        let count = rest.len().min(room - gathered.len());
+        gathered.extend_from_slice(rest.get(..count).unwrap_or_default());
     }
 }
 

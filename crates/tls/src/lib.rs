@@ -46,6 +46,40 @@
 //! - **TL-9** A reload changes all files or none, and no connection or handshake that has begun.
 //!
 //! Unsafe code: none.
+//!
+//! # Example
+//! ```
+//! use longhold_tls::{Acceptor, CertificateFiles, ClientSettings, Connector, Next, Opened};
+//! use longhold_tls::{ServerSettings, Session};
+//!
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let made = rcgen::generate_simple_self_signed(["edge.example".to_owned()]).unwrap();
+//! # let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+//! # std::fs::write(&certificate, made.cert.pem()).unwrap();
+//! # std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+//! let files = CertificateFiles { certificate, key, ..Default::default() };
+//! let settings = ServerSettings { certificates: vec![files], ..Default::default() };
+//! let mut server = Acceptor::new(settings).unwrap().begin().unwrap();
+//! let connector = Connector::new(&ClientSettings::default()).unwrap();
+//! let mut client = connector.begin("edge.example").unwrap();
+//!
+//! let (mut to_server, mut to_client) = (Vec::new(), Vec::new());
+//! client.advance(&mut [], &mut to_server).unwrap();
+//! while server.advance(&mut to_server, &mut to_client).unwrap().next != Next::Finish {
+//!     to_server.clear();
+//!     client.advance(&mut to_client, &mut to_server).unwrap();
+//! }
+//! let (mut client, server) = (client.finish().unwrap(), server.finish().unwrap());
+//!
+//! // The server's side rests in 128 bytes until something comes.
+//! let Ok(parked) = server.park() else { unreachable!("it owes nothing") };
+//! let mut wire = [0; 100];
+//! let sealed = client.seal(&[b"GET ", b"/"], &mut wire).unwrap();
+//! let mut server = Session::wake(parked).unwrap();
+//! let opened = server.open(&mut wire[..sealed.written]).unwrap();
+//! let Opened::Data { data, .. } = opened else { unreachable!("it was data") };
+//! assert_eq!(&wire[data], b"GET /");
+//! ```
 
 mod acceptor;
 mod capture;

@@ -11,7 +11,7 @@ mod seal;
 
 use crate::Role;
 use crate::fault::{Alert, Fault};
-use crate::keys::{Keys, Secret};
+use crate::keys::{Keys, SECRET_BYTES_MAX, Secret};
 use crate::parked::{FLAG_CLIENT, FLAG_CLOSED, FLAG_PEER_CLOSED, Parked, State, WakeError};
 use crate::resumption::TicketSink;
 use crate::suite::Suite;
@@ -71,6 +71,12 @@ impl Direction {
             self.keys = Some(Keys::new(suite, &self.secret)?);
         }
         self.keys.as_ref().ok_or(Fault::Internal)
+    }
+
+    /// Nothing can be protected or opened any more.
+    fn forget(&mut self) {
+        self.secret = Secret::from_padded([0; SECRET_BYTES_MAX]);
+        self.keys = None;
     }
 
     /// The next generation of the secret; its records count from zero.
@@ -188,7 +194,16 @@ impl Records {
         let alert = fault.alert().filter(|_| !self.closed);
         self.owed = Owed { key_update: None, alert };
         self.closed = true;
+        self.rx.forget();
+        self.forget_if_silent();
         fault
+    }
+
+    /// RFC 8446, 6.2: a broken session forgets its secrets, once its alert has been said.
+    fn forget_if_silent(&mut self) {
+        if self.fault.is_some() && !self.owes() {
+            self.tx.forget();
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A record that lies in one slice is sealed from there straight into the output; one that spans
 //! slices is gathered in the output and sealed in place. Nothing is allocated after the keys.
+//! This side does not pad: what a cache sends is as long as it says, and public mostly.
 
 use aws_lc_rs::aead::Aad;
 
@@ -51,6 +52,7 @@ impl Records {
             self.fail(fault);
             self.owed = super::Owed::default();
         }
+        self.forget_if_silent();
         writer.written
     }
 

@@ -185,6 +185,7 @@ fn alerts_end_the_session_without_an_answer() {
             let mut scene = Scene::server();
             let fault = Fault::PeerAlert(Alert(description));
             assert_eq!(scene.say(ALERT, &[level, description]), Err(fault));
+            assert_eq!(scene.records().tx.secret.padded(), &[0; 48], "there is nothing to say");
             assert_eq!(scene.control(), Vec::<Vec<u8>>::new());
             assert_eq!(scene.say(DATA, b"x"), Err(Fault::Ended));
         }
@@ -376,7 +377,10 @@ fn fault_ends_both_directions() {
     scene.records = Some(records);
     scene.records().close_notify();
     scene.records().update_keys(UpdateRequest::Requested);
+    assert_eq!(scene.records().rx.secret.padded(), &[0; 48], "TL-2, RFC 8446, 6.2");
+    assert_ne!(scene.records().tx.secret.padded(), &[0; 48], "the alert is still to be sealed");
     assert_eq!(scene.control(), [[2, 10, ALERT]]);
+    assert_eq!(scene.records().tx.secret.padded(), &[0; 48]);
     assert!(!scene.records().owes());
     assert!(scene.records.take().unwrap().park().is_err(), "a broken one rests");
 }
