@@ -33,6 +33,7 @@ use longhold_conn::{CloseReason, SlotTable, State, Wheel, tunnel};
 use longhold_store::Reader;
 use longhold_telemetry::access_log::Queue;
 use longhold_telemetry::{Counter, Gauge, WorkerCounters};
+use longhold_tls::Session;
 use longhold_transport::{Buffer, Completion, IoFault, Now, Token, Transport, TransportError};
 
 use crate::fill::FillPort;
@@ -91,6 +92,9 @@ pub struct Setup {
     pub resting_max: u32,
 }
 
+/// Has a transport go on with a session, on a connection that nothing was asked of yet.
+pub type AdoptSession<T> = fn(&mut T, Token, Session);
+
 /// One front thread's state.
 pub struct Worker<T: Transport<Payload = Outgoing>> {
     io: T,
@@ -105,6 +109,7 @@ pub struct Worker<T: Transport<Payload = Outgoing>> {
     stop: Stop,
     actives: Actives,
     tunnels: Tunnels,
+    adopt_session: Option<AdoptSession<T>>,
     wheel: Wheel,
     /// Connections that could not receive for want of a buffer, oldest first; each at most once.
     starved: VecDeque<Token>,
@@ -158,6 +163,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             stop: setup.stop,
             actives: Actives::default(),
             tunnels: Tunnels::default(),
+            adopt_session: None,
             wheel: Wheel::new(now.monotonic_us / 1000),
             starved: VecDeque::new(),
             now,
@@ -169,6 +175,14 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             faults: Faults::default(),
             scratch: Scratch::default(),
         }
+    }
+
+    /// The same whose transport can go on with a session that was established elsewhere: that of an
+    /// origin whose connection it gets.
+    #[must_use]
+    pub fn carrying_sessions(mut self, adopt: AdoptSession<T>) -> Self {
+        self.adopt_session = Some(adopt);
+        self
     }
 
     /// Works until the stop is complete: all connections closed after a first signal, or at once

@@ -20,6 +20,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::config::{OriginUrl, Scheme};
 use crate::error::{ConfigError, FetchError};
+use crate::line::Line;
 use crate::outgoing::OutgoingBody;
 use crate::resolve::Resolver;
 use crate::tls;
@@ -34,6 +35,7 @@ pub(crate) struct Endpoint {
 struct Security {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
+    host: String,
 }
 
 /// A connection to an origin. Dropping it closes the socket, whatever is in flight on it.
@@ -54,7 +56,8 @@ impl Endpoint {
         let security = match (url.scheme, config) {
             (Scheme::Http, _) | (Scheme::Https, None) => None,
             (Scheme::Https, Some(config)) => {
-                Some(Security { config: Arc::clone(config), name: tls::server_name(&url.host)? })
+                let (config, host) = (Arc::clone(config), url.host.clone());
+                Some(Security { config, name: tls::server_name(&host)?, host })
             }
         };
         Ok(Self { resolver: Resolver::new(&url.host, url.port), security })
@@ -62,18 +65,30 @@ impl Endpoint {
 
     /// A new connection, within `limit`.
     pub(crate) async fn connect(&self, limit: Duration) -> Result<Connection, FetchError> {
-        shake_hands(self.open(limit).await?).await
-    }
-
-    /// The same without hyper on it: TCP, and TLS where the URL says so.
-    pub(crate) async fn open(&self, limit: Duration) -> Result<Stream, FetchError> {
         let deadline = Instant::now() + limit;
         let standing = timeout_at(deadline, async {
-            let addresses = self.resolver.addresses().await?;
-            let socket = dial(&addresses, deadline).await?;
-            self.secure(socket).await
+            let socket = self.reach(deadline).await?;
+            let stream = self.secure(socket).await?;
+            shake_hands(stream).await
         });
         standing.await.unwrap_or(Err(FetchError::ConnectTimeout))
+    }
+
+    /// The same without hyper on it, and with a session that can be handed over.
+    pub(crate) async fn open(&self, limit: Duration) -> Result<Line, FetchError> {
+        let deadline = Instant::now() + limit;
+        let standing = timeout_at(deadline, async {
+            let socket = self.reach(deadline).await?;
+            match &self.security {
+                None => Ok(Line::plain(socket)),
+                Some(security) => Line::secure(socket, &security.config, &security.host).await,
+            }
+        });
+        standing.await.unwrap_or(Err(FetchError::ConnectTimeout))
+    }
+
+    async fn reach(&self, deadline: Instant) -> Result<TcpStream, FetchError> {
+        dial(&self.resolver.addresses().await?, deadline).await
     }
 
     async fn secure(&self, socket: TcpStream) -> Result<Stream, FetchError> {
@@ -100,11 +115,6 @@ impl Task {
     pub(crate) fn spawn(future: impl Future<Output = ()> + 'static) -> Self {
         Self(tokio::task::spawn_local(future))
     }
-}
-
-/// Runs a future on this thread until it ends by itself.
-pub(crate) fn detach(future: impl Future<Output = ()> + 'static) {
-    drop(tokio::task::spawn_local(future));
 }
 
 impl Drop for Task {

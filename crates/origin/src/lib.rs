@@ -81,6 +81,7 @@ mod connect;
 mod error;
 mod exchange;
 pub mod fill;
+mod line;
 mod outgoing;
 mod pool;
 mod request;

@@ -22,8 +22,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::config::{OriginConfig, Scheme};
 use crate::connect::{Connection, Endpoint, Task};
 use crate::error::{ConfigError, FetchError};
+use crate::line::Line;
 use crate::tls;
-use crate::wire::Stream;
 
 /// The pool of one origin. It belongs to one fill thread and runs inside its tokio-uring runtime;
 /// clones are handles to the same pool.
@@ -206,7 +206,7 @@ impl Shared {
 
     /// A connection without hyper on it, to the first URL that can be connected to. It is never
     /// pooled; it counts like the others as long as the caller holds its turn.
-    pub(crate) async fn open_raw(&self) -> Result<Stream, FetchError> {
+    pub(crate) async fn open_raw(&self) -> Result<Line, FetchError> {
         let count_all = self.endpoints.len();
         let first = self.next_endpoint.get();
         self.next_endpoint.set((first + 1) % count_all);
@@ -215,9 +215,9 @@ impl Shared {
             self.evict();
             let Some(target) = self.endpoints.get((first + offset) % count_all) else { continue };
             match target.open(self.connect_limit()).await {
-                Ok(stream) => {
+                Ok(line) => {
                     count(&self.counters.opened);
-                    return Ok(stream);
+                    return Ok(line);
                 }
                 Err(failed) => error = failed,
             }

@@ -8,13 +8,12 @@
 //! hyper has no part in it: the head is read by `http1`, as strictly as a client's, and no byte is
 //! looked at twice. Such a connection comes from no pool and goes into none (OR-12).
 //!
-//! A socket below TLS cannot be handed over as it is: its session is carried on here, between the
-//! origin and one end of a socket pair whose other end is handed over in its place.
+//! Where the origin speaks TLS its session is handed over with the socket: no record of it is ever
+//! read by halves (`line`).
 
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::fmt;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream as StdUnixStream;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -22,17 +21,16 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use longhold_http1::{
     BodyFraming, ChunkEvent, Chunked, Field, Limits, Reject, ResponseHead, parse_response,
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use longhold_tls::Session;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::OriginConfig;
-use crate::connect::{HEAD_BYTES_MAX, detach};
+use crate::connect::HEAD_BYTES_MAX;
 use crate::error::FetchError;
 use crate::exchange::{OriginBody, unix_ms};
+use crate::line::{Line, READ_BYTES};
 use crate::pool::{OriginPool, Turn};
 use crate::request::{OriginRequest, OriginResponse, RequestBody};
-use crate::wire::Stream;
 
 /// What an exchange came to.
 #[derive(Debug)]
@@ -44,7 +42,6 @@ pub enum Exchanged {
 }
 
 /// A connection that is the caller's from now on.
-#[derive(Debug)]
 pub struct Handover {
     /// The status that was answered.
     pub status: StatusCode,
@@ -56,11 +53,21 @@ pub struct Handover {
     pub framing: Framing,
     /// The connected socket.
     pub socket: OwnedFd,
+    /// The TLS session on it, which begins at the next record either way; `None` for plain TCP.
+    pub session: Option<Box<Session>>,
     /// The origin's address.
     pub peer: SocketAddr,
     /// What the origin has sent behind its head, no more than a read of 16 KiB brings, and what
     /// came with the head, 64 KiB at most.
     pub early: Bytes,
+}
+
+impl fmt::Debug for Handover {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut said = out.debug_struct("Handover");
+        said.field("status", &self.status).field("peer", &self.peer);
+        said.field("is_secure", &self.session.is_some()).finish_non_exhaustive()
+    }
 }
 
 /// How the body behind a head is delimited.
@@ -104,14 +111,14 @@ impl OriginPool {
         let head = write_head(&request)?;
         let turn = self.shared.turn().await?;
         let config = &self.shared.config;
-        let mut stream = self.shared.open_raw().await?;
+        let mut line = self.shared.open_raw().await?;
         let request_time_ms = unix_ms();
         let deadline = Instant::now() + Duration::from_millis(config.first_byte_timeout_ms);
-        let sent = timeout_at(deadline, stream.write_all(&head)).await;
+        let sent = timeout_at(deadline, line.write_all(&head)).await;
         sent.map_err(|_| FetchError::FirstByteTimeout)?.map_err(|_| FetchError::Reset)?;
         let mut input = BytesMut::with_capacity(READ_BYTES);
         let answer = loop {
-            let answer = Answer::read(&mut stream, &mut input, deadline).await?;
+            let answer = Answer::read(&mut line, &mut input, deadline).await?;
             if !answer.is_interim() {
                 break answer;
             }
@@ -121,8 +128,9 @@ impl OriginPool {
         };
         let is_head = request.method == Method::HEAD;
         if answer.is_taken(is_head, takes)? {
-            let peer = stream.peer();
-            let socket = hand_over(stream, turn)?;
+            let peer = line.peer();
+            let (socket, session) = line.hand_over().await?;
+            let session = session.map(Box::new);
             let Answer { status, version, fields, framing, .. } = answer;
             let early = input.freeze();
             let framing = if is_head { Framing::None } else { framing };
@@ -132,12 +140,13 @@ impl OriginPool {
                 fields,
                 framing,
                 socket,
+                session,
                 peer,
                 early,
             }));
         }
         let framing = if is_head { Framing::None } else { answer.framing };
-        let body = RawBody::new((stream, turn), input, framing, config);
+        let body = RawBody::new((line, turn), input, framing, config);
         Ok(Exchanged::Response(OriginResponse {
             status: answer.status,
             version: answer.version,
@@ -161,7 +170,7 @@ struct Answer {
 impl Answer {
     /// Reads the next head, and leaves what follows it in `input`.
     async fn read(
-        stream: &mut Stream,
+        line: &mut Line,
         input: &mut BytesMut,
         deadline: Instant,
     ) -> Result<Self, FetchError> {
@@ -175,7 +184,7 @@ impl Answer {
                 return Ok(answer);
             }
             let silent = input.is_empty();
-            let read = timeout_at(deadline, stream.read_more(input)).await;
+            let read = timeout_at(deadline, line.read_more(input)).await;
             match read.map_err(|_| FetchError::FirstByteTimeout)? {
                 Ok(0) if silent => return Err(FetchError::NoResponse),
                 Ok(0) => return Err(FetchError::Truncated),
@@ -268,7 +277,7 @@ fn write_head(request: &OriginRequest) -> Result<Vec<u8>, FetchError> {
 
 /// The body behind a head that the caller did not take.
 pub(crate) struct RawBody {
-    stream: Stream,
+    line: Line,
     input: BytesMut,
     left: Left,
     limit: Duration,
@@ -285,7 +294,7 @@ enum Left {
 
 impl RawBody {
     fn new(
-        (stream, turn): (Stream, Turn),
+        (line, turn): (Line, Turn),
         input: BytesMut,
         framing: Framing,
         config: &OriginConfig,
@@ -297,7 +306,7 @@ impl RawBody {
             Framing::UntilClose => Left::UntilClose,
         };
         let limit = Duration::from_millis(config.between_bytes_timeout_ms);
-        Self { stream, input, left, limit, failed: None, _turn: turn }
+        Self { line, input, left, limit, failed: None, _turn: turn }
     }
 
     /// As [`OriginBody::next`]. Dropping the future loses nothing.
@@ -318,7 +327,7 @@ impl RawBody {
                     continue;
                 }
             }
-            match timeout(self.limit, self.stream.read_more(&mut self.input)).await {
+            match timeout(self.limit, self.line.read_more(&mut self.input)).await {
                 Ok(Ok(0)) if matches!(self.left, Left::UntilClose) => self.left = Left::Nothing,
                 Ok(Ok(0) | Err(_)) => self.failed = Some(FetchError::Truncated),
                 Ok(Ok(_)) => {}
@@ -375,107 +384,3 @@ impl RawBody {
         self.failed.is_none() && matches!(self.left, Left::Nothing)
     }
 }
-
-impl Stream {
-    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Plain(socket) => socket.write_all(bytes).await,
-            Self::Tls(session) => {
-                session.write_all(bytes).await?;
-                session.flush().await
-            }
-        }
-    }
-
-    /// Reads behind what is in `input`, at most [`READ_BYTES`].
-    async fn read_more(&mut self, input: &mut BytesMut) -> io::Result<usize> {
-        input.reserve(READ_BYTES);
-        match self {
-            Self::Plain(socket) => socket.read_buf(input).await,
-            Self::Tls(session) => session.read_buf(input).await,
-        }
-    }
-
-    fn peer(&self) -> SocketAddr {
-        let socket: &TcpStream = match self {
-            Self::Plain(socket) => socket,
-            Self::Tls(session) => session.get_ref().0,
-        };
-        // A connection that is gone has none; what comes next will notice.
-        socket.peer_addr().unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into())
-    }
-}
-
-/// The socket that the caller gets.
-fn hand_over(stream: Stream, turn: Turn) -> Result<OwnedFd, FetchError> {
-    match stream {
-        Stream::Plain(socket) => {
-            let socket = socket.into_std().map_err(|_| FetchError::ConnectFault)?;
-            Ok(socket.into())
-        }
-        Stream::Tls(session) => {
-            let pair = || -> io::Result<(StdUnixStream, UnixStream)> {
-                let (theirs, ours) = StdUnixStream::pair()?;
-                ours.set_nonblocking(true)?;
-                Ok((theirs, UnixStream::from_std(ours)?))
-            };
-            let (theirs, ours) = pair().map_err(|_| FetchError::Exhausted)?;
-            detach(async move {
-                carry(*session, ours).await;
-                drop(turn);
-            });
-            Ok(theirs.into())
-        }
-    }
-}
-
-/// Carries bytes both ways until both have ended, or one has failed. Once the caller's end is shut,
-/// an origin that says nothing more is not waited for without end: whether that end is closed or
-/// half-closed cannot be told.
-async fn carry(session: impl AsyncRead + AsyncWrite, ours: UnixStream) {
-    let (mut from_origin, mut to_origin) = tokio::io::split(session);
-    let (mut from_edge, mut to_edge) = ours.into_split();
-    let outward = async {
-        let carried = tokio::io::copy(&mut from_edge, &mut to_origin).await;
-        carried.is_ok() && to_origin.shutdown().await.is_ok()
-    };
-    let has_shut = std::cell::Cell::new(false);
-    let inward = async {
-        let mut bytes = BytesMut::new();
-        loop {
-            bytes.clear();
-            bytes.reserve(CARRY_BYTES);
-            let read = timeout(SILENCE_MAX, from_origin.read_buf(&mut bytes)).await;
-            match read {
-                Err(_) if !has_shut.get() => continue,
-                Ok(Ok(0)) => return to_edge.shutdown().await.is_ok(),
-                Err(_) | Ok(Err(_)) => return false,
-                Ok(Ok(_)) if to_edge.write_all(&bytes).await.is_err() => return false,
-                Ok(Ok(_)) => {}
-            }
-        }
-    };
-    let (mut outward, mut inward) = (std::pin::pin!(outward), std::pin::pin!(inward));
-    tokio::select! {
-        whole = &mut outward => {
-            has_shut.set(true);
-            if whole {
-                inward.await;
-            }
-        }
-        whole = &mut inward => {
-            if whole {
-                outward.await;
-            }
-        }
-    }
-}
-
-/// Bytes of one read of a head or body.
-const READ_BYTES: usize = 16 * 1024;
-
-/// Bytes of one read of a session that is carried on here.
-const CARRY_BYTES: usize = 16 * 1024;
-
-/// How long an origin may be silent to whom nobody speaks any more.
-const SILENCE_MAX: Duration = Duration::from_secs(30);

@@ -1,4 +1,5 @@
-//! The client role: for the load engine and for tests. Origins are dialled elsewhere.
+//! The client role: for the load engine, for origins' connections that are handed over, and for
+//! tests.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -112,14 +113,21 @@ impl Connector {
             servers => Resumption::in_memory_sessions(servers),
         };
         if settings.record_layer == RecordLayer::Own {
-            config.key_log = Arc::new(KeyHook);
-            config.enable_secret_extraction = true;
+            let mut connector = Self::of(config);
+            connector.wants_tickets = settings.resumption_servers > 0;
+            return Ok(connector);
         }
-        Ok(Self {
-            config: Arc::new(config),
-            record_layer: settings.record_layer,
-            wants_tickets: settings.resumption_servers > 0,
-        })
+        let (config, record_layer) = (Arc::new(config), settings.record_layer);
+        Ok(Self { config, record_layer, wants_tickets: settings.resumption_servers > 0 })
+    }
+
+    /// A client with settings that somebody else has made, trust among them. Its sessions are on
+    /// our record layer and keep no tickets; the settings' key log gives way to ours.
+    pub fn of(mut config: ClientConfig) -> Self {
+        config.key_log = Arc::new(KeyHook);
+        config.enable_secret_extraction = true;
+        let config = Arc::new(config);
+        Self { config, record_layer: RecordLayer::Own, wants_tickets: false }
     }
 
     /// A handshake with the server of this name (or address), which begins with

@@ -12,8 +12,9 @@ pub(super) const CRATES: &[CrateRow] = &[
     pure("crates/http1", &[], &["http", "httparse"]),
     pure("crates/policy", &[], &["http"]),
     plain("crates/loadgen", &["http1", "tls", "transport"]),
-    // http1 reads the heads after which a connection is taken over, as strictly as a client's.
-    plain("crates/origin", &["conn", "http1", "store"]),
+    // http1 reads the heads after which a connection is taken over, as strictly as a client's; tls
+    // makes the session that goes with such a connection, in a form that can be handed over.
+    plain("crates/origin", &["conn", "http1", "store", "tls"]),
     plain("crates/store", &[]),
     plain("crates/telemetry", &[]),
     // Its layer secures connections of the transport below it.

@@ -13,6 +13,7 @@ use longhold_origin::{
     Exchanged, FetchError, Framing, Handover, OriginRequest, RawAnswer, RequestBody,
 };
 use longhold_telemetry::Counter;
+use longhold_tls::Session;
 
 use super::lead::{Answer, tell};
 use super::pass::while_asked;
@@ -22,7 +23,6 @@ use crate::inbox::Event;
 use crate::node;
 
 /// An origin's connection on its way to the worker, whose transport gives it the socket itself.
-#[derive(Debug)]
 pub struct Taken {
     /// By what the tunnel was asked for; `None` for an endless response.
     pub ask: Option<Ask>,
@@ -34,6 +34,8 @@ pub struct Taken {
     pub early: Bytes,
     /// The origin's address.
     pub peer: SocketAddr,
+    /// The TLS session on it, which goes on in the worker's transport.
+    pub session: Option<Box<Session>>,
     /// Under what the transport tells of the socket.
     pub ticket: u64,
 }
@@ -114,7 +116,7 @@ impl Plane {
     fn give(&self, job: &FillJob, handover: Handover, ask: Option<Ask>) {
         let Some(reply) = &job.reply else { return };
         let ticket = self.next_ticket(reply.exchange.token.slot);
-        let Handover { status, version, fields, framing, socket, peer, early } = handover;
+        let Handover { status, version, fields, framing, socket, session, peer, early } = handover;
         let mut fields = request::owned(&fields);
         if let Some(rule) = self.rule(job).filter(|_| ask.is_none()) {
             rule.response.apply(&mut fields);
@@ -134,7 +136,8 @@ impl Plane {
             ttl_s: None,
             detail: None,
         };
-        reply.post(Event::Taken(Box::new(Taken { ask, head, framing, early, peer, ticket })));
+        let taken = Taken { ask, head, framing, early, peer, session, ticket };
+        reply.post(Event::Taken(Box::new(taken)));
         if reply.inbox.adopt(socket, ticket).is_err() {
             reply.post(Event::Failed(FetchError::Exhausted));
         }

@@ -103,8 +103,16 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         self.counters.raise(Gauge::ConnectionsActive, 1);
         match asker.and_then(|index| Some((index, self.actives.get_mut(index)?))) {
             Some((index, active)) if !self.draining => {
+                let mut session = None;
                 if let Some(opening) = &mut active.opening {
                     opening.socket = Some(token);
+                    session = opening.taken.session.take();
+                }
+                match (session, self.adopt_session) {
+                    (Some(session), Some(adopt)) => adopt(&mut self.io, token, *session),
+                    // Bytes under a session that nobody here can go on with.
+                    (Some(_), None) => return self.refuse_socket(index),
+                    (None, _) => {}
                 }
                 self.pump(index);
             }
@@ -123,9 +131,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     /// There is no room for the origin's connection.
     pub(super) fn refuse_socket(&mut self, index: u32) {
         self.counters.add(Counter::TunnelsRefusedRoom, 1);
-        if let Some(active) = self.actives.get_mut(index) {
-            active.opening = None;
-        }
+        let opening = self.actives.get_mut(index).and_then(|active| active.opening.take());
+        self.drop_opening(opening, CloseReason::Overload);
         let error = FetchError::Exhausted;
         self.answer(index, error.status(), &error.to_string(), Some(1));
     }

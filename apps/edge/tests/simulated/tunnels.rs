@@ -47,7 +47,15 @@ pub(crate) fn taken(job: &FillJob, framing: Framing, early: &[u8]) -> Box<Taken>
     let slot = job.reply.as_ref().expect("somebody waits").exchange.token.slot;
     let ticket = u64::from(slot) << 32 | 7;
     let early = Bytes::copy_from_slice(early);
-    Box::new(Taken { ask, head, framing, early, peer: address("10.0.9.9:9000"), ticket })
+    Box::new(Taken {
+        ask,
+        head,
+        framing,
+        early,
+        peer: address("10.0.9.9:9000"),
+        session: None,
+        ticket,
+    })
 }
 
 /// Hands a connection over; the test is its other end.

@@ -32,13 +32,22 @@ impl Authority {
 
     /// A server for `name` under this authority.
     pub(crate) fn server(&self, name: &str) -> Arc<ServerConfig> {
+        self.server_of(name, rustls::ALL_VERSIONS)
+    }
+
+    /// The same of these versions alone.
+    pub(crate) fn server_of(
+        &self,
+        name: &str,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> Arc<ServerConfig> {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let certificate: CertificateDer = params.signed_by(&key, &self.0).unwrap().der().clone();
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key)

@@ -12,7 +12,9 @@ use longhold_origin::{
     OriginResponse, RawAnswer, RequestBody, Upload,
 };
 
-use crate::support::{OK_A, Origin, get, read, request, run, text};
+use longhold_tls::{Opened, Session};
+
+use crate::support::{OK_A, Origin, get, request, run, text};
 use crate::tls::{Authority, accept, answer, config};
 
 /// Takes what switches protocols, or succeeds after CONNECT.
@@ -286,50 +288,134 @@ fn waits_end_by_their_timeouts() {
     });
 }
 
-/// Below TLS the session is carried on here; the caller has one end of a pair, and the turn is
-/// held as long as it lasts.
+/// The caller's end of a session that was handed over.
+struct Talk {
+    stream: UnixStream,
+    session: Session,
+}
+
+impl Talk {
+    fn new(handover: Handover) -> Self {
+        let session = *handover.session.expect("a session");
+        Self { stream: stream(handover.socket), session }
+    }
+
+    fn say(&mut self, bytes: &[u8]) {
+        let mut record = [0; 1024];
+        let sealed = self.session.seal(&[bytes], &mut record).unwrap();
+        assert_eq!(sealed.taken, bytes.len());
+        self.stream.write_all(&record[..sealed.written]).unwrap();
+    }
+
+    /// What the next record holds; `None` for the end.
+    fn hear(&mut self) -> Option<Vec<u8>> {
+        let mut record = Vec::new();
+        loop {
+            match self.session.open(&mut record).unwrap() {
+                Opened::Data { data, .. } => return Some(record[data].to_vec()),
+                Opened::Quiet { .. } => record.clear(),
+                Opened::Closed { .. } => return None,
+                Opened::More { wanted } => {
+                    let missing = wanted - record.len();
+                    record.extend(heard(&mut self.stream, missing));
+                }
+            }
+        }
+    }
+}
+
+/// A session goes with its socket, between two records, whichever version it has; what came in the
+/// head's record and behind it is not lost.
 #[test]
-fn a_session_is_carried_on() {
+fn a_session_is_handed_over_with_its_socket() {
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let authority = Authority::new();
+        let folder = tempfile::tempdir().unwrap();
+        let ca_file = authority.write_to(&folder);
+        let server = authority.server_of("localhost", &[version]);
+        let origin = Origin::play(move |stage| {
+            let mut session = accept(stage.accept(), &server);
+            answer(&mut session, &format!("{SWITCH}early")).unwrap();
+            session.write_all(b"behind it").unwrap();
+            session.flush().unwrap();
+            let mut heard = [0; 5];
+            session.read_exact(&mut heard).unwrap();
+            assert_eq!(&heard, b"hello");
+            assert_eq!(session.conn.server_name(), Some("localhost"));
+            session.write_all(b"bye").unwrap();
+            session.conn.send_close_notify();
+            session.flush().unwrap();
+            assert_eq!(session.read(&mut heard).unwrap(), 0, "the caller's end is an alert, too");
+        });
+        run(async {
+            let pool = OriginPool::new(config(&origin, ca_file)).unwrap();
+            let handover = taken(&pool, upgrade()).await;
+            assert_eq!(&handover.early[..], b"early");
+            assert_eq!((pool.stats().in_use, handover.peer.port()), (0, origin.address.port()));
+            let mut talk = Talk::new(handover);
+            assert_eq!(talk.hear().unwrap(), b"behind it");
+            talk.say(b"hello");
+            assert_eq!(talk.hear().unwrap(), b"bye");
+            assert_eq!(talk.hear(), None);
+            talk.session.close_notify();
+            let mut owed = [0; 256];
+            let len = talk.session.control(&mut owed);
+            talk.stream.write_all(&owed[..len]).unwrap();
+        });
+    }
+}
+
+/// What is not taken is read to its end by its framing, and the session ends with an alert.
+#[test]
+fn a_response_over_a_session_is_a_response() {
     let authority = Authority::new();
     let folder = tempfile::tempdir().unwrap();
     let ca_file = authority.write_to(&folder);
     let server = authority.server("localhost");
+    let large = "x".repeat(100_000);
+    let said = large.clone();
     let origin = Origin::play(move |stage| {
-        let mut session = accept(stage.accept(), &server);
-        answer(&mut session, &format!("{SWITCH}early")).unwrap();
-        let mut heard = [0; 5];
-        session.read_exact(&mut heard).unwrap();
-        assert_eq!(&heard, b"hello");
-        session.write_all(&[b'x'; 100_000]).unwrap();
-        session.flush().unwrap();
-        // The caller's end is told, by an alert.
-        assert_eq!(session.read(&mut heard).unwrap(), 0);
-        session.write_all(b"last").unwrap();
-        session.flush().unwrap();
-        // The session ends, and so does the caller's stream.
-        session.conn.send_close_notify();
-        session.conn.complete_io(&mut session.sock).unwrap();
-        let mut peer = accept(stage.accept(), &server);
-        answer(&mut peer, OK_A).unwrap();
+        for cut in [false, true] {
+            let mut session = accept(stage.accept(), &server);
+            let head = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n";
+            answer(&mut session, &format!("{head}{}", &said[..if cut { 5 } else { 100_000 }]))
+                .unwrap();
+            if cut {
+                continue;
+            }
+            assert_eq!(session.read(&mut [0]).unwrap(), 0, "an end without the alert");
+        }
     });
     run(async {
         let pool = OriginPool::new(config(&origin, ca_file)).unwrap();
-        let handover = taken(&pool, upgrade()).await;
-        assert_eq!(pool.stats().in_use, 1);
-        let early = handover.early.clone();
-        let carried = tokio::task::spawn_blocking(move || {
-            let mut stream = stream(handover.socket);
-            let missing = 5 - early.len();
-            assert_eq!([&early[..], &heard(&mut stream, missing)].concat(), b"early");
-            stream.write_all(b"hello").unwrap();
-            assert_eq!(heard(&mut stream, 100_000), [b'x'; 100_000]);
-            stream.shutdown(std::net::Shutdown::Write).unwrap();
-            let mut rest = Vec::new();
-            stream.read_to_end(&mut rest).unwrap();
-            assert_eq!(rest, b"last");
-        });
-        carried.await.unwrap();
-        crate::support::until(|| pool.stats().in_use == 0).await;
-        assert_eq!(read(&pool).await, Ok(("a".into(), false)));
+        let mut response = answered(&pool, upgrade()).await;
+        assert_eq!(text(&mut response).await.unwrap(), large);
+        drop(response);
+        let mut response = answered(&pool, upgrade()).await;
+        assert_eq!(text(&mut response).await, Err(FetchError::Truncated));
+    });
+}
+
+#[test]
+fn an_origin_that_is_not_trusted_gets_no_request() {
+    let (known, other) = (Authority::new(), Authority::new());
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = known.write_to(&folder);
+    let server = other.server("localhost");
+    let origin = Origin::play(move |stage| {
+        let mut session = accept(stage.accept(), &server);
+        assert!(answer(&mut session, OK_A).is_err());
+        let mut peer = stage.accept();
+        // Not TLS at all.
+        peer.send("HTTP/1.1 400 Bad Request\r\n\r\n");
+        peer.ended();
+    });
+    run(async {
+        let pool = OriginPool::new(config(&origin, ca_file)).unwrap();
+        let refused = pool.take_over(upgrade(), &switches).await.unwrap_err();
+        assert_eq!(refused, FetchError::TlsCertificate);
+        let refused = pool.take_over(upgrade(), &switches).await.unwrap_err();
+        assert_eq!(refused, FetchError::TlsHandshake);
+        assert_eq!(pool.stats().in_use, 0);
     });
 }
