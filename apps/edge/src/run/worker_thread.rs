@@ -160,7 +160,8 @@ fn make<T: Transport<Payload = Wire<Outgoing>>>(
         stop: common.stop.clone(),
         resting_max: common.buffers / 2,
     };
-    Worker::new(io, setup)
+    let adopt = |io: &mut Secured<T, Outgoing>, token, session| io.adopt_awake(token, session);
+    Worker::new(io, setup).carrying_sessions(adopt)
 }
 
 fn layer_settings(common: &Common, counters: WorkerCounters) -> LayerSettings {

@@ -35,6 +35,7 @@ mod refusals;
 mod requests;
 mod rules;
 mod secure;
+mod secure_tunnels;
 mod shared;
 mod stale;
 mod storage;

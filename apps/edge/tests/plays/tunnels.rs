@@ -17,7 +17,7 @@ fn open(edge: &Edge, origin: &Origin) -> (WebSocket<Client>, WebSocket<Call>) {
 }
 
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
-const UPGRADE: [&str; 4] =
+pub(crate) const UPGRADE: [&str; 4] =
     ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", KEY];
 
 /// RFC 6455 from the handshake to the close, both ways.

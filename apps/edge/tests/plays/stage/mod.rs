@@ -6,6 +6,7 @@ mod edge;
 mod origin;
 mod sandbox;
 mod secure;
+mod secure_origin;
 pub(crate) mod websocket;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ pub(crate) use client::{Client, Response};
 pub(crate) use edge::{Edge, Setting};
 pub(crate) use origin::{Call, Origin, reply};
 pub(crate) use secure::{Wanted, make_certificate, names_of};
+pub(crate) use secure_origin::{SecureCall, SecureOrigin};
 
 /// How long a play waits for an event before it counts as missing. Only a failing play waits so
 /// long; it is generous because the machine may be busy, and below the timeouts that the edge has

@@ -59,11 +59,7 @@ impl WebSocket<Client> {
 impl WebSocket<Call> {
     /// Answers the call of [`WebSocket::ask`] with more field lines.
     pub(crate) fn accept(mut call: Call, fields: &[&str]) -> Self {
-        let lines: String = fields.iter().map(|line| format!("{line}\r\n")).collect();
-        call.say(format!(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: {ACCEPT}\r\n{lines}\r\n"
-        ));
+        call.say(accepting(fields));
         Self { voice: call }
     }
 }
@@ -124,6 +120,15 @@ impl<V: Voice> WebSocket<V> {
     fn array<const N: usize>(&mut self) -> [u8; N] {
         self.voice.listen(N).try_into().expect("as many as were asked for")
     }
+}
+
+/// The head that opens what [`WebSocket::ask`] has asked for.
+pub(crate) fn accepting(fields: &[&str]) -> String {
+    let lines: String = fields.iter().map(|line| format!("{line}\r\n")).collect();
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {ACCEPT}\r\n{lines}\r\n"
+    )
 }
 
 fn masked(payload: &[u8]) -> Vec<u8> {
