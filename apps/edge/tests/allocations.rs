@@ -1,8 +1,8 @@
 //! A hit allocates nothing once the worker is warm: counted, not believed.
 //!
 //! The worker runs on its real reactors, in turn, plain and over TLS, in a thread of its own; the
-//! allocator of this process counts what that thread asks for. (Keys are the cryptographic library's
-//! own memory, two small pieces each time a session wakes.)
+//! allocator of this process counts what that thread asks for. (Keys are the cryptographic
+//! library's own memory, two small pieces each time a session wakes.)
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
