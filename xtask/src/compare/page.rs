@@ -14,6 +14,7 @@ pub(super) fn of(report: &Report) -> String {
     let mut body = String::new();
     facts(&mut body, report);
     claims(&mut body, report);
+    against_older(&mut body, report);
     for (index, &size_bytes) in report.sizes.iter().enumerate() {
         size(&mut body, report, index, size_bytes);
     }
@@ -96,6 +97,28 @@ fn claims(out: &mut String, report: &Report) {
         );
     }
     out.push_str("</table></div>\n");
+}
+
+fn against_older(out: &mut String, report: &Report) {
+    type Of = fn(&LoadRun) -> f64;
+    let parts: [(&str, Of); 2] = [
+        ("Requests per second", |run| run.answers_per_s),
+        ("CPU time per request", |run| run.total_us),
+    ];
+    out.push_str("<h2>All against the older architecture</h2>\n");
+    for (what, of) in parts {
+        let _ = write!(out, "<div class=\"wide\"><table><tr><th>{what}, × older</th>");
+        for &size_bytes in &report.sizes {
+            let _ = write!(out, "<th>{}</th>", size_text(size_bytes));
+        }
+        out.push_str("</tr>\n");
+        for (name, ratios) in report.against_older(of) {
+            let _ = write!(out, "<tr><td>{}</td>", escape(name));
+            ratios.into_iter().for_each(|ratio| out.push_str(&cell(ratio)));
+            out.push_str("</tr>\n");
+        }
+        out.push_str("</table></div>\n");
+    }
 }
 
 fn size(out: &mut String, report: &Report, index: usize, size_bytes: u64) {

@@ -135,6 +135,20 @@ impl Report {
         claims
     }
 
+    /// Every other server's figure over the older architecture's, by size, within each round.
+    pub(super) fn against_older(
+        &self,
+        of: impl Fn(&LoadRun) -> f64 + Copy,
+    ) -> Vec<(&str, Vec<Spread>)> {
+        let Some(older) = self.subjects.iter().find(|it| it.kind == Kind::Older) else {
+            return Vec::new();
+        };
+        let others = self.subjects.iter().filter(|it| it.kind != Kind::Older);
+        let by_size =
+            |it| (0..self.sizes.len()).map(|size| by_round(it, older, size, of)).collect();
+        others.map(|it| (it.name.as_str(), by_size(it))).collect()
+    }
+
     /// What keeps the edge from answering more.
     fn limit(&self, busy: f64, system_share: f64) -> String {
         let (busy_percent, system_percent) = (busy * 100.0, system_share * 100.0);
@@ -232,6 +246,7 @@ impl Report {
             );
         }
         self.print_loads();
+        self.print_against_older();
         self.print_memory();
         println!("\nThe edge over io_uring against the older architecture");
         for Claim { what, ratio, reached, remark } in self.claims() {
@@ -241,12 +256,34 @@ impl Report {
         }
     }
 
+    fn print_against_older(&self) {
+        type Of = fn(&LoadRun) -> f64;
+        let parts: [(&str, Of); 2] =
+            [("requests/s", |run| run.answers_per_s), ("CPU per request", |run| run.total_us)];
+        for (what, of) in parts {
+            print!("\n× older: {what:<16}");
+            self.sizes.iter().for_each(|&size_bytes| print!(" {:>20}", size_text(size_bytes)));
+            println!();
+            for (name, ratios) in self.against_older(of) {
+                print!("          {name:<14}");
+                for Spread { median, least, greatest } in ratios {
+                    let text = format!("{median:.2} ({least:.2}–{greatest:.2})");
+                    print!(" {text:>20}");
+                }
+                println!();
+            }
+        }
+    }
+
     fn print_loads(&self) {
         println!(
             "\n    size  server         requests/s (range)              CPU µs (range)         \
              busy   p50    p99  p99.9 µs"
         );
         for (index, &size_bytes) in self.sizes.iter().enumerate() {
+            if index > 0 {
+                println!();
+            }
             for it in &self.subjects {
                 let rate = it.load(index, |run| run.answers_per_s);
                 let cpu = it.load(index, |run| run.total_us);
@@ -268,13 +305,12 @@ impl Report {
                     median(|run| run.p999_us),
                 );
             }
-            println!();
         }
     }
 
     fn print_memory(&self) {
         println!(
-            "MiB resident (allocated by itself)   at start         under load       {} idle    \
+            "\nMiB resident (allocated by itself)   at start         under load       {} idle    \
              threads",
             self.idle
         );
@@ -454,6 +490,22 @@ pub(super) mod tests {
         assert!(quiet.is_quiet() && quiet.verdict().starts_with("quiet"));
         let busy = report(vec![with_waits(Kind::Older, 0.0), with_waits(Kind::Uring, 0.06)]);
         assert!(!busy.is_quiet() && busy.verdict().starts_with("NOT QUIET"));
+    }
+
+    #[test]
+    fn others_are_set_against_the_older_architecture_round_by_round() {
+        let mut edge = subject("edge", Kind::Uring, 3000.0, 1.0);
+        edge.loads[1][0].answers_per_s = 9000.0;
+        let older = subject("threadpool", Kind::Older, 1000.0, 1.0);
+        let report = report(vec![older, edge]);
+        let ratios = report.against_older(|run| run.answers_per_s);
+        assert_eq!((ratios.len(), ratios[0].0, ratios[0].1.len()), (1, "edge", 2));
+        let first = ratios[0].1[0];
+        assert!(
+            [first.median, first.least, first.greatest].iter().all(|it| (it - 3.0).abs() < 1e-9)
+        );
+        let (median, greatest) = (ratios[0].1[1].median, ratios[0].1[1].greatest);
+        assert!((median - 3.0).abs() < 1e-9 && (greatest - 9.0).abs() < 1e-9);
     }
 
     #[test]
