@@ -150,6 +150,7 @@ fn tickets_resume_on_both_record_layers() {
             first.talk();
             let mut second = scene.shake(&client, NAME).expect("a session");
             assert!(second.server_details.is_resumed, "{record_layer:?} {versions:?}");
+            assert_eq!(second.server_details.server_name.as_deref(), Some(NAME));
             second.talk();
         }
     }

@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use longhold_tls::{
-    Acceptor, ClientSettings, Connector, Handshake, Next, Opened, RecordLayer, ServerSettings,
-    Session, Trust,
+    Acceptor, ClientSettings, Connector, Details, Handshake, Next, Opened, RecordLayer,
+    ServerSettings, Session, Trust,
 };
 
 use crate::pair::Identity;
@@ -112,6 +112,45 @@ fn openssl_client_updates_its_keys() {
     }
 }
 
+/// Our tickets, in another's hands.
+#[test]
+fn openssl_client_resumes_by_ticket() {
+    if !has_openssl() {
+        return;
+    }
+    for layer in LAYERS {
+        for version in ["-tls1_3", "-tls1_2"] {
+            let identity = Identity::new(&["edge.example"]);
+            let settings = ServerSettings { record_layer: layer, ..identity.settings() };
+            let acceptor = Acceptor::new(settings).unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let kept = identity.path().join("session");
+            for (option, is_resumed) in [("-sess_out", false), ("-sess_in", true)] {
+                let mut client = openssl(&["s_client", "-servername", "edge.example", version])
+                    .arg(option)
+                    .arg(&kept)
+                    .arg("-connect")
+                    .arg(listener.local_addr().unwrap().to_string())
+                    .spawn()
+                    .unwrap();
+                let mut stdin = client.stdin.take().unwrap();
+                let mut stdout = BufReader::new(client.stdout.take().unwrap());
+                let mut line = Line::new(acceptor.begin().unwrap(), listener.accept().unwrap().0);
+                assert_eq!(line.details.is_resumed, is_resumed, "{layer:?} {version}");
+                assert_eq!(line.details.server_name.as_deref(), Some("edge.example"));
+                // What is answered has been read, and the ticket before it.
+                line.send(b"answer\n");
+                wait_for(&mut stdout, "answer");
+                stdin.write_all(b"Q\n").unwrap();
+                line.receive_to_end();
+                line.close();
+                drop(stdin);
+                client.wait().unwrap();
+            }
+        }
+    }
+}
+
 #[test]
 fn our_client_talks_to_an_openssl_server() {
     if !has_openssl() {
@@ -124,20 +163,18 @@ fn our_client_talks_to_an_openssl_server() {
         (RecordLayer::Rustls, "TLS_AES_128_GCM_SHA256"),
     ] {
         let identity = Identity::new(&["edge.example"]);
-        // The program cannot be told to choose a port and say which; so one is chosen for it.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut server = openssl(&["s_server", "-tls1_3", "-rev", "-num_tickets", "3"])
-            .arg("-accept")
-            .arg(format!("127.0.0.1:{port}"))
-            .args(["-naccept", "1", "-ciphersuites", suite])
+            .args(["-accept", "127.0.0.1:0", "-naccept", "1", "-ciphersuites", suite])
             .arg("-cert")
             .arg(identity.certificate())
             .arg("-key")
             .arg(identity.key())
             .spawn()
             .unwrap();
-        wait_for(&mut BufReader::new(server.stdout.take().unwrap()), "ACCEPT");
-        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        // It says which port the kernel has chosen.
+        let said = wait_for(&mut BufReader::new(server.stdout.take().unwrap()), "ACCEPT");
+        let address = said.split_whitespace().last().unwrap().to_owned();
+        let stream = TcpStream::connect(address).unwrap();
         let trust = Trust::Roots(identity.certificate());
         let settings = ClientSettings { trust, record_layer: layer, ..ClientSettings::default() };
         let connector = Connector::new(&settings).unwrap();
@@ -156,6 +193,7 @@ fn our_client_talks_to_an_openssl_server() {
 
 /// A session on a socket.
 struct Line {
+    details: Details,
     session: Option<Session>,
     stream: TcpStream,
     wire: Vec<u8>,
@@ -177,8 +215,9 @@ impl Line {
             if let Some(progress) = progress {
                 wire.drain(..progress.consumed);
                 if progress.next == Next::Finish {
+                    let details = handshake.details().unwrap();
                     let session = Some(handshake.finish().unwrap());
-                    return Self { session, stream, wire, plain: Vec::new() };
+                    return Self { details, session, stream, wire, plain: Vec::new() };
                 }
             }
             read_some(&mut stream, &mut wire);
@@ -284,13 +323,14 @@ fn openssl(arguments: &[&str]) -> Command {
     command
 }
 
-/// Reads the program's output until a line has `text` in it.
-fn wait_for(output: &mut impl std::io::BufRead, text: &str) {
+/// Reads the program's output until a line has `text` in it: that line.
+fn wait_for(output: &mut impl std::io::BufRead, text: &str) -> String {
     let mut line = String::new();
     while !line.contains(text) {
         line.clear();
         assert!(output.read_line(&mut line).unwrap() > 0, "the program never says {text}");
     }
+    line
 }
 
 fn reap(mut child: Child) {
