@@ -21,6 +21,7 @@ use crate::host::judge::{Demand, Finding};
 use crate::host::{Host, report};
 use crate::run;
 use crate::signals::{self, Listening, Stop};
+use crate::size::SizeOptions;
 use crate::store_tool::{NotOpened, StoreCommand};
 
 /// A caching HTTP reverse proxy for the edge of a CDN.
@@ -59,6 +60,8 @@ pub enum Command {
     /// Looks after a store that no edge has open
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Says what a load takes: cores, memory, network, disks, machines, and three years of cost
+    Size(Box<SizeOptions>),
     /// Prints a completion script for a shell
     Completions {
         /// The shell to complete in

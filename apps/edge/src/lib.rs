@@ -29,6 +29,7 @@ pub mod run;
 pub mod secure;
 pub mod shared;
 pub mod signals;
+pub mod size;
 pub mod store_tool;
 pub(crate) mod stored;
 pub mod worker;

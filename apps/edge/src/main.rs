@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use longhold_edge::cli::{self, Cli, Command};
-use longhold_edge::{conns, doctor, explain, store_tool};
+use longhold_edge::{conns, doctor, explain, size, store_tool};
 
 fn main() -> ExitCode {
     cli::conclude(match Cli::parse().command() {
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Command::Doctor(options) => doctor::doctor(&options),
         Command::Cache(command) => explain::cache(&command),
         Command::Store(command) => store_tool::run(&command),
+        Command::Size(options) => size::size(&options),
         Command::Completions { shell } => cli::completions(shell),
     })
 }

@@ -12,6 +12,9 @@ pub mod operations {}
 #[doc = include_str!("manual/decisions.md")]
 pub mod decisions {}
 
+#[doc = include_str!("manual/sizing.md")]
+pub mod sizing {}
+
 /// Every knob of the config file, from the one table that the edge itself reads.
 #[doc = include_str!("config/knobs.md")]
 pub mod knobs {}

@@ -18,6 +18,7 @@ pub fn sections() -> Vec<Section> {
     let found = Return::of(&old, &new, &investment).section;
     let (old_cost, new_cost) = (old.cost(), new.cost());
     let differences = differences(&old_cost, &new_cost, &found);
+    let old_cost = Section { id: "other_cost", ..old_cost };
     alloc::vec![old_cost, new_cost, found.noting(INVESTMENT_NOTE), differences]
 }
 

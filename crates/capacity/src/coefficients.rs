@@ -33,6 +33,7 @@ pub enum Key {
     StartBytes,
     SlotBytes,
     TlsSlotBytes,
+    TunnelBytes,
     IndexBytes,
     SocketBytes,
     WaitBytes,
@@ -307,6 +308,15 @@ const TABLE: &[Row] = &[
         value: Range::exact(128.0),
         basis: Basis::Measured,
         source: "size of the parked form, asserted at compile time",
+    },
+    Row {
+        key: Key::TunnelBytes,
+        id: "tunnel",
+        what: "user memory that a tunnel adds to its two slots",
+        unit: Unit::Bytes,
+        value: Range::new(28.0, 30.0, 32.0),
+        basis: Basis::Derived,
+        source: "176 bytes for both ends of a tunnel at rest, less two slots",
     },
     Row {
         key: Key::IndexBytes,

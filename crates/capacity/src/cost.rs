@@ -164,7 +164,12 @@ impl Return {
         terms.push(Term::new("saved", "saved", saved));
         terms.push(Term::new("investment", "what the change itself costs", investment.clone()));
         let is_invested = investment.value.low > 0.0;
-        let ratio = is_invested.then(|| gained.settled().over(investment, Unit::Ratio));
+        // The same investment above and below the line: it must not count at both its ends.
+        let ratio = is_invested.then(|| {
+            let ratio = value.over(investment.value) - Range::exact(1.0);
+            let (saved, invested) = (Unit::Money.show(value), investment.show());
+            Amount::told(ratio, Unit::Ratio, format!("({saved} − {invested}) ÷ {invested}"))
+        });
         terms.push(Term::new("gain", "gained", gained));
         let found = ratio.as_ref().map(|ratio| ratio.value);
         terms.extend(ratio.map(|ratio| Term::new("return", "return on investment", ratio)));
@@ -248,6 +253,15 @@ mod tests {
         check(20.0, Some(2.0), Some(1.0));
         check(120.0, Some(-0.5), Some(6.0));
         check(0.0, None, None);
+    }
+
+    #[test]
+    fn an_investment_that_is_a_range_counts_once() {
+        let bill = |hardware| Bill::stated("a design", [hardware, 0.0, 0.0], 3.0);
+        let range = Amount::given(Range::new(20.0, 30.0, 60.0), Unit::Money);
+        let found = Return::of(&bill(90.0), &bill(30.0), &range);
+        // 60 saved for 60 brings nothing, for 20 twice as much again.
+        assert_eq!(found.ratio, Some(Range::new(0.0, 1.0, 2.0)));
     }
 
     #[test]

@@ -52,9 +52,9 @@ impl Report {
         sections.push(study.bill.cost());
         Self {
             title: format!(
-                "{} connections, {} requests: what it takes",
+                "{} connections, {} requests a second: what it takes",
                 Unit::Count.show(Range::exact(question.load.connections)),
-                Unit::PerSecond.show(Range::exact(question.load.requests_per_s))
+                Unit::Count.show(Range::exact(question.load.requests_per_s))
             ),
             currency: currency.into(),
             summary: summary(question, study, currency),
@@ -112,8 +112,7 @@ impl Report {
             ),
         });
         if let Some(ratio) = brings.ratio {
-            let how_much =
-                format!("{} (likely {})", Unit::Ratio.show(ratio), likely(Unit::Ratio, ratio));
+            let how_much = with_likely(Unit::Ratio, ratio);
             self.summary.push(Line { what: "Return", how_much });
         }
     }
@@ -128,9 +127,8 @@ fn summary(question: &Question, study: &Study, currency: &str) -> Vec<Line> {
         line(
             "Machines",
             format!(
-                "{} (likely {}), {} of them spare; narrowest {}",
-                Unit::Count.show(fleet.total),
-                likely(Unit::Count, fleet.total),
+                "{}, {} of them spare; narrowest {}",
+                with_likely(Unit::Count, fleet.total),
                 Unit::Count.show(Range::exact(question.machine.spare)),
                 fleet.narrowest
             ),
@@ -154,17 +152,18 @@ fn summary(question: &Question, study: &Study, currency: &str) -> Vec<Line> {
         line(
             "Cost",
             format!(
-                "{} {currency} (likely {}) over {}",
-                Unit::Money.show(cost),
-                likely(Unit::Money, cost),
+                "{} {currency} over {}",
+                with_likely(Unit::Money, cost),
                 Unit::Years.show(Range::exact(question.prices.years))
             ),
         ),
     ]
 }
 
-fn likely(unit: Unit, range: Range) -> String {
-    unit.show_likely(range)
+/// A range, with what is likely if that is not all of it.
+fn with_likely(unit: Unit, range: Range) -> String {
+    let (all, likely) = (unit.show(range), unit.show_likely(range));
+    if all == likely { all } else { format!("{all} (likely {likely})") }
 }
 
 const NOTES: &[&str] = &[

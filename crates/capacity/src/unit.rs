@@ -70,7 +70,11 @@ impl Unit {
         let (factor, suffix) = self.scale(range.high.max(-range.low));
         let number = |value: f64| self.number(value / factor, range.is_exact());
         let (low, high) = (number(range.low), number(range.high));
-        if low == high { format!("{low}{suffix}") } else { format!("{low}–{high}{suffix}") }
+        match (low == high, range.low < 0.0) {
+            (true, _) => format!("{low}{suffix}"),
+            (false, true) => format!("{low} to {high}{suffix}"),
+            (false, false) => format!("{low}–{high}{suffix}"),
+        }
     }
 
     /// The likely figure alone, in this unit.
@@ -85,6 +89,8 @@ impl Unit {
         let is_whole = value == (value as i64) as f64;
         match (is_exact && is_whole, self) {
             (true, _) => grouped(value),
+            // Sizes of rings and numbers of machines are what they are.
+            (false, Self::Count) if is_whole && value.abs() <= WHOLE_MAX => grouped(value),
             (false, Self::Money) if is_exact => plain(value),
             (false, _) => digits(value),
         }
@@ -161,6 +167,8 @@ fn grouped(value: f64) -> String {
     text
 }
 
+/// Whole numbers of things up to this are shown to the last digit.
+const WHOLE_MAX: f64 = 9999.0;
 const KIB: f64 = 1024.0;
 const BYTES: [(f64, &str); 5] = [
     (1.0, " B"),
@@ -187,6 +195,7 @@ mod tests {
             assert_eq!(unit.show(Range::new(low, (low + high) / 2.0, high)), text);
         };
         check(Unit::Count, 2_000_000.0, 2_000_000.0, "2,000,000");
+        check(Unit::Count, 1024.0, 4096.0, "1,024–4,096");
         check(Unit::Count, 33_333.3, 33_333.3, "33,300");
         check(Unit::PerSecond, 999.6, 1234.0, "1,000–1,230/s");
         check(Unit::Bytes, 72.0, 74.0, "72–74 B");
@@ -199,7 +208,7 @@ mod tests {
         check(Unit::Cores, 0.0, 0.05, "0–0.05 cores");
         check(Unit::BitsPerSecond, 1e9, 1.062e9, "1–1.06 Gbit/s");
         check(Unit::Money, 201.6, 201.6, "201.6");
-        check(Unit::Ratio, -0.5, 3.716, "−0.5–3.72");
+        check(Unit::Ratio, -0.5, 3.716, "−0.5 to 3.72");
         check(Unit::Count, 0.00001, 0.00001, "under 0.0001");
     }
 }

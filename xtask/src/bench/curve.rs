@@ -103,6 +103,7 @@ struct Stage {
     ramp_ms: u64,
     /// Server CPU per heartbeat, µs, and the answers' 99th percentile, µs.
     beat: Option<(f64, u64)>,
+    beats_per_s: Option<u32>,
 }
 
 /// Runs the bench and prints what it found.
@@ -176,6 +177,7 @@ fn measure(rig: &Rig, arguments: &Arguments, connections: u32) -> Result<Stage> 
         ],
         ramp_ms: figure(&found, "/ramp_ms")?,
         beat: beats.map(|_| beat()).transpose()?,
+        beats_per_s: beats,
     })
 }
 
@@ -224,6 +226,7 @@ fn result(host: &Host, kind: Kind, stages: &[Stage]) -> Value {
             "growth_bytes_each": stage.growth(),
             "slab_bytes_each_pair": stage.slab(),
             "ramp_ms": stage.ramp_ms,
+            "heartbeats_per_s": stage.beats_per_s,
             "heartbeat_cpu_us": stage.beat.map(|(cpu_us, _)| cpu_us),
             "heartbeat_p99_us": stage.beat.map(|(_, p99_us)| p99_us),
         })
@@ -319,6 +322,7 @@ mod tests {
             slab_bytes: [0, 800],
             ramp_ms: 1,
             beat: None,
+            beats_per_s: None,
         };
         assert_eq!((stage.reserved(), stage.growth(), stage.slab()), (65.0, 7.0, 8.0));
     }

@@ -104,7 +104,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let host = Host::here();
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&result(&host, &rig, &versions, &rows))?);
+        let mut found = result(&host, &rig, &versions, &rows);
+        found["tls"] = arguments.tls.into();
+        println!("{}", serde_json::to_string_pretty(&found)?);
     } else {
         print(&host, &rig, &versions, &rows);
     }

@@ -1,6 +1,7 @@
 //! The built binary's command line: what it prints where, and with which exit code. Only what needs
 //! no data path.
 
+mod size;
 mod store;
 
 use std::io::{Read, Write};
@@ -112,7 +113,9 @@ fn wrong_options_are_told_with_code_2() {
 #[test]
 fn help_and_version_go_to_the_output() {
     let help = text(&check(&["--help"], 0, "A caching HTTP reverse proxy", "").stdout);
-    for command in ["demo", "run", "check", "purge", "explain", "cache", "store", "completions"] {
+    for command in
+        ["demo", "run", "check", "purge", "explain", "cache", "store", "size", "completions"]
+    {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
     }
     check(&["--version"], 0, concat!("edge ", env!("CARGO_PKG_VERSION")), "");

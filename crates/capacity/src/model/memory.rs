@@ -16,6 +16,10 @@ pub(super) fn user(load: &Load, parts: &Parts, table: &Coefficients) -> Section 
     );
     let secure = parts.connections.times(&parts.tls, Unit::Count);
     terms.add("tls_slots", "parked TLS", cost(&secure, table, Key::TlsSlotBytes, Unit::Bytes));
+    let tunnels = Amount::exact(load.tunnel_share, Unit::Share);
+    let tunnels = parts.connections.times(&tunnels, Unit::Count);
+    let tunnels = cost(&tunnels, table, Key::TunnelBytes, Unit::Bytes);
+    terms.add("tunnels", "parked tunnels, beside their slots", tunnels);
     let staged = staged_bytes(load);
     let staging = under_way(load, parts)
         .times(&parts.tls, Unit::Count)

@@ -27,6 +27,7 @@ fn round() -> Coefficients {
         (Key::StartBytes, 8e6),
         (Key::SlotBytes, 72.0),
         (Key::TlsSlotBytes, 128.0),
+        (Key::TunnelBytes, 30.0),
         (Key::IndexBytes, 32.0),
         (Key::SocketBytes, 3900.0),
         (Key::WaitBytes, 300.0),
@@ -158,7 +159,13 @@ fn memory_by_table() {
     let staging = 10e3 * 1.1 * 0.5 * 20_480.0;
     check(
         &demand.user,
-        &[("slots", 72e6), ("tls_slots", 64e6), ("staging", staging), ("total", 136e6 + staging)],
+        &[
+            ("slots", 72e6),
+            ("tls_slots", 64e6),
+            ("tunnels", 0.0),
+            ("staging", staging),
+            ("total", 136e6 + staging),
+        ],
     );
     let rings = 1e6 / 131_072.0 * 131_072.0;
     let in_flight = 225.28e6 * 0.1 * 2.0;
@@ -225,6 +232,7 @@ fn tunnels_have_two_sockets_and_pass_each_beat_twice() {
     assert_eq!(likely(&tunnels.load, "passed"), 1.5 * likely(&plain.load, "passed"));
     assert_eq!(likely(&tunnels.user, "slots"), 1.5 * likely(&plain.user, "slots"));
     assert_eq!(likely(&tunnels.user, "tls_slots"), likely(&plain.user, "tls_slots"));
+    assert_eq!(likely(&tunnels.user, "tunnels"), 0.5 * 1e6 * 30.0);
 }
 
 #[test]

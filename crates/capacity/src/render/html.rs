@@ -27,10 +27,12 @@ pub fn page(report: &Report) -> String {
         }
         out.push_str("</dl>\n");
     }
-    for id in ["cpu", "other_cpu", "kernel", "machines", "cost", "other_cost"] {
-        if let Some(section) = report.sections.iter().find(|section| section.id == id) {
-            chart(&mut out, section, &report.currency);
-        }
+    for ids in CHARTS {
+        let charted = |id: &str| report.sections.iter().find(|section| section.id == id);
+        let sections = || ids.iter().filter_map(|&id| charted(id));
+        let highs = sections().flat_map(shown).map(|term| term.amount.value.high);
+        let most = highs.fold(0.0, f64::max);
+        sections().for_each(|section| chart(&mut out, section, most, &report.currency));
     }
     for section in &report.sections {
         let _ = write!(out, "<h2>{}</h2>\n<table>", escaped(&heading(section, &report.currency)));
@@ -86,19 +88,20 @@ fn paragraphs(out: &mut String, notes: &[String]) {
     }
 }
 
-/// Bars for the terms of a section: the likely figure filled, a line from the least to the
-/// greatest.
-fn chart(out: &mut String, section: &Section, currency: &str) {
+/// The terms of a section that are shown as bars: its parts, not the steps towards them.
+fn shown(section: &Section) -> impl Iterator<Item = &Term> {
     let unit = section.terms.last().map(|term| term.amount.unit);
-    let is_shown = |term: &&Term| {
+    section.terms.iter().filter(move |term| {
         let is_part = !matches!(term.id, "needed" | "spare") && Some(term.amount.unit) == unit;
         let is_step = matches!(term.id, "energy_per_year" | "kwh_per_year");
         is_part && !is_step && term.amount.value.high > 0.0
-    };
-    let terms = || section.terms.iter().filter(is_shown);
-    let most = terms().map(|term| term.amount.value.high).fold(0.0, f64::max);
-    let count = terms().count();
-    if most <= 0.0 {
+    })
+}
+
+/// Bars for a section: the likely figure filled, a line from the least to the greatest.
+fn chart(out: &mut String, section: &Section, most: f64, currency: &str) {
+    let count = shown(section).count();
+    if count == 0 || most <= 0.0 {
         return;
     }
     let height = ROW * count as f64 + 6.0;
@@ -108,7 +111,7 @@ fn chart(out: &mut String, section: &Section, currency: &str) {
         "<figure><figcaption>{heading}</figcaption>\
          <svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{heading}\">"
     );
-    for (index, term) in terms().enumerate() {
+    for (index, term) in shown(section).enumerate() {
         let top = ROW * index as f64;
         let at = |value: f64| LABELS + value / most * BARS;
         let (low, likely, high) =
@@ -146,8 +149,16 @@ fn escaped(text: &str) -> String {
     out
 }
 
+/// What is shown as bars; those of one row on one scale.
+const CHARTS: [&[&str]; 5] = [
+    &["cpu", "other_cpu"],
+    &["user", "other_user"],
+    &["kernel", "other_kernel"],
+    &["machines", "other_machines"],
+    &["cost", "other_cost"],
+];
 const WIDTH: f64 = 960.0;
-const LABELS: f64 = 320.0;
+const LABELS: f64 = 350.0;
 const BARS: f64 = 420.0;
 const ROW: f64 = 24.0;
 const STYLE: &str = "

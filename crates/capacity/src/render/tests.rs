@@ -133,16 +133,17 @@ fn json_is_one_value_with_every_figure() {
 
 #[test]
 fn ids_are_unique_where_they_name_members() {
-    let report = report();
     let unique = |ids: Vec<&str>| {
         let mut sorted = ids.clone();
         sorted.sort_unstable();
         sorted.dedup();
         assert_eq!(sorted.len(), ids.len(), "{ids:?}");
     };
-    unique(report.sections.iter().map(|section| section.id).collect());
-    unique(report.inputs.iter().map(|term| term.id).collect());
-    for section in &report.sections {
-        unique(section.terms.iter().map(|term| term.id).collect());
+    for report in [report(), Report::of_article()] {
+        unique(report.sections.iter().map(|section| section.id).collect());
+        unique(report.inputs.iter().map(|term| term.id).collect());
+        for section in &report.sections {
+            unique(section.terms.iter().map(|term| term.id).collect());
+        }
     }
 }

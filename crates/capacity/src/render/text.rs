@@ -17,7 +17,7 @@ pub fn text(report: &Report) -> String {
     }
     if !report.inputs.is_empty() {
         let _ = writeln!(out, "\nAsked");
-        report.inputs.iter().for_each(|term| row(&mut out, term));
+        rows(&mut out, report.inputs.iter());
     }
     for section in &report.sections {
         write_section(&mut out, section, &report.currency);
@@ -40,21 +40,23 @@ pub fn text(report: &Report) -> String {
 
 fn write_section(out: &mut String, section: &Section, currency: &str) {
     let _ = writeln!(out, "\n{}", heading(section, currency));
-    section.terms.iter().for_each(|term| row(out, term));
-    if let Some(total) = &section.total {
-        row(out, total);
-    }
+    rows(out, section.terms.iter().chain(&section.total));
     for note in &section.notes {
         let _ = writeln!(out, "  ({note})");
     }
 }
 
-fn row(out: &mut String, term: &Term) {
-    let (show, sum) = (term.amount.show(), term.amount.sum());
-    let _ = match sum {
-        "" => writeln!(out, "  {:<48} {show}", term.name),
-        _ => writeln!(out, "  {:<48} {show:<24} = {sum}", term.name),
-    };
+/// Names, figures and sums, each in a column.
+fn rows<'a>(out: &mut String, terms: impl Iterator<Item = &'a Term> + Clone) {
+    let names = terms.clone().map(|term| term.name.chars().count());
+    let (name, figure) = (names.max().unwrap_or_default(), FIGURE_COLUMNS);
+    for term in terms {
+        let (show, sum) = (term.amount.show(), term.amount.sum());
+        let _ = match sum {
+            "" => writeln!(out, "  {:<name$}  {show}", term.name),
+            _ => writeln!(out, "  {:<name$}  {show:<figure$} = {sum}", term.name),
+        };
+    }
 }
 
 /// A section's title, with the unit of money where there is money.
@@ -66,3 +68,5 @@ pub(super) fn heading(section: &Section, currency: &str) -> String {
     }
     heading
 }
+
+const FIGURE_COLUMNS: usize = 22;
