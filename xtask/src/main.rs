@@ -4,6 +4,7 @@
 //! checks of [`tidy`]. A subcommand is a module with arguments and `run`, and two lines here.
 
 mod bench;
+mod capacity;
 mod compare;
 mod host;
 mod load;
@@ -29,6 +30,8 @@ enum Command {
     /// Measures, and prints figures with everything needed to repeat them.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Sizes a load as `edge size` does; with --check beside what three loads cost.
+    Capacity(capacity::Arguments),
     /// Compares the edge with the older architecture and with nginx, HAProxy and Varnish.
     Compare(compare::Arguments),
     /// Shows which clauses of the RFCs are done, tested, excepted and missing.
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::Tidy(arguments) => tidy::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Capacity(arguments) => capacity::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Req(arguments) => req::run(&arguments),
         Command::Loadtest(profile) => loadtest::run(&profile),

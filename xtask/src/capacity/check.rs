@@ -1,0 +1,363 @@
+//! The model beside reality: three loads, each predicted by `edge size` and measured.
+//!
+//! How fast a machine is changes from hour to hour where it is shared, so the prediction is made
+//! with figures of the same minutes: busy loops on small and large objects, plain and over TLS,
+//! and a few heartbeats. The three loads are others than those: more connections, other sizes,
+//! other rates. The prediction by the built-in figures is printed beside it, and bounds nothing.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+use super::{Arguments, ask};
+use crate::host::Host;
+use crate::load::{closed_loop, number, object_path, warm};
+use crate::rig::{EdgeShape, Rig, Server};
+use crate::tree;
+
+/// Parked connections that take turns at asking.
+#[derive(Clone, Copy, Debug)]
+struct Point {
+    name: &'static str,
+    connections: u32,
+    size_bytes: u64,
+    beats_per_s: u32,
+    secure: bool,
+}
+
+/// A figure of a point, predicted and measured.
+#[derive(Clone, Debug, PartialEq)]
+struct Row {
+    point: &'static str,
+    what: &'static str,
+    unit: &'static str,
+    /// Least, likely and greatest, by figures of the same minutes.
+    predicted: [f64; 3],
+    /// Likely, by the built-in figures.
+    built_in: f64,
+    measured: f64,
+}
+
+/// Measures, asks, compares.
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let mut rig = Rig::new(arguments.no_build)?;
+    rig.keep_apart();
+    let folder = tree::target_folder().join("capacity");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let learnt = learn(&rig, arguments.seconds, &folder)?;
+    let mut rows = Vec::new();
+    for point in POINTS {
+        eprintln!("{}: {} connections", point.name, point.connections);
+        let found = measure(&rig, point, arguments.seconds)?;
+        rows.extend(compare(point, &found, &learnt)?);
+    }
+    let host = Host::here();
+    if arguments.json {
+        let result = json!({
+            "capacity": "check",
+            "host": host.json(),
+            "bound": ERROR_MAX,
+            "rows": rows.iter().map(Row::json).collect::<Vec<_>>(),
+        });
+        println!("{}", serde_json::to_string_pretty(&result)?);
+    } else {
+        print(&host, &rows);
+    }
+    let wrong = rows.iter().filter(|row| !row.is_near()).count();
+    ensure!(wrong == 0, "{wrong} of {} predictions are more than 20 % off", rows.len());
+    Ok(())
+}
+
+/// Measures what the model is to reckon with, and names the files with the results.
+fn learn(rig: &Rig, seconds: u32, folder: &std::path::Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut keep = |name: String, result: &Value| -> Result<()> {
+        let file = folder.join(name);
+        fs::write(&file, serde_json::to_string_pretty(result)?)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        files.push(file);
+        Ok(())
+    };
+    let (_origin, origin) = rig.origin()?;
+    for secure in [false, true] {
+        let kind = if secure { "tls" } else { "plain" };
+        let shape = EdgeShape { secure, ..EdgeShape::plain(1, SPARE_CONNECTIONS) };
+        let (_edge, server) = rig.edge(origin, shape)?;
+        for size_bytes in LEARNT_SIZES {
+            eprintln!("{kind} hits of {size_bytes} bytes");
+            warm(rig, &server, size_bytes)?;
+            let options = [
+                format!("--time={seconds}s"),
+                "--connections=64".to_owned(),
+                format!("--server-pid={}", server.pid_option()),
+            ];
+            let found = closed_loop(rig, &server, size_bytes, &options)?;
+            keep(format!("hits-{kind}-{size_bytes}.json"), &found)?;
+        }
+    }
+    let (_edge, server) =
+        rig.edge(origin, EdgeShape::plain(1, LEARNT.connections + SPARE_CONNECTIONS))?;
+    eprintln!("heartbeats on {} connections", LEARNT.connections);
+    keep("beats.json".to_owned(), &hold(rig, &server, LEARNT, seconds)?)?;
+    Ok(files)
+}
+
+/// What one point costs.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    busy_cores: f64,
+    user_bytes: f64,
+    /// Of both ends, which are on one machine.
+    kernel_bytes: f64,
+    beats_per_s: f64,
+}
+
+fn measure(rig: &Rig, point: Point, seconds: u32) -> Result<Found> {
+    let (_origin, origin) = rig.origin()?;
+    let small = EdgeShape { secure: point.secure, ..EdgeShape::plain(1, SPARE_CONNECTIONS) };
+    let few = Point { connections: 1, ..point };
+    let small_bytes = {
+        let (_edge, server) = rig.edge(origin, small)?;
+        number(&rest(rig, &server, few)?, "/server/memory_before/anonymous_bytes")?
+    };
+    let connections_max = point.connections + SPARE_CONNECTIONS;
+    let (mut edge, server) = rig.edge(origin, EdgeShape { connections_max, ..small })?;
+    // What is touched once is touched before the readings.
+    let some = Point { connections: WARM_CONNECTIONS, ..point };
+    let warmed = rest(rig, &server, some)?;
+    let found = hold(rig, &server, point, seconds)?;
+    edge.ensure_running()?;
+    let figure = |pointer: &str| number(&found, pointer);
+    let hold_s = figure("/hold_ms")? / 1e3;
+    let reserved = number(&warmed, "/server/memory_before/anonymous_bytes")? - small_bytes;
+    let grown = figure("/server_at_rest/memory_after/anonymous_bytes")?
+        - figure("/server/memory_before/anonymous_bytes")?;
+    Ok(Found {
+        busy_cores: figure("/server_at_rest/cpu/total_us")? / 1e6 / hold_s,
+        user_bytes: reserved + grown,
+        kernel_bytes: figure("/server_at_rest/kernel_before/slab_bytes")?
+            - figure("/server/kernel_before/slab_bytes")?,
+        beats_per_s: figure("/heartbeats/count")? / hold_s,
+    })
+}
+
+/// Connections that open, ask once and close.
+fn rest(rig: &Rig, server: &Server, point: Point) -> Result<Value> {
+    held(rig, server, point, &["--hold=0s".to_owned()])
+}
+
+/// Connections that rest, and ask in turn.
+fn hold(rig: &Rig, server: &Server, point: Point, seconds: u32) -> Result<Value> {
+    let every_ms = u64::from(point.connections) * 1000 / u64::from(point.beats_per_s);
+    let options = [format!("--hold={seconds}s"), format!("--heartbeat={every_ms}ms")];
+    held(rig, server, point, &options)
+}
+
+fn held(rig: &Rig, server: &Server, point: Point, options: &[String]) -> Result<Value> {
+    let mut arguments = vec![
+        "hold".to_owned(),
+        format!("--url={}", server.url(&object_path(point.size_bytes))),
+        format!("--connections={}", point.connections),
+        "--active=64".to_owned(),
+        "--time-max=600s".to_owned(),
+        format!("--server-pid={}", server.pid_option()),
+    ];
+    arguments.extend_from_slice(options);
+    let found = rig.bomb(&arguments)?;
+    let count = number(&found, "/held")?;
+    ensure!(
+        count == f64::from(point.connections),
+        "only {count} of {} connections were held: {}",
+        point.connections,
+        found.get("faults").unwrap_or(&Value::Null)
+    );
+    Ok(found)
+}
+
+/// Asks the model about a point, with and without what was learnt.
+fn compare(point: Point, found: &Found, learnt: &[PathBuf]) -> Result<Vec<Row>> {
+    let learnt: Vec<_> =
+        learnt.iter().map(|file| format!("--measured={}", file.display())).collect();
+    let options = options(point, found.beats_per_s);
+    let said = ask(&[options.clone(), learnt].concat())?;
+    let built_in = ask(&options)?;
+    let row = |what, unit, of: Reading, measured: f64| -> Result<Row> {
+        let case = |case| of(&said, case);
+        let predicted = [case("low")?, case("likely")?, case("high")?];
+        let built_in = of(&built_in, "likely")?;
+        Ok(Row { point: point.name, what, unit, predicted, built_in, measured })
+    };
+    Ok(vec![
+        row("CPU", "cores", cores, found.busy_cores)?,
+        row("user memory", "MB", user_mb, found.user_bytes / 1e6)?,
+        row("kernel memory, both ends", "MB", kernel_mb, found.kernel_bytes / 1e6)?,
+    ])
+}
+
+/// Reads a figure of a prediction: its least, its likely or its greatest.
+type Reading = fn(&Value, &str) -> Result<f64>;
+
+fn cores(said: &Value, case: &str) -> Result<f64> {
+    number(said, &format!("/sections/cpu/total/{case}"))
+}
+
+fn user_mb(said: &Value, case: &str) -> Result<f64> {
+    let of = |id| number(said, &format!("/sections/user/terms/{id}/{case}"));
+    Ok((of("slots")? + of("tls_slots")?) / 1e6)
+}
+
+/// Of both ends: the clients stand on the same transport.
+fn kernel_mb(said: &Value, case: &str) -> Result<f64> {
+    let of = |id| number(said, &format!("/sections/kernel/terms/{id}/{case}"));
+    Ok(2.0 * (of("sockets")? + of("waits")?) / 1e6)
+}
+
+/// The point as it was: at the rate that was reached, on the one worker that there is.
+fn options(point: Point, beats_per_s: f64) -> Vec<String> {
+    let every_ms = (f64::from(point.connections) * 1000.0 / beats_per_s).round();
+    let tls = if point.secure { "100%" } else { "0%" };
+    vec![
+        format!("--connections={}", point.connections),
+        "--rate=0".to_owned(),
+        format!("--tls={tls}"),
+        "--hits=100%".to_owned(),
+        "--in-memory=100%".to_owned(),
+        format!("--heartbeat={every_ms}ms"),
+        format!("--heartbeat-size={}B", point.size_bytes),
+        "--lifetime=100000h".to_owned(),
+        "--rtt=0ms".to_owned(),
+        "--on-cores=1".to_owned(),
+    ]
+}
+
+impl Row {
+    /// By how much the prediction is too high, as a share of what was measured.
+    fn error(&self, predicted: f64) -> f64 {
+        (predicted - self.measured) / self.measured.abs().max(f64::MIN_POSITIVE)
+    }
+
+    fn is_near(&self) -> bool {
+        let [_, likely, _] = self.predicted;
+        self.error(likely).abs() <= ERROR_MAX
+    }
+
+    fn json(&self) -> Value {
+        let [low, likely, high] = self.predicted;
+        json!({
+            "point": self.point,
+            "what": self.what,
+            "unit": self.unit,
+            "predicted": { "low": low, "likely": likely, "high": high },
+            "measured": self.measured,
+            "error": self.error(likely),
+            "built_in": self.built_in,
+            "built_in_error": self.error(self.built_in),
+            "passed": self.is_near(),
+        })
+    }
+}
+
+fn print(host: &Host, rows: &[Row]) {
+    host.print();
+    println!();
+    println!(
+        "{:<26} {:<26} {:>24} {:>9}   {:>7}   by the built-in figures",
+        "load", "what", "predicted (range)", "measured", "error"
+    );
+    for row in rows {
+        let [low, likely, high] = row.predicted;
+        let predicted = format!("{likely:.3} ({low:.3}–{high:.3})");
+        println!(
+            "{:<26} {:<26} {predicted:>24} {:>9.3} {:<5} {:>+5.1} %   {:.3} ({:+.1} %){}",
+            row.point,
+            row.what,
+            row.measured,
+            row.unit,
+            row.error(likely) * 100.0,
+            row.built_in,
+            row.error(row.built_in) * 100.0,
+            if row.is_near() { "" } else { "   TOO FAR" },
+        );
+    }
+    println!("bound: 20 % of what was measured");
+}
+
+/// The three loads.
+const POINTS: [Point; 3] = [
+    Point {
+        name: "plain, 1 KiB, 1,000/s",
+        connections: 20_000,
+        size_bytes: 1 << 10,
+        beats_per_s: 1000,
+        secure: false,
+    },
+    Point {
+        name: "plain, 16 KiB, 5,000/s",
+        connections: 40_000,
+        size_bytes: 16 << 10,
+        beats_per_s: 5000,
+        secure: false,
+    },
+    Point {
+        name: "TLS 1.3, 4 KiB, 3,000/s",
+        connections: 20_000,
+        size_bytes: 4 << 10,
+        beats_per_s: 3000,
+        secure: true,
+    },
+];
+/// What the model learns its sleep from: few connections, and half of a point's rate.
+const LEARNT: Point = Point {
+    name: "heartbeats",
+    connections: 10_000,
+    size_bytes: 1 << 10,
+    beats_per_s: 500,
+    secure: false,
+};
+const LEARNT_SIZES: [u64; 2] = [1 << 10, 100 << 10];
+/// Most that a prediction may be off, as a share of what was measured.
+const ERROR_MAX: f64 = 0.2;
+/// Connections that an edge has room for beyond those that are parked; all that a small one has.
+const SPARE_CONNECTIONS: u32 = 1024;
+/// Connections that come and go before the first reading.
+const WARM_CONNECTIONS: u32 = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::{POINTS, Row, options};
+
+    #[test]
+    fn a_prediction_is_near_within_a_fifth_of_what_was_measured() {
+        let check = |likely: f64, measured: f64, is_near: bool| {
+            let row = Row {
+                point: "a load",
+                what: "CPU",
+                unit: "cores",
+                predicted: [0.0, likely, 9.0],
+                built_in: 0.0,
+                measured,
+            };
+            assert_eq!(row.is_near(), is_near, "{likely} for {measured}");
+            assert_eq!(row.json()["passed"], is_near);
+        };
+        check(1.0, 1.0, true);
+        check(1.2, 1.0, true);
+        check(1.21, 1.0, false);
+        check(0.8, 1.0, true);
+        check(0.79, 1.0, false);
+        check(1.0, 0.0, false);
+        check(f64::NAN, 1.0, false);
+    }
+
+    #[test]
+    fn a_point_is_asked_about_at_the_rate_that_was_reached() {
+        let asked = options(POINTS[2], 2500.0);
+        for option in
+            ["--connections=20000", "--tls=100%", "--heartbeat=8000ms", "--heartbeat-size=4096B"]
+        {
+            assert!(asked.contains(&option.to_owned()), "{option} of {asked:?}");
+        }
+    }
+}
