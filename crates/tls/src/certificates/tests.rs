@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use rustls::SignatureScheme;
 use rustls::pki_types::CertificateDer;
 
-use super::{CertificateFiles, Certificates, LoadError, is_covered, is_successful_ocsp};
+use super::{CertificateFiles, Certificates, LoadError};
+use super::{is_covered, is_successful_ocsp, pick};
 
 /// A folder of certificates.
 struct Shelf {
@@ -21,12 +23,23 @@ impl Shelf {
     }
 
     fn add(&self, file: &str, names: &[&str]) -> CertificateFiles {
+        self.add_with(file, names, &rcgen::PKCS_ECDSA_P256_SHA256)
+    }
+
+    fn add_with(
+        &self,
+        file: &str,
+        names: &[&str],
+        algorithm: &'static rcgen::SignatureAlgorithm,
+    ) -> CertificateFiles {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let signing_key = rcgen::KeyPair::generate_for(algorithm).unwrap();
+        let parameters = rcgen::CertificateParams::new(names).unwrap();
+        let cert = parameters.self_signed(&signing_key).unwrap();
         let certificate = self.path(&format!("{file}.pem"));
         let key = self.path(&format!("{file}.key"));
-        std::fs::write(&certificate, made.cert.pem()).unwrap();
-        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        std::fs::write(&certificate, cert.pem()).unwrap();
+        std::fs::write(&key, signing_key.serialize_pem()).unwrap();
         CertificateFiles { certificate, key, ..CertificateFiles::default() }
     }
 }
@@ -69,6 +82,33 @@ fn name_finds_its_certificate() {
         let found = strict.find(name);
         assert_eq!(found.is_some(), expected.is_some(), "{name:?} where unknown names are refused");
         assert!(expected.is_none_or(|at| is_of(found, at)), "{name:?}");
+    }
+}
+
+/// One name may have several certificates, whose keys are of different kinds.
+#[test]
+fn client_is_shown_the_certificate_whose_signature_it_understands() {
+    let shelf = Shelf::new();
+    let names = ["a.example"];
+    let files = [
+        shelf.add("usual", &names),
+        shelf.add_with("edwards", &names, &rcgen::PKCS_ED25519),
+        shelf.add("other", &["b.example"]),
+    ];
+    let certificates = load(&files, true).unwrap();
+    for (name, expected) in [(Some("a.example"), 2), (None, 2), (Some("b.example"), 1)] {
+        assert_eq!(certificates.find(name).unwrap().len(), expected, "{name:?}");
+    }
+    let found = certificates.find(Some("a.example")).unwrap();
+    for (schemes, expected) in [
+        (&[SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::ED25519][..], 0),
+        (&[SignatureScheme::ED25519], 1),
+        (&[SignatureScheme::ED25519, SignatureScheme::ECDSA_NISTP256_SHA256], 0),
+        (&[SignatureScheme::RSA_PSS_SHA256], 0),
+        (&[], 0),
+    ] {
+        let picked = pick(found, schemes).unwrap();
+        assert!(std::sync::Arc::ptr_eq(&picked, &found[expected]), "{schemes:?}");
     }
 }
 

@@ -112,6 +112,34 @@ fn openssl_client_updates_its_keys() {
     }
 }
 
+/// s_client's command R asks for a renegotiation, which TLS 1.2 had: it is declined by a warning.
+#[test]
+fn openssl_client_is_told_that_there_is_no_renegotiation() {
+    if !has_openssl() {
+        return;
+    }
+    let identity = Identity::new(&["edge.example"]);
+    let acceptor = Acceptor::new(identity.settings()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = openssl(&["s_client", "-tls1_2", "-connect"])
+        .arg(listener.local_addr().unwrap().to_string())
+        .spawn()
+        .unwrap();
+    let mut stdin = client.stdin.take().unwrap();
+    let mut stderr = BufReader::new(client.stderr.take().unwrap());
+    let mut line = Line::new(acceptor.begin().unwrap(), listener.accept().unwrap().0);
+    stdin.write_all(b"text\n").unwrap();
+    assert_eq!(line.receive(5), b"text\n");
+    stdin.write_all(b"R\n").unwrap();
+    while !line.session().owes() {
+        assert!(!line.read() && line.plain.is_empty(), "it neither closes nor says anything");
+    }
+    line.control();
+    assert!(!line.session().owes());
+    wait_for(&mut stderr, "no renegotiation");
+    reap(client);
+}
+
 /// Our tickets, in another's hands.
 #[test]
 fn openssl_client_resumes_by_ticket() {
@@ -249,7 +277,7 @@ impl Line {
         std::mem::take(&mut self.plain)
     }
 
-    /// Reads what is there; whether the peer has closed.
+    /// Reads until there is something to say or to do; whether the peer has closed.
     fn read(&mut self) -> bool {
         loop {
             let mut wire = std::mem::take(&mut self.wire);
@@ -265,7 +293,7 @@ impl Line {
                 Opened::More { .. } => break,
             };
             self.wire.drain(..used);
-            if !self.plain.is_empty() {
+            if !self.plain.is_empty() || self.session().owes() {
                 return false;
             }
         }
