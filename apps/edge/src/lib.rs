@@ -16,6 +16,7 @@ pub mod doctor;
 pub mod explain;
 pub mod fill;
 pub mod gate;
+pub mod governor;
 pub mod host;
 pub mod inbox;
 pub mod manual;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
+use longhold_origin::StagingBudget;
 use longhold_store::{Pager, Store};
 use longhold_telemetry::exporter::Registry;
 use longhold_telemetry::{Counter, Gauge, WorkerCounters};
@@ -15,6 +16,8 @@ use crate::carrier::{Carrier, Descriptors};
 use crate::config::checked::Checked;
 use crate::config::memory::MemoryPlan;
 use crate::fill::FillPort;
+use crate::governor::measure::Counts;
+use crate::pressure::Pressure;
 use crate::roster::Member;
 use crate::shared::Shared;
 use crate::signals::{Stage, Stop};
@@ -22,11 +25,13 @@ use crate::signals::{Stage, Stop};
 mod audit;
 mod crowd;
 mod explaining;
+mod governing;
 mod purging;
 mod store_view;
 
 use audit::Audit;
 use crowd::Crowd;
+use governing::Governing;
 
 /// Sees the whole process.
 pub struct Observer {
@@ -49,6 +54,7 @@ struct View {
     started: Instant,
     ready: AtomicBool,
     audit: Mutex<Audit>,
+    governing: Governing,
     /// Devices that have been told of as offline.
     offline: store_view::Offline,
 }
@@ -57,18 +63,21 @@ impl Observer {
     /// An observer of what the process is made of; `listeners` are the addresses that it got.
     pub fn new(
         config: &Checked,
-        plan: &MemoryPlan,
         (registry, own): (Registry, WorkerCounters),
         (store, pager, roster, carrier): (&Store, Arc<Pager>, Vec<Arc<Member>>, Carrier),
+        (pressure, staging): (&Arc<Pressure>, &Arc<StagingBudget>),
         listeners: &[SocketAddr],
     ) -> Self {
+        let configured = config.server.memory.map(|memory| memory.0);
+        let (pressure, staging) = (Arc::clone(pressure), Arc::clone(staging));
         let view = View {
             registry,
             own: Mutex::new(own),
             store: store.clone(),
             pager,
             crowd: Crowd { roster, listeners: listeners.iter().map(listed).collect() },
-            plan: plan.json(),
+            plan: MemoryPlan::of(config).json(),
+            governing: Governing::new(configured, pressure, staging),
             workers: config.server.workers,
             carrier,
             descriptors: OnceLock::new(),
@@ -97,6 +106,7 @@ impl Observer {
         let (fills, fills_status) = (port.clone(), port.clone());
         let (fills_explain, shared_explain) = (port.clone(), Arc::clone(shared));
         let (census, close) = (Arc::clone(&self.view), Arc::clone(&self.view));
+        let budget = Arc::clone(&self.view);
         let shared = Arc::clone(shared);
         Handles {
             readiness: Arc::new(move || ready.readiness(&stop_seen)),
@@ -122,6 +132,7 @@ impl Observer {
                 let view = Arc::clone(&close);
                 Box::pin(async move { view.crowd.close(&ask).await })
             }),
+            budget: Arc::new(move |bytes| budget.governing.set_budget(bytes)),
             tick: Arc::new(move || tick.tick()),
         }
     }
@@ -141,7 +152,26 @@ impl View {
         self.note();
         let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
         audit.tick(&self.crowd.roster, Instant::now());
-        audit.note(&self.own.lock().unwrap_or_else(PoisonError::into_inner));
+        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        audit.note(&own);
+        self.governing.tick(&self.crowd.roster, self.counts(&own), &own);
+    }
+
+    /// What the counters know of the memory in use.
+    fn counts(&self, own: &WorkerCounters) -> Counts {
+        let sum = self.registry.sum();
+        let parked = sum.gauge(Gauge::ConnectionsParked);
+        let others =
+            [Gauge::ConnectionsHandshaking, Gauge::ConnectionsActive, Gauge::ConnectionsClosing];
+        let origin = [Gauge::OriginConnectionsIdle, Gauge::OriginConnectionsInUse];
+        Counts {
+            open: parked + others.map(|gauge| sum.gauge(gauge)).iter().sum::<u64>(),
+            parked,
+            origin: origin.map(|gauge| sum.gauge(gauge)).iter().sum(),
+            buffers: sum.gauge(Gauge::Buffers),
+            staging_bytes: 0,
+            tier_bytes: own.gauge(Gauge::StoreTierUsedMemory),
+        }
     }
 
     /// Brings the process' own totals up to date.
@@ -201,6 +231,7 @@ impl View {
             "pager": self.pager.backend().name(),
             "fill_queue": port.waiting(),
             "memory": self.plan,
+            "governor": self.governing.json(),
             "counters": counters,
         })
     }

@@ -7,13 +7,14 @@
 //! Readers load one relaxed byte. A level that is a moment old does no harm: the governor looks
 //! again each second, and every table and queue has its own bound besides.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 
 /// How much to save; each level includes the ones before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Level {
     /// Nothing is saved.
+    #[default]
     Calm = 0,
     /// Pools give back what nobody uses, and nobody rests with a buffer.
     ShrinkPools = 1,
@@ -46,12 +47,32 @@ impl Level {
             Self::CloseOldest => "close-oldest",
         }
     }
+
+    /// The next one down.
+    #[must_use]
+    pub const fn below(self) -> Self {
+        match self {
+            Self::Calm | Self::ShrinkPools => Self::Calm,
+            Self::SpareMemory => Self::ShrinkPools,
+            Self::RefuseNewcomers => Self::SpareMemory,
+            Self::CloseOldest => Self::RefuseNewcomers,
+        }
+    }
 }
 
 /// The level that holds now, for all threads.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pressure {
     level: AtomicU8,
+    /// Connections that may come until the governor looks again.
+    newcomers: AtomicI64,
+}
+
+impl Default for Pressure {
+    /// Calm, and as many newcomers as there are slots.
+    fn default() -> Self {
+        Self { level: AtomicU8::new(0), newcomers: AtomicI64::new(i64::MAX) }
+    }
 }
 
 impl Pressure {
@@ -62,9 +83,16 @@ impl Pressure {
         Level::ALL.get(number).copied().unwrap_or(Level::CloseOldest)
     }
 
-    /// The governor's word.
-    pub fn set(&self, level: Level) {
+    /// The governor's word: the level, and how many connections fit until it looks again.
+    pub fn set(&self, level: Level, newcomers: i64) {
         self.level.store(level as u8, Ordering::Relaxed);
+        self.newcomers.store(newcomers, Ordering::Relaxed);
+    }
+
+    /// Whether one more connection may come; it counts as one that has.
+    #[must_use]
+    pub fn admits_newcomer(&self) -> bool {
+        !self.refuses_newcomers() && self.newcomers.fetch_sub(1, Ordering::Relaxed) > 0
     }
 
     /// Whether pools give back what nobody uses.
@@ -95,12 +123,24 @@ mod tests {
         let pressure = Pressure::default();
         assert_eq!(pressure.level(), Level::Calm);
         for level in Level::ALL {
-            pressure.set(level);
+            pressure.set(level, 1);
             assert_eq!(pressure.level(), level);
             let acts =
                 [pressure.shrinks_pools(), pressure.spares_memory(), pressure.refuses_newcomers()];
             let due = [1, 2, 3].map(|from| level as u8 >= from);
             assert_eq!(acts, due, "{}", level.name());
+            assert_eq!(level.below() as u8, (level as u8).saturating_sub(1));
         }
+    }
+
+    #[test]
+    fn newcomers_are_admitted_by_their_number() {
+        let pressure = Pressure::default();
+        assert!(pressure.admits_newcomer());
+        pressure.set(Level::Calm, 2);
+        let admitted = [(); 4].map(|()| pressure.admits_newcomer());
+        assert_eq!(admitted, [true, true, false, false]);
+        pressure.set(Level::RefuseNewcomers, 2);
+        assert!(!pressure.admits_newcomer());
     }
 }

@@ -99,6 +99,13 @@ impl Member {
         true
     }
 
+    /// Ends the worker's sleep.
+    pub fn wake(&self) {
+        if let Some(desk) = self.desk.get() {
+            desk.inbox.wake();
+        }
+    }
+
     /// Connections that the worker has still to close.
     #[must_use]
     pub fn closes_waiting(&self) -> usize {

@@ -84,14 +84,15 @@ pub fn serve(
     log.iter().for_each(|log| reopen_on_hangup(log, &stop));
 
     let (port, queue) = fill::queue(FILL_QUEUE_MAX.max(config.server.max_connections as usize));
-    let fills = FillThread::start(config, carrier, (&store, &stop), (queue, fill_counters))?;
     let shared = Arc::new(Shared::of(config));
+    let fills =
+        FillThread::start(config, (&shared, carrier), (&store, &stop), (queue, fill_counters))?;
     let slots = u32::try_from(plan.slots_count.div_ceil(workers as u64))?;
     let member = || Member::new(Arc::new(SlotTable::new(slots)));
     let roster: Vec<_> = (0..workers).map(|_| member()).collect();
     let own = (registry, own_counters);
     let seen = (&store, Arc::clone(&pager), roster.clone(), carrier);
-    let observer = Observer::new(config, &plan, own, seen, &addresses);
+    let observer = Observer::new(config, own, seen, (&shared.pressure, &fills.staging), &addresses);
     let mut handles = observer.handles(&stop, &port, &shared);
     keep_certificates_fresh(&acceptors, &stop, &mut handles);
     let control = control::start(&config.admin, handles)?;

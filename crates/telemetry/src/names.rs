@@ -390,6 +390,32 @@ metrics! {
         LeaksSockets "kind" = "sockets",
         LeaksBooks "kind" = "books",
     }
+    "longhold_pressure_stage" Count
+        "What the governor saves, by stage: 1 while it holds; each includes those before it." {
+        StageShrinkPools "stage" = "shrink-pools",
+        StageSpareMemory "stage" = "spare-memory",
+        StageRefuseNewcomers "stage" = "refuse-newcomers",
+        StageCloseOldest "stage" = "close-oldest",
+    }
+    "longhold_memory_used_bytes" Bytes
+        "Memory that the edge uses, by part; sockets and polls are the kernel's, reckoned." {
+        MemorySlots "part" = "slots",
+        MemoryBuffers "part" = "buffers",
+        MemoryStaging "part" = "staging",
+        MemoryTier "part" = "tier",
+        MemoryRest "part" = "rest",
+        MemorySockets "part" = "sockets",
+        MemoryPolls "part" = "polls",
+    }
+    "longhold_memory_budget_bytes" Bytes "The bound of memory that is nearest." {
+        MemoryBudget,
+    }
+    "longhold_memory_counted_bytes" Bytes "What counts towards that bound." {
+        MemoryCounted,
+    }
+    "longhold_buffers" Count "Receive buffers that exist." {
+        Buffers,
+    }
     "longhold_fill_queue" Count "Fetches waiting for a fill thread." {
         FillQueue,
     }

@@ -150,6 +150,17 @@ impl BufferPool {
         Some(Buffer { pooled: true, ..Buffer::with_capacity(BUFFER_BYTES) })
     }
 
+    /// Buffers that exist.
+    pub(crate) fn made_count(&self) -> u32 {
+        self.made
+    }
+
+    /// Frees the buffers that are in.
+    pub(crate) fn trim(&mut self) {
+        self.made = self.out_count();
+        self.free.clear();
+    }
+
     /// Buffers that were taken and not put back.
     pub(crate) fn out_count(&self) -> u32 {
         self.made - self.free.len() as u32

@@ -82,6 +82,12 @@ pub trait Transport {
     /// Gives a buffer back to the pool. Oversized ones are dropped.
     fn recycle(&mut self, buffer: Buffer);
 
+    /// Buffers that exist, in use or not.
+    fn buffer_count(&self) -> u32;
+
+    /// Frees what is kept for reuse and not in use; it is made again when it is needed.
+    fn trim(&mut self);
+
     /// A handle by which other threads end a wait; answers `Woken`.
     fn waker(&self) -> Waker;
 

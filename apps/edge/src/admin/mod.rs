@@ -11,6 +11,7 @@
 //! | `GET /status.json` | the state as JSON |
 //! | `GET /connections.json` | connections by state, listener, age and idle time; why they closed |
 //! | `POST /connections/close` | closes those that a filter takes |
+//! | `POST /budget` | `{"memory": "4GiB"}`: another memory budget; null for the config's |
 //! | `GET /` | a page that shows it |
 //! | `GET /explain?url=…` | what would become of a request, and by which clause |
 //! | `POST /purge` | `{"url": "…"}`, or `prefix`, `tag`, `host`, `all`; done when it is durable |
@@ -25,6 +26,7 @@
 pub mod bind;
 pub mod client;
 
+mod budget;
 mod connections;
 mod explain;
 mod guard;
@@ -91,6 +93,8 @@ pub struct Handles {
     pub census: Arc<dyn Fn(CensusAsk) -> Counting + Send + Sync>,
     /// Closes connections.
     pub close: Arc<dyn Fn(CloseAsk) -> Closing + Send + Sync>,
+    /// Sets another memory budget, in bytes, or the config's again.
+    pub budget: Arc<dyn Fn(Option<u64>) -> serde_json::Value + Send + Sync>,
     /// Called each [`TICK`] on the control thread, for what must be done from time to time.
     pub tick: Arc<dyn Fn() + Send + Sync>,
 }
@@ -123,6 +127,7 @@ async fn answer(api: &Api, request: Request<Incoming>) -> Reply {
         | Route::Connections
         | Route::Explain
         | Route::Close
+        | Route::Budget
         | Route::Purge => match guard::judge(api, &head) {
             Ok(access) => Some(access),
             Err(denied) => return denied_reply(denied),
@@ -135,6 +140,7 @@ async fn answer(api: &Api, request: Request<Incoming>) -> Reply {
         Route::Metrics => status::metrics((api.handles.metrics)()),
         Route::Status => json_reply(StatusCode::OK, &(api.handles.status)()),
         Route::Connections => connections::list(&api.handles, head.uri.query()).await,
+        Route::Budget => budget::set(&api.handles, body).await,
         Route::Close => connections::close(&api.handles, body).await,
         Route::Explain => explain::carry_out(&api.handles, head.uri.query()).await,
         Route::Purge => match purge::read(&head, body, access).await {
@@ -153,6 +159,7 @@ enum Route {
     Page,
     Connections,
     Close,
+    Budget,
     Explain,
     Purge,
 }
@@ -167,6 +174,7 @@ impl Route {
             "/" => Self::Page,
             "/connections.json" => Self::Connections,
             "/connections/close" => Self::Close,
+            "/budget" => Self::Budget,
             "/explain" => Self::Explain,
             "/purge" => Self::Purge,
             _ => return None,
@@ -175,7 +183,7 @@ impl Route {
 
     fn takes(self, method: &Method) -> bool {
         match self {
-            Self::Purge | Self::Close => method == Method::POST,
+            Self::Purge | Self::Close | Self::Budget => method == Method::POST,
             Self::Health
             | Self::Ready
             | Self::Metrics

@@ -59,6 +59,7 @@ fn handles() -> Handles {
         }),
         census: Arc::new(|ask| Box::pin(async move { Ok(json!({ "asked": ask.filter })) })),
         close: Arc::new(|_| Box::pin(async { Ok(Closed { closed: 3, complete: true }) })),
+        budget: Arc::new(|bytes| json!({ "memory_bytes": bytes })),
         tick: Arc::new(|| {}),
     }
 }
@@ -587,4 +588,19 @@ fn connections_are_closed_by_a_filter_or_all_by_name() {
     let foreign = "Host: localhost\r\nContent-Type: text/plain\r\n";
     let reply = post_to(address, "/connections/close", foreign, "{\"all\":true}");
     assert!(status(&reply) >= 400, "{reply}");
+}
+
+#[test]
+fn budget_is_a_size_or_the_configs() {
+    let (_control, address) = start(None, handles());
+    for (body, code, told) in [
+        ("{\"memory\":\"4GiB\"}", 200, "{\"memory_bytes\":4294967296}"),
+        ("{\"memory\":null}", 200, "{\"memory_bytes\":null}"),
+        ("{\"memory\":\"4\"}", 400, "the body is no budget"),
+        ("{\"memory\":\"1MiB\"}", 400, "send 4MiB or more"),
+        ("{\"budget\":\"4GiB\"}", 400, "the body is no budget"),
+    ] {
+        let reply = post_to(address, "/budget", JSON, body);
+        assert!(status(&reply) == code && reply.contains(told), "{body}: {reply}");
+    }
 }

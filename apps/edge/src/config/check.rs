@@ -97,11 +97,13 @@ fn server(resolver: &mut Resolver<'_>, typed: &raw::Server) -> Server {
         resolver.fault(at, knobs::SERVER_MAX_CONNECTIONS.key, cause);
     }
     let transport = transport(resolver, &typed.transport);
+    let memory = resolver.number_if(&knobs::SERVER_MEMORY, &typed.memory);
     let drain_timeout = resolver.number(&knobs::SERVER_DRAIN_TIMEOUT, &typed.drain_timeout);
     Server {
         workers: to_usize(workers),
         max_connections: to_u32(max_connections),
         transport,
+        memory: memory.map(Bytes),
         drain_timeout: Millis(drain_timeout),
     }
 }

@@ -47,6 +47,8 @@ pub struct Server {
     pub max_connections: u32,
     /// How sockets are driven.
     pub transport: TransportChoice,
+    /// Memory that it may use, where the config says it.
+    pub memory: Option<Bytes>,
     /// How long a drain may take.
     pub drain_timeout: Millis,
 }

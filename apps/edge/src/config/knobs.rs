@@ -246,6 +246,10 @@ knobs! {
         Preset::Text("auto"), 0, 0,
         "How sockets are driven: io_uring, or epoll and no ring anywhere. `auto` takes io_uring \
          where the host allows it; the log and `/status.json` say what it is, and why.";
+    SERVER_MEMORY = "server.memory", Unit::Bytes, Absent, 4 * MIB, 1024 * TIB,
+        "Memory that the edge may use, the kernel's for its sockets included. From 80 % of it the \
+         edge saves in stages, up to closing the connections parked for longest. The bounds of the \
+         cgroup and the machine hold besides.";
     SERVER_DRAIN_TIMEOUT = "server.drain_timeout", Time, Number(30 * SECOND), SECOND, HOUR,
         "After the first SIGTERM: how long exchanges that have begun may take before they are cut.";
 

@@ -34,6 +34,7 @@ pub(super) struct Server {
     pub(super) workers: Cell,
     pub(super) max_connections: Cell,
     pub(super) transport: Cell,
+    pub(super) memory: Cell,
     pub(super) drain_timeout: Cell,
 }
 

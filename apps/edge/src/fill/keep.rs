@@ -205,7 +205,8 @@ impl Plane {
         if let Some(length) = length {
             body.set_length(length);
         }
-        if !plan.fits(length) || !body.is_granted() || !self.put_base(plan).await {
+        let is_spared = self.parts.pressure.spares_memory();
+        if is_spared || !plan.fits(length) || !body.is_granted() || !self.put_base(plan).await {
             self.parts.counters.add(Counter::StoreRefused, 1);
             return (body, None);
         }

@@ -128,7 +128,8 @@ impl Plane {
         // Variants are worth more than a part that does not vary, and a whole response, stale as it
         // may be, more than any.
         let has_variants = nominated.is_empty() && lead.record_key != lead.job.key;
-        if !is_true || has_variants || replaced.is_some_and(is_complete) {
+        let is_spared = self.parts.pressure.spares_memory();
+        if is_spared || !is_true || has_variants || replaced.is_some_and(is_complete) {
             return self.hand_over(lead, answer, NotStored::Part).await;
         }
         let meta = StoredMeta { status: 200, ..meta };

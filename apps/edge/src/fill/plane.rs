@@ -29,6 +29,7 @@ use super::slices::Slices;
 use super::succession::Seat;
 use super::{FillHead, FillJob, FillQueue, JobKind, Message, ReplyTo};
 use crate::inbox::Event;
+use crate::pressure::Pressure;
 use crate::signals::{Stage, Stop};
 
 /// What a fetch in progress shares once its head is there.
@@ -57,6 +58,8 @@ pub struct Parts {
     pub budget: Arc<StagingBudget>,
     /// What sites let through unread, by their numbers.
     pub tunnels: Arc<[TunnelRule]>,
+    /// How much to save.
+    pub pressure: Arc<Pressure>,
     /// Limits of heads, as the workers have them.
     pub limits: Limits,
     /// Bytes of one response in memory.

@@ -108,17 +108,18 @@ impl Cgroup {
     /// Bytes that count towards the bound and that the kernel would not simply drop.
     #[must_use]
     pub fn used_bytes(&self) -> Option<u64> {
+        // Pages of files are dropped, or written and dropped, before anything is killed.
         let (current, dropped) = match self.is_first_version {
-            true => ("memory.usage_in_bytes", "total_inactive_file"),
-            false => ("memory.current", "inactive_file"),
+            true => ("memory.usage_in_bytes", ["total_inactive_file", "total_active_file"]),
+            false => ("memory.current", ["inactive_file", "active_file"]),
         };
         let used = number(&self.folder.join(current))?;
         let stat = fs::read_to_string(self.folder.join("memory.stat")).unwrap_or_default();
-        let idle = stat.lines().find_map(|line| {
+        let files = stat.lines().filter_map(|line| {
             let (name, bytes) = line.split_once(' ')?;
-            (name == dropped).then(|| bytes.parse::<u64>().ok())?
+            dropped.contains(&name).then(|| bytes.parse::<u64>().ok())?
         });
-        Some(used.saturating_sub(idle.unwrap_or(0)))
+        Some(used.saturating_sub(files.sum()))
     }
 }
 

@@ -194,7 +194,7 @@ fn least_bound_of_the_groups_above_holds_in_both_versions() {
         ("sys/fs/cgroup/a/b/memory.max", "max\n"),
         ("sys/fs/cgroup/a/b/memory.high", "700\n"),
         ("sys/fs/cgroup/a/b/memory.current", "450\n"),
-        ("sys/fs/cgroup/a/b/memory.stat", "anon 100\ninactive_file 50\n"),
+        ("sys/fs/cgroup/a/b/memory.stat", "anon 100\ninactive_file 30\nactive_file 20\n"),
     ]);
     let least = Budget { bytes: 500, source: Source::CgroupMax };
     assert_eq!(group(second.path()), Some((Some(least), Some(400))));

@@ -1,6 +1,6 @@
 //! The fill plane's thread: its runtime, its pools, its writer.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -22,18 +22,22 @@ use crate::signals::Stop;
 /// The running fill plane.
 pub(super) struct FillThread {
     thread: JoinHandle<anyhow::Result<()>>,
+    /// The memory of bodies.
+    pub(super) staging: Arc<StagingBudget>,
 }
 
 impl FillThread {
     /// Starts the thread; when it returns, the plane takes jobs.
     pub(super) fn start(
         config: &Checked,
-        carrier: Carrier,
+        (shared, carrier): (&Shared, Carrier),
         (store, stop): (&Store, &Stop),
         (queue, counters): (FillQueue, WorkerCounters),
     ) -> anyhow::Result<Self> {
         let origins: Vec<OriginConfig> = config.sites.iter().map(origin_config).collect();
-        let Shared { limits, rules, tunnels, .. } = Shared::of(config);
+        let (limits, rules) = (shared.limits, Arc::clone(&shared.rules));
+        let pressure = Arc::clone(&shared.pressure);
+        let tunnels = Arc::clone(&shared.tunnels);
         let window_bytes = config.limits.download_window.0 as usize;
         let object_bytes_max = config.limits.object_max.0;
         let waits = Waits {
@@ -43,6 +47,8 @@ impl FillThread {
         };
         let blocks = config.limits.staging_max as usize;
         let row = config.server.workers;
+        let staging = StagingBudget::new(blocks * STAGING_BYTES as usize);
+        let budget = Arc::clone(&staging);
         let (store, stop) = (store.clone(), stop.clone());
         let (ready, readiness) = mpsc::channel();
         let thread = super::spawn("fill".to_owned(), move || {
@@ -60,8 +66,9 @@ impl FillThread {
                         pools: pools.context("an origin cannot be used")?,
                         reader: store.reader(row),
                         writer: Writer::new(&store, device)?,
-                        budget: StagingBudget::new(blocks * STAGING_BYTES as usize),
+                        budget,
                         tunnels,
+                        pressure,
                         limits,
                         window_bytes,
                         object_bytes_max,
@@ -86,7 +93,7 @@ impl FillThread {
             .context("the fill plane's runtime cannot be made")?
         })?;
         readiness.recv().map_err(|_| anyhow!("the fill thread ended before it was ready"))??;
-        Ok(Self { thread })
+        Ok(Self { thread, staging })
     }
 
     /// Waits until the plane has let its fetches end and sealed the store. All ports must be gone.

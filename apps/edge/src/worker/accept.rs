@@ -29,7 +29,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         self.counters.add(Counter::ConnectionsAccepted, 1);
         let gauge = if shakes { Gauge::ConnectionsHandshaking } else { Gauge::ConnectionsActive };
         self.counters.raise(gauge, 1);
-        if self.shared.pressure.refuses_newcomers() {
+        if !self.shared.pressure.admits_newcomer() {
             self.counters.add(Counter::ConnectionsRefusedPressure, 1);
             self.close(token, CloseReason::Overload);
             return;

@@ -11,7 +11,7 @@
 //! it counts only when it has been off for [`PATIENCE_MS`]. Looked at once a second, O(shards).
 
 use longhold_conn::{CloseReason, State};
-use longhold_telemetry::WorkerCounters;
+use longhold_telemetry::{Gauge, WorkerCounters};
 use longhold_transport::Transport;
 
 use super::Worker;
@@ -104,6 +104,7 @@ impl Books {
 
 impl<T: Transport<Payload = Outgoing>> Worker<T> {
     /// Compares the books once a second, and leaves the outcome where the control thread finds it.
+    /// Under pressure, pools give back what nobody uses.
     pub(super) fn compare_books(&mut self) {
         let now_ms = self.now_ms();
         if now_ms < self.books.look_again_ms {
@@ -114,6 +115,10 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let io = &self.io;
         let sockets = self.books.sockets_off(now_ms, |shard| io.used_count(shard));
         self.member.note_balance(Imbalance { connections, sockets });
+        if self.shared.pressure.shrinks_pools() {
+            self.io.trim();
+        }
+        self.counters.set(Gauge::Buffers, u64::from(self.io.buffer_count()));
     }
 }
 
@@ -125,8 +130,8 @@ const PATIENCE_MS: u64 = 20_000;
 
 #[cfg(test)]
 mod tests {
+    use longhold_telemetry::Counter;
     use longhold_telemetry::exporter::{BuildInfo, Registry};
-    use longhold_telemetry::{Counter, Gauge};
 
     use super::*;
 

@@ -194,7 +194,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
 
     /// Gives a busy connection a buffer to rest with, if it may have one.
     fn begin_rest(&mut self, index: u32) -> bool {
-        if self.draining || self.resting_count >= self.resting_max {
+        let may_rest = self.resting_count < self.resting_max;
+        if self.draining || !may_rest || self.shared.pressure.shrinks_pools() {
             return false;
         }
         let now_ms = self.now_ms();

@@ -25,6 +25,7 @@ mod invalidation;
 mod large;
 mod leaving;
 mod life;
+mod pressure;
 mod purge;
 mod purge_groups;
 mod purge_race;

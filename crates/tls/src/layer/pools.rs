@@ -61,6 +61,20 @@ impl Pools {
         self.inputs.push(buffer);
     }
 
+    /// Inputs and kept pieces, by the number of records that they hold.
+    pub(super) fn piece_count(&self) -> u32 {
+        let large = (self.large.len() + self.large_out as usize) * LARGE_RECORDS;
+        self.inputs_made + (self.small.len() + large) as u32
+    }
+
+    /// Frees all that is kept for the next.
+    pub(super) fn trim(&mut self) {
+        self.inputs_made = self.inputs_out();
+        self.inputs = Vec::new();
+        self.small = Vec::new();
+        self.large = Vec::new();
+    }
+
     /// Inputs that are out.
     pub(super) fn inputs_out(&self) -> u32 {
         self.inputs_made - self.inputs.len() as u32

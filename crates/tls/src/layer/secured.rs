@@ -527,6 +527,15 @@ where
         self.below.recycle(buffer);
     }
 
+    fn buffer_count(&self) -> u32 {
+        self.below.buffer_count() + self.pools.piece_count()
+    }
+
+    fn trim(&mut self) {
+        self.pools.trim();
+        self.below.trim();
+    }
+
     fn waker(&self) -> Waker {
         self.below.waker()
     }

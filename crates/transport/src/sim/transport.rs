@@ -433,6 +433,14 @@ impl<P: Payload> Transport for SimTransport<P> {
         self.pool.put(buffer);
     }
 
+    fn buffer_count(&self) -> u32 {
+        self.pool.made_count()
+    }
+
+    fn trim(&mut self) {
+        self.pool.trim();
+    }
+
     fn waker(&self) -> Waker {
         self.waker.clone()
     }

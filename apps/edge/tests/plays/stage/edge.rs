@@ -157,6 +157,16 @@ impl Setting {
         Edge::start(self.folder, self.is_confined)
     }
 
+    /// Starts an edge in the cgroup with this list of processes.
+    pub(crate) fn start_in(self, processes: &Path) -> Edge {
+        self.write();
+        let config = self.folder.path().join(CONFIG);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "echo $$ > \"$0\" && exec \"$1\" run --config \"$2\""]);
+        shell.args([processes.as_os_str(), env!("CARGO_BIN_EXE_edge").as_ref()]).arg(config);
+        Edge::start_by(shell, self.folder, false)
+    }
+
     /// Starts an edge that must not come up; the folder stays.
     pub(crate) fn fails_to_start(&self) -> Output {
         self.write();
@@ -204,7 +214,10 @@ impl Edge {
     }
 
     fn start(folder: TempDir, is_confined: bool) -> Self {
-        let mut command = command(folder.path());
+        Self::start_by(command(folder.path()), folder, is_confined)
+    }
+
+    fn start_by(mut command: Command, folder: TempDir, is_confined: bool) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = spawn(command, is_confined);
         let mut stderr = child.stderr.take().expect("a pipe");
@@ -363,6 +376,18 @@ impl Edge {
             self.admin("POST /purge", &order.to_string()).expect("the admin API answers");
         assert_eq!(code, 200, "{reply}");
         serde_json::from_str(&reply).expect("JSON")
+    }
+
+    /// Posts an order to the admin API; returns the reply.
+    pub(crate) fn order(&self, line: &str, order: &Value) -> Value {
+        let (code, reply) = self.admin(line, &order.to_string()).expect("the admin API answers");
+        assert_eq!(code, 200, "{reply}");
+        serde_json::from_str(&reply).expect("JSON")
+    }
+
+    /// `/metrics`
+    pub(crate) fn metrics(&self) -> String {
+        self.admin("GET /metrics", "").expect("the admin API answers").1
     }
 
     /// Runs a command of the binary against this edge's admin socket.
