@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use longhold_conn::deadline::Timeouts;
-use longhold_gateway::rules::RuleBook;
+use longhold_gateway::rules::{Redirect, RuleBook};
 use longhold_gateway::site::SiteTable;
 use longhold_gateway::tunnel::TunnelRule;
 use longhold_http1::Limits;
 
-use crate::config::checked::Checked;
+use crate::config::checked::{Checked, Listener};
 use crate::gate::Gate;
 use crate::pressure::Pressure;
 
@@ -26,6 +26,8 @@ pub struct Shared {
     pub schemes: Vec<&'static str>,
     /// Whether what a listener accepts shakes hands in the transport first, in the same order.
     pub handshakes: Vec<bool>,
+    /// Where a listener sends its clients, in the same order; empty when none does.
+    pub redirects: Vec<Option<Redirect>>,
     /// Of heads and chunks.
     pub limits: Limits,
     /// Of connections.
@@ -63,6 +65,11 @@ impl Shared {
     /// What a config means to the workers.
     pub fn of(config: &Checked) -> Self {
         let limits = &config.limits;
+        let redirect = |listener: &Listener| listener.redirect.clone();
+        let mut redirects: Vec<_> = config.listeners.iter().map(redirect).collect();
+        if redirects.iter().all(Option::is_none) {
+            redirects.clear();
+        }
         let sites = config.sites.iter().map(|site| site.hosts.iter().cloned());
         Self {
             sites: SiteTable::new(sites),
@@ -70,6 +77,7 @@ impl Shared {
             gates: config.sites.iter().map(|site| site.requests_max.map(Gate::new)).collect(),
             handshakes: config.listeners.iter().map(|listener| listener.tls.is_some()).collect(),
             schemes: config.listeners.iter().map(|listener| listener.scheme()).collect(),
+            redirects,
             limits: Limits {
                 head_bytes_max: limits.head_max.0 as usize,
                 fields_max: limits.fields_max,

@@ -296,6 +296,7 @@ fn shared(is_secured: bool) -> Shared {
         gates: Vec::new(),
         schemes: vec![if is_secured { "https" } else { "http" }],
         handshakes: vec![is_secured],
+        redirects: Vec::new(),
         limits: Default::default(),
         timeouts: Default::default(),
         idle_ms: vec![75_000],

@@ -174,13 +174,15 @@ pub struct Redirect {
 enum Part {
     Text(String),
     Host,
+    Name,
     Path,
     Query,
 }
 
 impl Redirect {
     /// Reads a template: visible ASCII in which `{host}`, `{path}` and `{query}` stand for the
-    /// request's; a query comes with its `?`. `None` when it is none.
+    /// request's, and `{name}` for its host without a port; a query comes with its `?`. `None`
+    /// when it is none.
     pub fn parse(status: u16, template: &str) -> Option<Self> {
         let is_visible = template.bytes().all(|byte| byte.is_ascii_graphic());
         // A path that comes first, or second to a slash, could name another host: `//evil`.
@@ -199,6 +201,7 @@ impl Redirect {
             parts.push(Part::Text(String::from(text)));
             parts.push(match name {
                 "host" => Part::Host,
+                "name" => Part::Name,
                 "path" => Part::Path,
                 "query" => Part::Query,
                 _ => return None,
@@ -218,11 +221,28 @@ impl Redirect {
             location.extend_from_slice(match part {
                 Part::Text(text) => text.as_bytes(),
                 Part::Host => head.target.authority.as_bytes(),
+                Part::Name => without_port(head.target.authority).as_bytes(),
                 Part::Path => path,
                 Part::Query => query,
             });
         }
         location
+    }
+}
+
+/// Writes a request's path and query in their normal form, as received where they have none.
+pub fn write_path(head: &RequestHead<'_>, path: &mut Vec<u8>) {
+    path.clear();
+    if target::normalise_path(&head.target, path).is_err() {
+        path.extend_from_slice(head.target.path_and_query.as_bytes());
+    }
+}
+
+/// The host of an authority, which is a valid one: an IPv6 address keeps its brackets.
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => host,
+        Some(_) | None => authority,
     }
 }
 
@@ -495,10 +515,7 @@ impl RuleBook {
     /// The rule for a request; its path and query in normal form are left in `path` (as received
     /// where they have none). Costs one comparison per pattern of the site.
     pub fn find(&self, site: usize, head: &RequestHead<'_>, path: &mut Vec<u8>) -> RuleId {
-        path.clear();
-        if target::normalise_path(&head.target, path).is_err() {
-            path.extend_from_slice(head.target.path_and_query.as_bytes());
-        }
+        write_path(head, path);
         self.find_by_path(site, head.method, path)
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use longhold_gateway::rules::SiteRules;
+use longhold_gateway::rules::{Redirect, SiteRules};
 pub use longhold_gateway::site::HostPattern;
 pub use longhold_gateway::tunnel::TunnelRule;
 pub use longhold_origin::{OriginUrl, Scheme};
@@ -69,6 +69,8 @@ pub enum TransportChoice {
 pub struct Listener {
     /// Where clients connect.
     pub address: SocketAddr,
+    /// Where their requests are sent instead of being answered.
+    pub redirect: Option<Redirect>,
     /// How their connections are secured; `None` for plain HTTP.
     pub tls: Option<ListenerTls>,
 }

@@ -256,6 +256,10 @@ knobs! {
     LISTENER_ADDRESS = "listener.address", Unit::Text("IP:port"), Required, 0, 0,
         "Where clients connect. Port 0 lets the kernel choose; the choice is said at start.";
 
+    LISTENER_REDIRECT = "listener.redirect", Unit::Text("URL template"), Absent, 0, 0,
+        "Answer every request there with a redirect (308) to this URL, such as \
+         \"https://{name}{path}{query}\"; {name} is the request's host without its port, the rest \
+         as in site.rule.redirect.";
     LISTENER_TLS_CERTIFICATE = "listener.tls.certificate", Unit::Text("file"), Absent, 0, 0,
         "PEM file of the listener's certificate, with the chain behind it: it then serves https. \
          Relative to the folder of the config file, as the other files; all are read again on \
@@ -461,7 +465,7 @@ knobs! {
          set here counts as the origin's.";
     RULE_REDIRECT = "site.rule.redirect", Unit::Text("URL template"), Absent, 0, 0,
         "Answer with a redirect to this URL, in which {host}, {path} and {query} (with its `?`) \
-         stand for the request's.";
+         stand for the request's, and {name} for its host without the port.";
     RULE_REDIRECT_STATUS = "site.rule.redirect_status", Count, Number(302), 301, 308,
         "Status of the redirect: 301, 302, 303, 307 or 308.";
     RULE_OBJECT_MAX = "site.rule.object_max", Unit::Bytes, Derived("limits.object_max"), KIB,

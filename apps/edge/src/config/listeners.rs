@@ -5,6 +5,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use longhold_gateway::rules::Redirect;
 use longhold_tls::Acceptor;
 use toml::Spanned;
 
@@ -36,14 +37,15 @@ pub(super) fn listeners(
     let mut listeners = Vec::new();
     for (index, table) in typed.iter().take(LISTENERS_MAX).enumerate() {
         resolver.enter("[[listener]]", index);
-        let raw::Listener { address, tls } = table.get_ref();
+        let raw::Listener { address, redirect, tls } = table.get_ref();
         if address.is_none() {
             resolver.fault(Some(table.span().start), key, Cause::Missing);
         }
         let address = address_of(resolver, address, &mut first);
+        let redirect = redirect_of(resolver, redirect);
         let tls = tls.as_ref().map(|table| secured(resolver, table, index));
         if let Some((address, at)) = address {
-            listeners.push((Listener { address, tls }, at));
+            listeners.push((Listener { address, redirect, tls }, at));
         }
     }
     listeners
@@ -71,6 +73,18 @@ fn address_of(
         resolver.fault(Some(at), key, cause);
     }
     Some((address, at))
+}
+
+fn redirect_of(resolver: &mut Resolver<'_>, typed: &Cell) -> Option<Redirect> {
+    let knob = &knobs::LISTENER_REDIRECT;
+    let said = resolver.text_if(knob, typed)?;
+    let redirect = Redirect::parse(PERMANENTLY, &said.text);
+    if redirect.is_none() {
+        let (what, example) = ("a URL that a redirect can name", "\"https://{name}{path}{query}\"");
+        let cause = Cause::NotA { typed: format!("{:?}", said.text), what, example };
+        resolver.fault(said.at, knob.key, cause);
+    }
+    redirect
 }
 
 /// `tls = { … }` of a listener.
@@ -177,6 +191,9 @@ fn client_auth(resolver: &mut Resolver<'_>, typed: &raw::Tls) -> ClientAuth {
         None => ClientAuth::Off,
     }
 }
+
+/// RFC 9110 section 15.4.9: for good, and with the method that was used.
+const PERMANENTLY: u16 = 308;
 
 const SINGLE: Rows = Rows {
     chain: &knobs::LISTENER_TLS_CERTIFICATE,

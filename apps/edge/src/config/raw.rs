@@ -43,6 +43,7 @@ pub(super) struct Server {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Listener {
     pub(super) address: Cell,
+    pub(super) redirect: Cell,
     pub(super) tls: Option<Spanned<Tls>>,
 }
 

@@ -91,6 +91,9 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             return self.answer(index, 421, "no site is configured for this host", None);
         };
         self.set_idle(index, site);
+        if !self.shared.redirects.is_empty() && self.send_elsewhere(index, head) {
+            return;
+        }
         if self.shared.rules.has(site) {
             return self.on_ruled(index, site, (plan, facts), (head, raw));
         }

@@ -87,6 +87,21 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         self.route(index, (plan, facts), site, request);
     }
 
+    /// Sends the client to where its listener sends everybody; false when that sends nobody.
+    pub(super) fn send_elsewhere(&mut self, index: u32, head: &RequestHead<'_>) -> bool {
+        let slot = self.actives.get(index).and_then(|active| self.slots.get(active.token.slot));
+        let Some(slot) = slot else { return false };
+        let shared = Arc::clone(&self.shared);
+        let Some(Some(redirect)) = shared.redirects.get(usize::from(slot.listener())) else {
+            return false;
+        };
+        let mut path = std::mem::take(&mut self.scratch.path);
+        rules::write_path(head, &mut path);
+        self.redirect(index, redirect, (head, &path));
+        self.scratch.path = path;
+        true
+    }
+
     /// Sends the client elsewhere.
     fn redirect(
         &mut self,

@@ -123,6 +123,23 @@ fn a_certificate_is_chosen_by_the_name_that_is_asked_for() {
 }
 
 #[test]
+fn a_plain_listener_sends_its_clients_to_https() {
+    let origin = Origin::start();
+    let redirect = "redirect = \"https://{name}:8443{path}{query}\"";
+    let edge = Setting::before(&origin).secured_as(redirect).start();
+    let mut client = edge.client();
+    for (line, location) in [
+        ("GET /a/../b?c=d HTTP/1.1", "https://play.test:8443/b?c=d"),
+        ("POST / HTTP/1.1", "https://play.test:8443/"),
+    ] {
+        client.say(format!("{line}\r\nHost: play.test:80\r\nContent-Length: 0\r\n\r\n"));
+        let answer = client.response();
+        assert_eq!((answer.status, answer.field("Location")), (308, Some(location)));
+    }
+    origin.was_left_alone();
+}
+
+#[test]
 fn a_ticket_resumes_a_session() {
     let origin = Origin::answering(|call| call.answer(reply("200 OK", &[FRESH], "x")));
     let edge = edge_before(&origin, "");

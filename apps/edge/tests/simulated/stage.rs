@@ -310,6 +310,7 @@ fn shared() -> Shared {
         gates: Vec::new(),
         schemes: vec!["http", "https"],
         handshakes: Vec::new(),
+        redirects: Vec::new(),
         limits: Limits::default(),
         timeouts: Default::default(),
         idle_ms: vec![75_000],

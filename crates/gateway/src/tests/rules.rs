@@ -192,6 +192,10 @@ fn redirects() {
         ("/new{path}", "/%41", "/new/A"),
         ("/", "/x", "/"),
         ("https://a/{query}", "/x", "https://a/"),
+        ("https://{host}/", "http://b:81/x", "https://b:81/"),
+        ("https://{name}{path}{query}", "http://b:81/x?y", "https://b/x?y"),
+        ("https://{name}/", "http://[::1]:81/x", "https://[::1]/"),
+        ("https://{name}/", "http://[::1]/x", "https://[::1]/"),
     ] {
         let redirect = Redirect::parse(308, template).unwrap();
         let text = format!("GET {request} HTTP/1.1\r\nHost: b\r\n\r\n");

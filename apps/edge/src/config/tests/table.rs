@@ -159,6 +159,12 @@ pub(super) const ROWS: &[(&str, &str)] = &[
           OCSP response",
     ),
     (
+        "[[listener]]\naddress = \"127.0.0.1:81\"\nredirect = \"https://{port}\"",
+        "edge.toml:8:12: listener.redirect: \
+          \"https://{port}\" is not a URL that a redirect can name\n  \
+          remedy: write it like \"https://{name}{path}{query}\"",
+    ),
+    (
         "[[listener]]\naddress = \"127.0.0.1:8443\"\ntls = { certificat = \"c\" }",
         "edge.toml:8:9: listener.tls.certificat: unknown key\n  \
           remedy: did you mean listener.tls.certificate?",
