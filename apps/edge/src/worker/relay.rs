@@ -281,10 +281,12 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         true
     }
 
-    /// Its idle time begins anew.
+    /// Its idle time begins anew, on both halves: others look at either.
     fn touch(&self, pair: &Pair) {
-        if let Some(cell) = self.slots.get(pair.client.slot) {
-            cell.touch(self.now_ms());
+        for token in [pair.client, pair.origin] {
+            if let Some(cell) = self.slots.get(token.slot) {
+                cell.touch(self.now_ms());
+            }
         }
     }
 

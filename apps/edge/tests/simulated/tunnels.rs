@@ -309,6 +309,23 @@ fn a_tunnel_silent_for_too_long_is_closed() {
     stage.assert_clean();
 }
 
+/// Who looks at either half from outside sees when the tunnel was last at work.
+#[test]
+fn both_halves_of_a_busy_tunnel_are_busy() {
+    let mut stage = Stage::new(21, Profile::default());
+    let (client, origin) = open(&mut stage);
+    for (speaks, hears) in [(&client, &origin), (&origin, &client)] {
+        stage.run_for_ms(60_000);
+        speaks.write(b"beat");
+        stage.run_for_ms(10);
+        assert_eq!(hears.read(), b"beat");
+        let parked = stage.slots.iter().filter(|cell| cell.state() == State::Parked);
+        let times: Vec<u64> = parked.map(|cell| cell.last_active_ms()).collect();
+        assert_eq!(times.len(), 2);
+        assert!(times[0] == times[1] && times[0] >= 60_000, "{times:?}");
+    }
+}
+
 #[test]
 fn a_tunnel_lasts_for_its_lifetime_however_busy() {
     let mut stage = Stage::new(11, Profile::default());
