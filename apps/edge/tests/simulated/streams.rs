@@ -94,6 +94,8 @@ fn a_cut_response_does_not_look_whole() {
         let came = stage.exchange(&client, b"");
         assert!(!came.ends_with(b"0\r\n\r\n") && came.len() <= part.len());
         assert!(client.is_ended() || client.is_reset());
+        // It is broken off, and not brought to an end in peace.
+        assert_eq!(stage.count(State::Parked) + stage.count(State::Active), 0);
         drop((client, origin));
         stage.run_for_ms(100);
         stage.assert_clean();
@@ -144,7 +146,8 @@ fn a_client_that_stays_after_the_end_is_closed() {
     let (client, _, origin) = begin(&mut stage, Framing::Length(2), b"hi");
     assert!(client.is_ended(), "the end was not told");
     assert!(stage.count(State::Parked) + stage.count(State::Active) > 0);
-    stage.run_for_ms(30_000);
+    stage.run_for_ms(10_000);
+    assert_eq!(stage.count(State::Parked) + stage.count(State::Active), 0);
     drop((client, origin));
     stage.run_for_ms(1);
     stage.assert_clean();

@@ -409,6 +409,27 @@ fn a_socket_of_another_exchange_opens_nothing() {
     assert_eq!(origin.read(), b"hi");
 }
 
+/// The same when the right one is on its way: each socket has a number.
+#[test]
+fn a_socket_of_another_number_opens_nothing() {
+    let mut stage = Stage::new(22, Profile::default());
+    let client = stage.client();
+    stage.exchange(&client, UPGRADE);
+    let job = stage.job();
+    let taken = taken(&job, Framing::None, b"");
+    let (ticket, peer) = (taken.ticket, taken.peer);
+    let reply = job.reply.as_ref().expect("somebody waits");
+    let (stream, late) = stage.net.stream(peer);
+    reply.post(Event::Taken(taken));
+    reply.inbox.adopt(stream, ticket + 1).expect("room");
+    stage.run_for_ms(10);
+    assert!(client.read().is_empty() && (late.is_ended() || late.is_reset()));
+    let (stream, origin) = stage.net.stream(peer);
+    reply.inbox.adopt(stream, ticket).expect("room");
+    assert_eq!(text(stage.exchange(&client, b"hi")), OPENED);
+    assert_eq!(origin.read(), b"hi");
+}
+
 /// The limit, and one beyond it: no slot is left for the origin's connection.
 #[test]
 fn a_full_table_refuses_a_tunnel_and_says_so() {
@@ -539,6 +560,26 @@ fn a_flawed_handshake_is_refused_at_the_edge() {
     assert_eq!(take_response(&came).0, 426);
     assert!(text(came).contains("Sec-WebSocket-Version: 13\r\n"));
     stage.no_job();
+}
+
+/// A client that goes while its tunnel waits to be opened takes the origin's connection with it.
+#[test]
+fn a_client_that_leaves_at_the_opening_takes_the_socket_with_it() {
+    let mut stage = Stage::new(23, Profile { window_bytes: 4096, ..Profile::default() });
+    let client = stage.client();
+    stage.exchange(&client, UPGRADE);
+    let job = stage.job();
+    client.limit_window(0);
+    let fields = vec![("link".to_owned(), b"</x>".to_vec())];
+    job.reply.as_ref().expect("somebody waits").post(Event::Interim { status: 103, fields });
+    stage.run_for_ms(10);
+    let origin = hand_over(&stage, &job, Framing::None, b"");
+    stage.run_for_ms(10);
+    assert!(!origin.is_ended() && !origin.is_reset());
+    client.reset();
+    stage.run_for_ms(10);
+    assert!(origin.is_ended() || origin.is_reset());
+    stage.assert_clean();
 }
 
 /// An interim response that is still on its way goes out before the opening.

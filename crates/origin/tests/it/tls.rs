@@ -61,7 +61,12 @@ pub(crate) fn accept(peer: Peer, config: &Arc<ServerConfig>) -> Session {
     StreamOwned::new(ServerConnection::new(Arc::clone(config)).unwrap(), peer.0)
 }
 
-pub(crate) fn answer(session: &mut Session, answer: &str) -> std::io::Result<()> {
+/// Reads the head of a request.
+pub(crate) fn head_of(session: &mut Session) {
+    read_head(session).unwrap();
+}
+
+fn read_head(session: &mut Session) -> std::io::Result<()> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -70,6 +75,11 @@ pub(crate) fn answer(session: &mut Session, answer: &str) -> std::io::Result<()>
         }
         head.push(byte[0]);
     }
+    Ok(())
+}
+
+pub(crate) fn answer(session: &mut Session, answer: &str) -> std::io::Result<()> {
+    read_head(session)?;
     session.write_all(answer.as_bytes())?;
     session.flush()
 }
