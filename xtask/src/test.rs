@@ -11,7 +11,7 @@ use crate::{req, tidy, tree};
 /// What to leave out.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Leave out the loom models and the documentation.
+    /// Leave out the plays without io_uring, the loom models and the documentation.
     #[arg(long)]
     quick: bool,
 }
@@ -26,6 +26,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     step("requirements", || req::run(&req::Arguments::default()))?;
     step("tests", || totals.add(cargo(&["test", "--locked", "--workspace", "--no-fail-fast"])))?;
     if !arguments.quick {
+        step("plays where io_uring is forbidden", || totals.add(confined_plays()))?;
         for models in loom_models()? {
             step(&format!("loom models of {}", models.package), || totals.add(loom(&models)))?;
         }
@@ -88,6 +89,15 @@ impl Totals {
     }
 }
 
+/// Plays of everything that the reactor and the fill plane carry, once more on a host that a
+/// seccomp filter makes refuse io_uring.
+fn confined_plays() -> Command {
+    let mut command = cargo(&["test", "--locked", "--package", "longhold-edge", "--test", "plays"]);
+    command.arg("--").args(CONFINED_PLAYS);
+    command.env("LONGHOLD_TEST_TRANSPORT", "confined");
+    command
+}
+
 fn cargo(arguments: &[&str]) -> Command {
     let mut command = tree::cargo();
     command.args(arguments);
@@ -145,6 +155,10 @@ fn loom(models: &Models) -> Command {
 
 const CLIPPY: &[&str] =
     &["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
+
+/// Hits, misses, bodies both ways, slow clients, drains, upgraded connections.
+const CONFINED_PLAYS: [&str; 8] =
+    ["hits", "exchange", "uploads", "large", "leaving", "drain", "tunnels", "streams"];
 
 #[cfg(test)]
 mod tests;

@@ -47,7 +47,7 @@ fn io_uring_by_config_is_what_runs_or_nothing_does() {
     assert!(!refused.status.success());
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(said.contains("io_uring") && said.contains("seccomp"), "{said}");
-    let edge = insisting().start();
+    let edge = insisting().with_io_uring().start();
     let status = edge.status();
     assert_eq!((&status["transport"], &status["descriptors"]), (&"uring".into(), &"direct".into()));
 }

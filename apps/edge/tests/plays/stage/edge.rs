@@ -104,6 +104,12 @@ impl Setting {
         self
     }
 
+    /// On a host that allows it, whatever the environment says of all plays.
+    pub(crate) fn with_io_uring(mut self) -> Self {
+        self.is_confined = false;
+        self
+    }
+
     /// Values of `[store]` instead of the small one's.
     pub(crate) fn store(mut self, values: &str) -> Self {
         self.store = values.to_owned();
