@@ -183,7 +183,7 @@ impl fmt::Display for MemoryPlan {
 fn tls_parts(config: &Checked) -> [Part; 5] {
     let Checked { server, limits, .. } = config;
     let (workers, slots) = (server.workers as u64, u64::from(server.max_connections));
-    let inputs = workers * u64::from(limits.buffers_max);
+    let inputs = workers * u64::from(limits.buffers_max) + u64::from(limits.handshakes.most);
     let part = |name, count, each_bytes, when| Part { name, count, each_bytes, when };
     [
         part("parked TLS sessions", slots, TLS_SLOT_BYTES, When::Start),

@@ -165,7 +165,7 @@ fn make<T: Transport<Payload = Wire<Outgoing>>>(
 }
 
 fn layer_settings(common: &Common, counters: WorkerCounters) -> LayerSettings {
-    let Handshakes { per_source, rate, timeout, .. } = common.handshakes;
+    let Handshakes { most, per_source, rate, timeout } = common.handshakes;
     let pressure = Arc::clone(&common.shared.pressure);
     LayerSettings {
         bounds: Bounds {
@@ -175,7 +175,8 @@ fn layer_settings(common: &Common, counters: WorkerCounters) -> LayerSettings {
             ..Bounds::default()
         },
         record_timeout_us: timeout.0.saturating_mul(1000),
-        inputs_max: common.buffers,
+        // Those of handshakes that never end must not be missed by who is in.
+        inputs_max: common.buffers.saturating_add(most),
         refuses: Box::new(move || pressure.refuses_newcomers()),
         reporter: secure::reporter(counters),
     }

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
+use std::thread;
 
 use crate::stage::{
     Client, Edge, FRESH, Origin, Setting, Wanted, body_of, make_certificate, names_of, reply,
@@ -240,6 +241,7 @@ fn a_handshake_that_does_not_end_is_ended() {
     edge.wait_for("longhold_connections_closed_total{reason=handshake-timeout}", 2);
     edge.wait_for("longhold_tls_handshakes_failed_total{reason=left}", 1);
     assert_eq!(client.get("/a").body, b"x", "who is in stays");
+    assert_eq!(edge.status()["accounting"]["balanced"], true);
 }
 
 /// One that never finishes holds no more than its share; the others are served beside it.
@@ -267,6 +269,35 @@ fn a_flood_of_half_open_handshakes_keeps_nobody_out() {
     edge.wait("the others' end", |edge| edge.status()["connections"]["handshaking"] == 0);
     let mut late = wanted.client(edge.address());
     assert!(late.get("/a").is_hit());
+}
+
+/// More than may shake hands at a time: they wait in line, and all come in.
+#[test]
+fn a_storm_of_newcomers_is_served_in_line_beside_the_established() {
+    let origin = Origin::answering(|call| call.answer(reply("200 OK", &[FRESH], "x")));
+    let edge = Setting::before(&origin).secured("").limits("handshakes_max = 2").start();
+    let wanted = Wanted::from(edge.folder());
+    let mut client = wanted.client(edge.address());
+    client.get("/a");
+    edge.wait_for_stored(1);
+    let address = edge.address();
+    thread::scope(|scope| {
+        let storm: Vec<_> = (0..8)
+            .map(|_| {
+                let wanted = &wanted;
+                scope.spawn(move || {
+                    for _ in 0..12 {
+                        assert!(wanted.client(address).get("/a").is_hit());
+                    }
+                })
+            })
+            .collect();
+        while storm.iter().any(|one| !one.is_finished()) {
+            assert!(client.get("/a").is_hit());
+        }
+    });
+    assert_eq!(edge.counter("longhold_tls_handshakes_begun_total"), 1 + 8 * 12);
+    assert_eq!(edge.status()["accounting"]["balanced"], true);
 }
 
 /// RFC 8446 section 4.6.3, by a client that parks between its words.
