@@ -237,6 +237,9 @@ impl<'t, T: Transport<Payload = Outgoing>> Driver<'t, T> {
     pub(crate) fn request(&mut self, connection: u32) -> bool {
         match self.state(connection) {
             Some(State::Exchanging) => {
+                if self.is_asking(connection) {
+                    return false;
+                }
                 self.start_exchange(connection);
                 self.send(connection);
                 self.receive(connection);
@@ -388,6 +391,13 @@ impl<'t, T: Transport<Payload = Outgoing>> Driver<'t, T> {
             connection.greeted = true;
         }
         self.transport.send(token, self.target.request(is_first));
+    }
+
+    /// Whether a request is under way whose answer was not told yet.
+    fn is_asking(&mut self, connection: u32) -> bool {
+        let is_greeted = self.is_greeted(connection);
+        let exchange = self.exchange(connection);
+        is_greeted && exchange.is_none_or(|it| it.sending || it.answer.is_none())
     }
 
     fn is_greeted(&self, connection: u32) -> bool {

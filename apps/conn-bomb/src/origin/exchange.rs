@@ -205,7 +205,11 @@ impl Connection {
         if script.cut_bytes.is_some() {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        if script.chunked { self.stream.write_all(emit::LAST_CHUNK) } else { Ok(()) }
+        if script.chunked {
+            self.stream.write_all(emit::LAST_CHUNK)?;
+        }
+        // What no response has announced: it must not become a part of the next one.
+        self.stream.write_all(&b"extra ".repeat(script.extra_bytes.div_ceil(6) as usize))
     }
 
     fn answer_page(

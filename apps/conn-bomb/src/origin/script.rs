@@ -21,6 +21,8 @@ pub(super) struct Script {
     pub(super) chunked: bool,
     /// Break off after so many bytes of the body.
     pub(super) cut_bytes: Option<u64>,
+    /// Send so many bytes more than announced, behind the body.
+    pub(super) extra_bytes: u64,
     /// Send an entity tag, and answer 304 to one that matches.
     pub(super) etag: bool,
     /// Close after the answer, and say so.
@@ -42,6 +44,7 @@ impl Script {
             delay: Duration::ZERO,
             chunked: false,
             cut_bytes: None,
+            extra_bytes: 0,
             etag: true,
             close: false,
         };
@@ -68,6 +71,7 @@ impl Script {
             }
             "chunked" => self.chunked = switch(value)?,
             "cut" => self.cut_bytes = Some(value.parse().ok()?),
+            "extra" => self.extra_bytes = value.parse().ok().filter(|n| *n <= EXTRA_BYTES_MAX)?,
             "etag" => self.etag = switch(value)?,
             "close" => self.close = switch(value)?,
             // Makes further keys of the same object.
@@ -108,12 +112,14 @@ GET /bytes/N[/name]    N bytes that follow from the path; parameters:\n\
   delay_ms=MS          wait before the head, at most 60000\n\
   chunked=1            chunked framing instead of a length\n\
   cut=BYTES            break off after so many bytes of the body\n\
+  extra=BYTES          so many bytes more than announced, at most 65536\n\
   etag=0               no entity tag\n\
   close=1              close after the answer\n\
   key=ANY              makes further keys of the same object\n\
 POST or PUT /upload    counts and hashes the body\n\
 GET /stats             counts so far\n";
 
+const EXTRA_BYTES_MAX: u64 = 64 << 10;
 const DELAY_MS_MAX: u64 = 60_000;
 
 #[cfg(test)]
@@ -140,14 +146,21 @@ mod tests {
                 && s.delay == Duration::from_millis(7)
                 && s.cut_bytes == Some(3)
         });
+        check("/bytes/5?extra=9", |s| s.extra_bytes == 9);
         check("/bytes/5/x?chunked=1&etag=0&close=1&key=9", |s| s.chunked && !s.etag && s.close);
     }
 
     #[test]
     fn bad_parameters_are_named_and_other_paths_are_no_scripts() {
-        for query in
-            ["status=99", "max_age=x", "delay_ms=60001", "chunked=2", "nonsense=1", "vary="]
-        {
+        for query in [
+            "status=99",
+            "max_age=x",
+            "delay_ms=60001",
+            "extra=65537",
+            "chunked=2",
+            "nonsense=1",
+            "vary=",
+        ] {
             let error = Script::parse(&format!("/bytes/5?{query}")).expect_err(query);
             assert!(error.contains(query), "{error}");
         }

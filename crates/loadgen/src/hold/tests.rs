@@ -3,6 +3,8 @@
 //! whatever the server does (LG-4, LG-5).
 
 use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
 
 use super::{HoldReport, hold};
 use crate::plan::{HoldPlan, LoadError, Moment};
@@ -42,6 +44,21 @@ fn heartbeats_are_answered_and_verified() {
     let report = run(&HoldPlan { heartbeat_ms: Some(20), ..plan(address) });
     assert_eq!(report.held, 30);
     assert!(report.heartbeats.count >= 30, "{report:?}");
+}
+
+#[test]
+fn answer_whose_parts_are_further_apart_than_heartbeats_is_awaited_before_the_next() {
+    let address = serve(|mut asked| {
+        if (asked.connection, asked.request) != (3, 1) {
+            return asked.answer("");
+        }
+        let answer = right_answer("");
+        asked.write(&answer[..100]);
+        thread::sleep(Duration::from_millis(200));
+        asked.write(&answer[100..])
+    });
+    let report = run(&HoldPlan { heartbeat_ms: Some(20), hold_ms: 400, ..plan(address) });
+    assert_eq!((report.held, report.faults.total()), (30, 0), "{report:?}");
 }
 
 #[test]
