@@ -6,6 +6,7 @@
 mod bench;
 mod capacity;
 mod compare;
+mod faults;
 mod host;
 mod load;
 mod loadtest;
@@ -39,6 +40,8 @@ enum Command {
     /// Loads the release edge and fails when it loses a connection or a byte.
     #[command(subcommand)]
     Loadtest(loadtest::Loadtest),
+    /// Plays scenarios in which things go wrong, and fails when what must hold does not.
+    Faults(faults::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Req(arguments) => req::run(&arguments),
         Command::Loadtest(profile) => loadtest::run(&profile),
+        Command::Faults(arguments) => faults::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,11 +5,12 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::fs::statvfs;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::Value;
 
@@ -136,8 +137,13 @@ impl Rig {
     /// Starts the scripted origin, on the clients' core: it has nothing to do while there are
     /// hits.
     pub(crate) fn origin(&self) -> Result<(Program, SocketAddr)> {
+        self.origin_at((Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// Starts the scripted origin where another one was.
+    pub(crate) fn origin_at(&self, listen: SocketAddr) -> Result<(Program, SocketAddr)> {
         let mut command = self.command("conn-bomb");
-        command.args(["origin", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
+        command.args(["origin", "--listen", &listen.to_string()]).stdout(Stdio::piped());
         let mut program = self.start("origin", Role::Client, command)?;
         let address = program.first_line()?.parse().context("the origin names no address")?;
         Ok((program, address))
@@ -232,8 +238,27 @@ impl Rig {
     pub(crate) fn edge(&self, origin: SocketAddr, shape: EdgeShape) -> Result<(Program, Server)> {
         let (address, admin) = (free_address()?, free_address()?);
         let config = self.configure_edge([address, admin, origin], shape)?;
+        let (program, server) = self.edge_at(&config, [address, admin])?;
+        Ok((program, Server { secure: shape.secure, ..server }))
+    }
+
+    /// Starts an edge with a config by which it listens at `address` and is asked at `admin`, and
+    /// waits until it is ready.
+    pub(crate) fn edge_as(
+        &self,
+        text: &str,
+        addresses: [SocketAddr; 2],
+    ) -> Result<(Program, Server)> {
+        self.edge_at(&self.write_config("edge.toml", text)?, addresses)
+    }
+
+    fn edge_at(
+        &self,
+        config: &Path,
+        [address, admin]: [SocketAddr; 2],
+    ) -> Result<(Program, Server)> {
         let mut command = self.command("edge");
-        command.args(["run", "--config"]).arg(&config);
+        command.args(["run", "--config"]).arg(config);
         let mut program = self.start("edge", Role::Server, command)?;
         let deadline = Instant::now() + READY_MAX;
         while !is_ready(admin) {
@@ -244,7 +269,7 @@ impl Rig {
             );
             thread::sleep(RETRY_EVERY);
         }
-        let server = Server { secure: shape.secure, ..program.server(address) };
+        let server = program.server(address);
         Ok((program, server))
     }
 
@@ -263,12 +288,40 @@ impl Rig {
     fn configure_edge(&self, addresses: [SocketAddr; 3], shape: EdgeShape) -> Result<PathBuf> {
         // Two edges at a time differ by their ports.
         let port = addresses[0].port();
-        let config = self.scratch.join(format!("edge-{port}.toml"));
         let store = self.scratch.join(format!("store-{port}"));
         let certificate = shape.secure.then(|| self.certificate()).transpose()?;
         let text = edge_config(addresses, shape, certificate.as_ref(), &store);
+        self.write_config(&format!("edge-{port}.toml"), &text)
+    }
+
+    /// Starts an edge that is expected not to start: how it ended and what it said.
+    pub(crate) fn edge_refuses(&self, text: &str) -> Result<(ExitStatus, String)> {
+        let config = self.write_config("edge.toml", text)?;
+        let mut command = self.command("edge");
+        let output = command.args(["run", "--config"]).arg(&config).output();
+        let output = output.context("cannot start the edge")?;
+        let said = [output.stdout, output.stderr].concat();
+        Ok((output.status, String::from_utf8_lossy(&said).into_owned()))
+    }
+
+    fn write_config(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let config = self.scratch.join(name);
         fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
         Ok(config)
+    }
+
+    /// What the disk beneath the scratch folder has free.
+    pub(crate) fn free_disk_bytes(&self) -> Result<u64> {
+        let disk = statvfs(&self.scratch).context("cannot ask the disk")?;
+        Ok(disk.f_bavail * disk.f_frsize)
+    }
+
+    /// Removes what lies under `name` in the scratch folder, such as a store.
+    pub(crate) fn remove(&self, name: &str) {
+        let path = self.scratch.join(name);
+        if let Err(error) = fs::remove_dir_all(&path) {
+            eprintln!("xtask: cannot remove {}: {error}", path.display());
+        }
     }
 
     /// Runs the bomb to its end and returns its result. That answers were wrong is no error here.
@@ -477,7 +530,7 @@ fn is_ready(admin: SocketAddr) -> bool {
 }
 
 /// A loopback address that nothing listened on a moment ago.
-fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
     Ok(listener.local_addr()?)
 }
