@@ -3,7 +3,8 @@
 //! A fetch first takes a **turn**, one of `connections_max`; without one it waits in a bounded,
 //! first-come queue. Holding a turn it takes the idle connection that was used last, or opens one;
 //! the oldest idle connection makes room when idle ones and turns together would pass the bound.
-//! Last-in-first-out keeps few connections warm and lets the others reach their idle timeout.
+//! Last-in-first-out keeps few connections warm and lets the others reach their idle timeout. When
+//! the host has no descriptors for a new one, idle ones close, and for a while none becomes idle.
 //!
 //! | connection is | who owns it | how it leaves |
 //! |---|---|---|
@@ -59,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) config: OriginConfig,
     endpoints: Vec<Endpoint>,
     turns: Arc<Semaphore>,
+    /// When a connection could last not be opened for want of descriptors or memory.
+    exhausted: Cell<Option<Instant>>,
     /// In the order in which they became idle.
     idle: RefCell<VecDeque<Idle>>,
     next_endpoint: Cell<usize>,
@@ -113,6 +116,7 @@ impl OriginPool {
         let shared = Shared {
             endpoints,
             turns: Arc::new(Semaphore::new(config.connections_max)),
+            exhausted: Cell::new(None),
             idle: RefCell::default(),
             next_endpoint: Cell::new(0),
             reaper: RefCell::default(),
@@ -214,7 +218,7 @@ impl Shared {
         for offset in 0..count_all {
             self.evict();
             let Some(target) = self.endpoints.get((first + offset) % count_all) else { continue };
-            match target.open(self.connect_limit()).await {
+            match self.note(target.open(self.connect_limit()).await) {
                 Ok(line) => {
                     count(&self.counters.opened);
                     return Ok(line);
@@ -231,10 +235,24 @@ impl Shared {
         let Some(target) = self.endpoints.get(endpoint) else {
             return Err(FetchError::ConnectFault);
         };
-        let opened = target.connect(self.connect_limit()).await;
+        let opened = self.note(target.connect(self.connect_limit()).await);
         let counters = &self.counters;
         count(if opened.is_ok() { &counters.opened } else { &counters.connect_failed });
         opened
+    }
+
+    /// The host is short of descriptors or memory: what is idle gives its own back at once.
+    fn note<C>(&self, opened: Result<C, FetchError>) -> Result<C, FetchError> {
+        if matches!(opened, Err(FetchError::Exhausted)) {
+            self.exhausted.set(Some(Instant::now()));
+            self.idle.borrow_mut().clear();
+        }
+        opened
+    }
+
+    /// Whether idle connections would keep from others what the host has too few of.
+    fn is_short(&self) -> bool {
+        self.exhausted.get().is_some_and(|since| since.elapsed() < SHORTAGE)
     }
 
     /// The connection that became idle last, of those that still stand.
@@ -254,7 +272,7 @@ impl Shared {
     }
 
     fn put_idle(self: &Rc<Self>, connection: Connection, endpoint: usize) {
-        if self.config.idle_timeout_ms == 0 {
+        if self.config.idle_timeout_ms == 0 || self.is_short() {
             return;
         }
         self.idle.borrow_mut().push_back(Idle { connection, endpoint, since: Instant::now() });
@@ -336,6 +354,8 @@ pub(crate) fn count(cell: &Cell<u64>) {
     cell.set(cell.get() + 1);
 }
 
+/// How long connections are closed when they become idle, after one could not be opened.
+const SHORTAGE: Duration = Duration::from_secs(10);
 /// How long a finished connection may take to become idle. It takes one turn of the scheduler; this
 /// only bounds a connection with something left over.
 const SETTLE_LIMIT: Duration = Duration::from_millis(100);

@@ -1,6 +1,7 @@
 //! The admin API's connections: a bounded number, each for a bounded time.
 
 use std::convert::Infallible;
+use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
@@ -24,6 +25,8 @@ pub struct Server {
     listener: Listener,
     permits: Arc<Semaphore>,
     api: Arc<Api>,
+    /// A descriptor to give away when there are no others: whoever looks after the edge gets in.
+    spare: Option<File>,
     /// Held for its end: it removes the file.
     _file: Option<SocketFile>,
 }
@@ -40,11 +43,12 @@ impl Server {
             Socket::Unix(listener) => Listener::Unix(UnixListener::from_std(listener)?),
         };
         let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        Ok(Self { listener, permits, api: Arc::new(Api { handles, address, token }), _file: file })
+        let api = Arc::new(Api { handles, address, token });
+        Ok(Self { listener, permits, api, spare: spare(), _file: file })
     }
 
     /// Serves until `ended` is done, then lets open exchanges end for at most `END_GRACE`.
-    pub async fn run(self, ended: impl Future<Output = ()>) {
+    pub async fn run(mut self, ended: impl Future<Output = ()>) {
         let (closing, closed) = watch::channel(false);
         let mut connections = JoinSet::new();
         let mut ticks = interval(TICK);
@@ -53,7 +57,10 @@ impl Server {
         loop {
             tokio::select! {
                 () = &mut ended => break,
-                _ = ticks.tick() => (self.api.handles.tick)(),
+                _ = ticks.tick() => {
+                    self.spare = self.spare.take().or_else(spare);
+                    (self.api.handles.tick)();
+                }
                 Some(_) = connections.join_next() => {}
                 accepted = self.accept() => match accepted {
                     Ok((stream, permit)) => {
@@ -66,8 +73,11 @@ impl Server {
                             drop(permit);
                         });
                     }
-                    // Out of descriptors or memory: the backlog holds the others until some return.
-                    Err(_) => sleep(ACCEPT_PAUSE).await,
+                    // Out of descriptors or memory: the spare one makes room; after that the
+                    // backlog holds the others until some return.
+                    Err(_) => if self.spare.take().is_none() {
+                        sleep(ACCEPT_PAUSE).await;
+                    },
                 },
             }
         }
@@ -87,6 +97,11 @@ impl Server {
         };
         Ok((stream, permit))
     }
+}
+
+/// An open file that means nothing.
+fn spare() -> Option<File> {
+    File::open("/dev/null").ok()
 }
 
 /// One connection, for at most [`CONNECTION_TIMEOUT`]: then it may finish its exchange.
