@@ -140,12 +140,14 @@ where
     }
 
     /// The transport below.
-    pub fn below(&mut self) -> &mut T {
+    #[cfg(test)]
+    pub(super) fn below(&mut self) -> &mut T {
         &mut self.below
     }
 
     /// Secured connections that are not at rest, and inputs that they hold.
-    pub fn held(&self) -> (usize, u32) {
+    #[cfg(test)]
+    pub(super) fn held(&self) -> (usize, u32) {
         (self.lives.len(), self.pools.inputs_out())
     }
 
