@@ -12,7 +12,7 @@ use crate::tree;
 /// Options of `cargo xtask capacity`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Load the edge in three ways and print what was predicted, what was measured, and the error;
+    /// Load the edge in four ways and print what was predicted, what was measured, and the error;
     /// fails when an error is greater than 20 %.
     #[arg(long)]
     check: bool,
@@ -23,6 +23,9 @@ pub(crate) struct Arguments {
     #[arg(long, requires = "check", default_value_t = 8,
           value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
+    /// Leave TLS out of the check.
+    #[arg(long, requires = "check")]
+    plain: bool,
     /// Take the released programs that are there, whatever the tree says meanwhile.
     #[arg(long)]
     no_build: bool,

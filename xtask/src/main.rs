@@ -31,7 +31,7 @@ enum Command {
     /// Measures, and prints figures with everything needed to repeat them.
     #[command(subcommand)]
     Bench(bench::Bench),
-    /// Sizes a load as `edge size` does; with --check beside what three loads cost.
+    /// Sizes a load as `edge size` does; with --check beside what four loads cost.
     Capacity(capacity::Arguments),
     /// Compares the edge with the older architecture and with nginx, HAProxy and Varnish.
     Compare(compare::Arguments),

@@ -47,14 +47,19 @@ impl Coefficients {
         self.set(Key::RecordWake, more, Basis::Measured, source)
     }
 
-    /// Takes what a heartbeat on a parked connection costs, after the hits, with workers that are
-    /// busy for a share of the time.
+    /// Takes what a heartbeat on a parked connection costs beside an edge at rest, after the hits,
+    /// with workers that are busy for a share of the time.
     pub fn take_heartbeat(&mut self, beat: HitCost, busy: f64, source: &str) -> bool {
         let bytes = self.value(Key::SendKib).likely * beat.bytes / KIB;
         let awake = self.hit_fixed().likely + bytes;
         let idle = 1.0 - busy.clamp(0.0, BUSY_MAX);
         let sleep = without(beat.cpu_s, awake).over(Range::exact(idle));
         self.set(Key::Sleep, sleep, Basis::Measured, source)
+    }
+
+    /// Takes what an edge uses while nothing happens, in cores.
+    pub fn take_rest(&mut self, cores: Range, source: &str) -> bool {
+        self.set(Key::Rest, cores, Basis::Measured, source)
     }
 
     /// Takes the user memory of a parked connection; of one with TLS, what is more than a plain

@@ -19,6 +19,7 @@ pub use peers::Peer;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each has its words in the table")]
 pub enum Key {
+    Rest,
     Wake,
     Sleep,
     Parse,
@@ -178,6 +179,15 @@ const HIT: &str = "cargo xtask bench hit: 10–11 µs of server CPU for a hit of
 
 /// Processor time of the parts of an exchange.
 const TABLE: &[Row] = &[
+    Row {
+        key: Key::Rest,
+        id: "rest",
+        what: "an edge at rest: ticks, books, metrics",
+        unit: Unit::Cores,
+        value: Range::new(0.0005, 0.003, 0.02),
+        basis: Basis::Given,
+        source: "a guess; conn-bomb hold without heartbeats measures it",
+    },
     Row {
         key: Key::Wake,
         id: "wake",
@@ -503,6 +513,6 @@ mod tests {
         assert_eq!(table, Coefficients::longhold());
         check(&mut table, Range::exact(1e-6), true);
         assert_eq!(table.value(Key::Wake), Range::exact(1e-6));
-        assert_eq!(table.rows()[0].source, "a test");
+        assert_eq!(table.rows()[Key::Wake as usize].source, "a test");
     }
 }

@@ -3,8 +3,16 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use longhold_capacity::{Coefficients, HitCost, Load, ObjectClass, Range};
+use longhold_capacity::{Coefficients, HitCost, Key, Load, ObjectClass, Range};
 use serde_json::Value;
+
+/// What heartbeats took.
+#[derive(Clone, Copy, Debug)]
+struct Beats {
+    bytes: f64,
+    per_s: f64,
+    busy_cores: f64,
+}
 
 /// What some results have shown.
 #[derive(Debug, Default)]
@@ -20,8 +28,10 @@ pub(super) struct Measured {
     tls: Option<bool>,
     /// Hits on busy connections, plain and over TLS.
     hits: [Vec<HitCost>; 2],
-    /// Heartbeats on parked connections, plain, with the share of the time that a core was busy.
-    beats: Vec<(HitCost, f64)>,
+    /// Cores that were busy while connections rested and nothing was asked.
+    rest: Vec<f64>,
+    /// Heartbeats on parked connections, plain.
+    beats: Vec<Beats>,
     /// User memory of a parked connection, plain and with TLS.
     parked: [Vec<f64>; 2],
     /// Kernel memory of one end of a connection.
@@ -101,14 +111,16 @@ impl Measured {
         self.connections = Some(held);
         let hold_s = number(result, "/hold_ms").unwrap_or_default() / 1e3;
         let beats = number(result, "/heartbeats/count").unwrap_or_default();
+        let cpu_s = number(result, "/server_at_rest/cpu/total_us").map(|us| us / 1e6);
         if beats > 0.0 && hold_s > 0.0 {
             self.heartbeat_s = Some(held * hold_s / beats);
-            if let Some(us) = number(result, "/server_at_rest/cpu/total_us").filter(|_| !is_secure)
-            {
+            if let Some(cpu_s) = cpu_s.filter(|_| !is_secure) {
                 let bytes = number(result, "/heartbeats/body_bytes").unwrap_or_default() / beats;
-                let cpu_s = Range::exact(us / 1e6 / beats);
-                self.beats.push((HitCost { bytes, cpu_s }, us / 1e6 / hold_s));
+                let (per_s, busy_cores) = (beats / hold_s, cpu_s / hold_s);
+                self.beats.push(Beats { bytes, per_s, busy_cores });
             }
+        } else if let Some(cpu_s) = cpu_s.filter(|_| hold_s >= REST_MIN_S) {
+            self.rest.push(cpu_s / hold_s);
         }
         let slab = |at: &str| number(result, &format!("/server/kernel_{at}/slab_bytes"));
         if let (Some(before), Some(after)) = (slab("before"), slab("after")) {
@@ -153,10 +165,9 @@ impl Measured {
                 self.kernel_of_pairs(bytes, connections);
             }
             let beat = number(stage, "/heartbeat_cpu_us").filter(|_| !is_secure);
-            if let Some(us) = beat {
-                let rate = number(stage, "/heartbeats_per_s").unwrap_or_default();
-                let cpu_s = Range::exact(us / 1e6);
-                self.beats.push((HitCost { bytes: CURVE_BYTES, cpu_s }, us / 1e6 * rate));
+            if let (Some(us), Some(per_s)) = (beat, number(stage, "/heartbeats_per_s")) {
+                let busy_cores = us / 1e6 * per_s;
+                self.beats.push(Beats { bytes: CURVE_BYTES, per_s, busy_cores });
             }
         }
         taken
@@ -197,7 +208,10 @@ impl Measured {
         let [plain, secure] = &self.hits;
         let _is_taken = table.take_hits(plain, &source);
         let _is_taken = table.take_tls_hits(secure, &source);
-        if let Some((beat, busy)) = spread_of(&self.beats) {
+        if let Some(cores) = spread(&self.rest) {
+            let _is_taken = table.take_rest(cores, &source);
+        }
+        if let Some((beat, busy)) = self.beat(table.value(Key::Rest).likely) {
             let _is_taken = table.take_heartbeat(beat, busy, &source);
         }
         let [plain, secure] = &self.parked;
@@ -211,22 +225,23 @@ impl Measured {
         }
     }
 
+    /// Heartbeats as one, by their least, mean and greatest cost beside an edge at rest; and the
+    /// cores that were busy.
+    fn beat(&self, rest_cores: f64) -> Option<(HitCost, f64)> {
+        let cost = |beats: &Beats| (beats.busy_cores - rest_cores).max(0.0) / beats.per_s;
+        let mean = |of: fn(&Beats) -> f64| {
+            self.beats.iter().map(of).sum::<f64>() / self.beats.len().max(1) as f64
+        };
+        let cpu_s = spread(&self.beats.iter().map(cost).collect::<Vec<_>>())?;
+        Some((HitCost { bytes: mean(|it| it.bytes), cpu_s }, mean(|it| it.busy_cores)))
+    }
+
     /// What is to be known about results.
     pub(super) fn notes(&self) -> Vec<String> {
         let sources = (!self.sources.is_empty())
             .then(|| format!("Reckoned with what was measured in {}.", self.sources.join(", ")));
         sources.into_iter().collect()
     }
-}
-
-/// Heartbeats as one: by their least, mean and greatest cost.
-fn spread_of(beats: &[(HitCost, f64)]) -> Option<(HitCost, f64)> {
-    let costs: Vec<f64> = beats.iter().map(|(beat, _)| beat.cpu_s.likely).collect();
-    let mean = |of: fn(&(HitCost, f64)) -> f64| {
-        beats.iter().map(of).sum::<f64>() / beats.len().max(1) as f64
-    };
-    let cpu_s = spread(&costs)?;
-    Some((HitCost { bytes: mean(|(beat, _)| beat.bytes), cpu_s }, mean(|(_, busy)| *busy)))
 }
 
 /// The least, the mean and the greatest.
@@ -245,8 +260,10 @@ fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
     value.get(key).and_then(Value::as_array).into_iter().flatten()
 }
 
-/// Fewer pairs say nothing about one.
-const PAIRS_MIN: f64 = 5000.0;
+/// Of fewer pairs, what else the kernel has meanwhile weighs too much.
+const PAIRS_MIN: f64 = 50_000.0;
+/// A shorter rest says nothing about rest.
+const REST_MIN_S: f64 = 1.0;
 /// What the curve's connections ask for.
 const CURVE_BYTES: f64 = 1024.0;
 
@@ -302,19 +319,23 @@ mod tests {
     fn hold() -> Value {
         let kernel = |slab: u64| json!({ "slab_bytes": slab });
         json!({
-            "load": "hold", "url": "http://127.0.0.1:1/", "held": 10_000, "hold_ms": 10_000,
+            "load": "hold", "url": "http://127.0.0.1:1/", "held": 50_000, "hold_ms": 10_000,
             "heartbeats": { "count": 20_000, "body_bytes": 0 },
-            "server_at_rest": { "cpu": { "total_us": 400_000.0 } },
-            "server": { "kernel_before": kernel(1_000_000), "kernel_after": kernel(81_000_000) },
+            "server_at_rest": { "cpu": { "total_us": 500_000.0 } },
+            "server": { "kernel_before": kernel(1_000_000), "kernel_after": kernel(401_000_000) },
         })
     }
 
     #[test]
     fn a_hold_teaches_the_sleep_and_the_kernels_memory() {
-        let (table, load) = taught(&[hold()]);
-        assert_eq!((load.connections, load.heartbeat_s), (10_000.0, Some(5.0)));
-        // 20 µs for a beat, 10.5 of them awake; 4 % busy.
-        near(table.value(Key::Sleep).likely * 1e6, 9.5 / 0.96);
+        let mut rest = hold();
+        rest["heartbeats"]["count"] = json!(0);
+        rest["server_at_rest"]["cpu"]["total_us"] = json!(100_000.0);
+        let (table, load) = taught(&[hold(), rest]);
+        assert_eq!((load.connections, load.heartbeat_s), (50_000.0, Some(25.0)));
+        near(table.value(Key::Rest).likely, 0.01);
+        // 5 % busy, 1 % at rest: 20 µs for a beat, 10.5 of them awake.
+        near(table.value(Key::Sleep).likely * 1e6, 9.5 / 0.95);
         near(table.value(Key::SocketBytes).likely, 4000.0 - 296.0);
     }
 
@@ -341,7 +362,7 @@ mod tests {
         near(fixed.high * 1e6, 12.0);
         near(table.value(Key::SendKib).likely * 1e6, 0.2);
         assert_eq!(table.value(Key::SlotBytes), Range::exact(75.0));
-        near(table.value(Key::Sleep).likely * 1e6, 10.0 / (1.0 - 0.0202));
+        near(table.value(Key::Sleep).likely * 1e6, (10.2 - 3.0 - 0.2) / (1.0 - 0.0202));
         near(table.value(Key::SocketBytes).likely, 4000.0 - 296.0);
     }
 
@@ -350,7 +371,7 @@ mod tests {
         let test = json!({ "loadtest": "smoke", "hold": hold(), "rate": rate("http://x/", 20.0) });
         let (table, load) = taught(&[test]);
         assert_eq!(load.connections, 64.0, "the rate comes last");
-        assert_eq!(load.heartbeat_s, Some(5.0));
+        assert_eq!(load.heartbeat_s, Some(25.0));
         assert_ne!(table, Coefficients::longhold());
         for wrong in [
             json!({}),

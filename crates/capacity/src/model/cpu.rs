@@ -41,6 +41,7 @@ fn awake(parts: &Parts, table: &Coefficients) -> alloc::vec::Vec<Term> {
     };
     let secure = parts.events.times(&parts.tls, Unit::PerSecond);
     let sealed = parts.body.times(&parts.tls, Unit::BytesPerSecond);
+    terms.add("rest", "an edge at rest: ticks, books", table.amount(Key::Rest));
     terms.add("wake", "wake: told, read, waited for again", cores(&parts.events, Key::Wake));
     terms.add("parse", "parse, lookup, policy, head", cores(&parts.events, Key::Parse));
     terms.add("send", "send: each answer", cores(&parts.events, Key::Send));

@@ -13,6 +13,7 @@ use crate::{Question, Study};
 fn round() -> Coefficients {
     let mut table = Coefficients::longhold();
     for (key, value) in [
+        (Key::Rest, 0.0),
         (Key::Wake, 6e-6),
         (Key::Sleep, 10e-6),
         (Key::Parse, 2e-6),
@@ -108,6 +109,7 @@ fn processor_time_by_table() {
     check(
         &demand(&load()).cpu,
         &[
+            ("rest", 0.0),
             ("wake", 0.18),
             ("parse", 0.06),
             ("send", 0.06),
