@@ -23,6 +23,7 @@ use crate::run;
 use crate::signals::{self, Listening, Stop};
 use crate::size::SizeOptions;
 use crate::store_tool::{NotOpened, StoreCommand};
+use crate::top::TopOptions;
 
 /// A caching HTTP reverse proxy for the edge of a CDN.
 ///
@@ -52,6 +53,8 @@ pub enum Command {
     Explain(ExplainOptions),
     /// Counts, lists and closes the connections of a running edge
     Conns(ConnsOptions),
+    /// Shows what a running edge does, each second anew; q ends it
+    Top(TopOptions),
     /// Says whether this host carries so many connections, and what to change where not
     Doctor(DoctorOptions),
     /// Shows what a running edge has stored

@@ -33,4 +33,5 @@ pub mod signals;
 pub mod size;
 pub mod store_tool;
 pub(crate) mod stored;
+pub mod top;
 pub mod worker;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use longhold_edge::cli::{self, Cli, Command};
-use longhold_edge::{conns, doctor, explain, size, store_tool};
+use longhold_edge::{conns, doctor, explain, size, store_tool, top};
 
 fn main() -> ExitCode {
     cli::conclude(match Cli::parse().command() {
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Command::Explain(options) => explain::explain(&options),
         Command::Conns(options) => conns::conns(&options),
         Command::Doctor(options) => doctor::doctor(&options),
+        Command::Top(options) => top::top(&options),
         Command::Cache(command) => explain::cache(&command),
         Command::Store(command) => store_tool::run(&command),
         Command::Size(options) => size::size(&options),

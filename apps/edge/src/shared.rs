@@ -44,6 +44,8 @@ pub struct Shared {
     pub send_window_bytes: u64,
     /// Most request body bytes in memory per upload.
     pub upload_window_bytes: usize,
+    /// Connections that one source may have at one worker; 0 for any number.
+    pub connections_per_source: u32,
     /// How much to save, by the governor's word.
     pub pressure: Arc<Pressure>,
     /// Most body bytes read only to be thrown away before a connection is closed instead.
@@ -98,6 +100,10 @@ impl Shared {
             tunnel_lifetime_ms: limits.tunnel_lifetime.map(|time| time.0),
             send_window_bytes: SEND_WINDOW_BYTES,
             upload_window_bytes: limits.upload_window.0 as usize,
+            connections_per_source: {
+                let each = limits.connections_per_source.div_ceil(config.server.workers as u64);
+                u32::try_from(each).unwrap_or(u32::MAX)
+            },
             pressure: Arc::default(),
             drain_bytes_max: DRAIN_BYTES_MAX,
         }

@@ -60,12 +60,14 @@ mod pages;
 mod refetch;
 mod relay;
 mod ruled;
+mod sources;
 mod tunnels;
 mod vigil;
 
 use active::Actives;
 use books::Books;
 pub(crate) use close::closed_counter;
+use sources::Sources;
 use tunnels::Tunnels;
 
 /// What a worker is made of besides its transport.
@@ -117,6 +119,8 @@ pub struct Worker<T: Transport<Payload = Outgoing>> {
     draining: bool,
     member: Arc<Member>,
     books: Books,
+    /// Connections by source, where they are bounded.
+    sources: Option<Sources>,
     /// Connections that rest with a receive armed, and how many may: half of the buffers.
     resting_count: u32,
     resting_max: u32,
@@ -150,6 +154,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     pub fn new(io: T, setup: Setup) -> Self {
         let now = io.now();
         let books = Books::new(io.slot_count(), io.slots_per_shard());
+        let sources = Sources::new(io.slot_count(), setup.shared.connections_per_source);
         Self {
             io,
             slots: Arc::clone(&setup.member.slots),
@@ -169,6 +174,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             now,
             draining: false,
             books,
+            sources,
             member: setup.member,
             resting_count: 0,
             resting_max: setup.resting_max,

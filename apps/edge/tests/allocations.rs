@@ -305,6 +305,7 @@ fn shared(is_secured: bool) -> Shared {
         tunnel_lifetime_ms: None,
         send_window_bytes: 256 * 1024,
         upload_window_bytes: 64 * 1024,
+        connections_per_source: 0,
         pressure: Arc::default(),
         drain_bytes_max: 64 * 1024,
     }

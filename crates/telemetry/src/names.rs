@@ -110,6 +110,7 @@ metrics! {
         ConnectionsRefusedMemory "limit" = "memory",
         ConnectionsRefusedFault "limit" = "fault",
         ConnectionsRefusedPressure "limit" = "pressure",
+        ConnectionsRefusedSource "limit" = "source",
     }
     "longhold_connections_closed_total" Count "Downstream connections closed, by reason." {
         ClosedPeerClosed "reason" = "peer-closed",

@@ -78,6 +78,14 @@ pub fn explain(
     call(address, token, (Method::GET, &path, String::new()))
 }
 
+/// Asks a running edge for its state.
+///
+/// # Errors
+/// See [`ClientError`].
+pub fn status(address: &AdminAddress, token: Option<&str>) -> Result<Value, ClientError> {
+    call(address, token, (Method::GET, "/status.json", String::new()))
+}
+
 /// Asks a running edge for its connections.
 ///
 /// # Errors

@@ -137,6 +137,8 @@ fn limits(resolver: &mut Resolver<'_>, typed: &raw::Limits, store: &Store) -> Li
     let knob = &knobs::LIMITS_TUNNEL_LIFETIME;
     let tunnel_lifetime = resolver.number_or_none(knob, &typed.tunnel_lifetime);
     let log_queue_max = resolver.number(&knobs::LIMITS_LOG_QUEUE_MAX, &typed.log_queue_max);
+    let knob = &knobs::LIMITS_CONNECTIONS_PER_SOURCE;
+    let connections_per_source = resolver.number_if(knob, &typed.connections_per_source);
     let handshakes = handshakes(resolver, typed);
     Limits {
         head_max: Bytes(head_max),
@@ -156,6 +158,7 @@ fn limits(resolver: &mut Resolver<'_>, typed: &raw::Limits, store: &Store) -> Li
         hit_for_miss: Millis(hit_for_miss),
         tunnel_lifetime: tunnel_lifetime.map(Millis),
         log_queue_max: to_usize(log_queue_max),
+        connections_per_source: connections_per_source.unwrap_or(0),
         handshakes,
     }
 }

@@ -311,6 +311,8 @@ pub struct Limits {
     pub tunnel_lifetime: Option<Millis>,
     /// Access log lines that may wait in each worker.
     pub log_queue_max: usize,
+    /// Connections at once from one source; 0 for any number.
+    pub connections_per_source: u64,
     /// Bounds of TLS handshakes.
     pub handshakes: Handshakes,
 }

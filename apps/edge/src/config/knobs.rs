@@ -365,6 +365,9 @@ knobs! {
     LIMITS_HANDSHAKES_MAX = "limits.handshakes_max", Count, Number(4096), 1, 1_048_576,
         "TLS handshakes in flight at once, in all workers together; what comes beyond them waits \
          in line, without memory of its own.";
+    LIMITS_CONNECTIONS_PER_SOURCE = "limits.connections_per_source", Count, Absent, 1, 8_388_608,
+        "Connections at once from one address, or one IPv6 network of 64 bits; each worker has an \
+         equal part of them. What comes beyond is closed.";
     LIMITS_HANDSHAKES_PER_SOURCE = "limits.handshakes_per_source", Count, Number(256), 1,
         1_048_576,
         "TLS handshakes in flight at once from one address, or one IPv6 network of 64 bits, in \

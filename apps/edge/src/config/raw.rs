@@ -195,6 +195,7 @@ pub(super) struct Limits {
     pub(super) tunnel_lifetime: Cell,
     pub(super) log_queue_max: Cell,
     pub(super) handshakes_max: Cell,
+    pub(super) connections_per_source: Cell,
     pub(super) handshakes_per_source: Cell,
     pub(super) handshake_rate: Cell,
     pub(super) handshake_timeout: Cell,

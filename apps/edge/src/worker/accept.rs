@@ -29,6 +29,12 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         self.counters.add(Counter::ConnectionsAccepted, 1);
         let gauge = if shakes { Gauge::ConnectionsHandshaking } else { Gauge::ConnectionsActive };
         self.counters.raise(gauge, 1);
+        let is_allowed = self.sources.as_mut().is_none_or(|known| known.enter(slot, peer.ip()));
+        if !is_allowed {
+            self.counters.add(Counter::ConnectionsRefusedSource, 1);
+            self.close(token, CloseReason::Overload);
+            return;
+        }
         if !self.shared.pressure.admits_newcomer() {
             self.counters.add(Counter::ConnectionsRefusedPressure, 1);
             self.close(token, CloseReason::Overload);

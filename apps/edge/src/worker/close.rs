@@ -81,6 +81,9 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let Some(slot) = self.slots.get(token.slot) else { return };
         if slot.generation() == token.generation && slot.release().is_ok() {
             self.books.release(token.slot);
+            if let Some(sources) = &mut self.sources {
+                sources.leave(token.slot, slot.peer().ip());
+            }
             self.counters.lower(Gauge::ConnectionsClosing, 1);
         }
     }

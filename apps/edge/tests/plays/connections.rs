@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::stage::{Edge, FRESH, Origin, reply};
+use crate::stage::{Edge, FRESH, Origin, Setting, reply};
 
 fn conns(edge: &Edge, arguments: &[&str]) -> Value {
     let output = edge.command(&[&["conns", "--json"], arguments].concat());
@@ -62,4 +62,28 @@ fn close_without_a_filter_is_refused_and_so_is_one_that_means_nothing() {
     edge.wait("the connection", |edge| conns(edge, &[])["total"] == 1);
     assert_eq!(conns(&edge, &["--close", "--all"])["closed"], 1);
     client.sees_the_end();
+}
+
+/// Each of the two workers has half of what is allowed.
+#[test]
+fn source_beyond_its_connections_is_refused_until_some_have_ended() {
+    let origin = Origin::answering(|call| call.answer(reply("200 OK", &[FRESH], "x")));
+    let setting = Setting::before(&origin).limits("connections_per_source = 4");
+    let edge = setting.start();
+    let mut clients: Vec<_> = (0..40).map(|_| edge.client()).collect();
+    edge.wait_for("longhold_connections_refused_total{limit=source}", 36);
+    edge.wait("the end of the others", |edge| conns(edge, &[])["total"] == 4);
+    clients.clear();
+    edge.wait("the end of all", |edge| conns(edge, &[])["total"] == 0);
+    assert_eq!(edge.client().get("/").status, 200);
+}
+
+#[test]
+fn top_is_plain_text_where_there_is_no_terminal() {
+    let origin = Origin::start();
+    let edge = Edge::before(&origin);
+    let output = edge.command(&["top"]);
+    let said = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success() && said.starts_with("longhold "), "{said}");
+    assert!(said.contains("\nconnections   0 of 20,000 ") && !said.contains('\x1b'), "{said}");
 }

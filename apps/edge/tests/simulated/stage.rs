@@ -319,6 +319,7 @@ fn shared() -> Shared {
         tunnel_lifetime_ms: Some(24 * 3_600_000),
         send_window_bytes: 256 * 1024,
         upload_window_bytes: 64 * 1024,
+        connections_per_source: 0,
         pressure: Arc::default(),
         drain_bytes_max: 64 * 1024,
     }

@@ -100,7 +100,12 @@ fn every_row_is_read_and_shown() {
                 .map(|value| Value::try_from(&value.value).unwrap())
                 .unwrap(),
         };
-        let unsaid = ["site.requests_max", "limits.handshake_rate", "server.memory"];
+        let unsaid = [
+            "site.requests_max",
+            "limits.handshake_rate",
+            "server.memory",
+            "limits.connections_per_source",
+        ];
         let is_shown = shown.contains(knob.key) || unsaid.contains(&knob.key);
         assert!(is_shown, "{} is not shown", knob.key);
         let said = check_text(&with(knob, value)).unwrap_or_else(|faults| panic!("{faults}"));
