@@ -75,7 +75,7 @@ impl Observer {
             own: Mutex::new(own),
             store: store.clone(),
             pager,
-            crowd: Crowd { roster, listeners: listeners.iter().map(listed).collect() },
+            crowd: Crowd { roster, listeners: listed(config, listeners) },
             plan: MemoryPlan::of(config).json(),
             governing: Governing::new(configured, pressure, staging),
             workers: config.server.workers,
@@ -237,7 +237,8 @@ impl View {
     }
 }
 
-/// A listener as it is shown: its address, and what is spoken there.
-fn listed(address: &SocketAddr) -> (String, &'static str) {
-    (address.to_string(), "http")
+/// The listeners as they are shown: their addresses, and what is spoken there.
+fn listed(config: &Checked, addresses: &[SocketAddr]) -> Vec<(String, &'static str)> {
+    let schemes = config.listeners.iter().map(|listener| listener.scheme());
+    addresses.iter().map(SocketAddr::to_string).zip(schemes).collect()
 }

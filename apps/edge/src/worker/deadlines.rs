@@ -175,5 +175,6 @@ const REST_MS: u64 = 200;
 /// an origin that knows no expectations says nothing, and a client may wait for long.
 const CONTINUE_MS: u64 = 1000;
 
-/// Expiries handled in one turn of the loop.
-const EXPIRED_MAX: usize = 256;
+/// Expiries handled in one turn of the loop: a storm of them is spread over turns, and who asks
+/// meanwhile waits for these at most, of which each may cost a cancel of 50 µs.
+const EXPIRED_MAX: usize = 64;

@@ -250,3 +250,33 @@ fn empty_stretches_cost_nothing() {
     assert_eq!(fired(&mut wheel, &slots, u64::MAX), [0], "late, 13 years of ticks are used up");
     assert_eq!(wheel.next_deadline_ms(), None);
 }
+
+/// CN-4 at the scale that one edge holds: a timer is a link in its slot and nothing else, and when
+/// all fall due at once they come a bounded number at a time.
+#[test]
+fn two_million_timers_are_links_in_their_slots_and_expire_in_portions() {
+    const TIMERS: u32 = 2_000_000;
+    const PORTION: usize = 65_536;
+    let slots = SlotTable::new(TIMERS);
+    let mut wheel = Wheel::new(0);
+    for slot in 0..TIMERS {
+        wheel.schedule(&slots, slot, 75_000);
+    }
+    assert_eq!(wheel.len(), TIMERS as usize);
+    let mut expired = Vec::with_capacity(PORTION);
+    wheel.advance(&slots, 74_900, PORTION, &mut expired);
+    assert!(expired.is_empty(), "none is early");
+    let mut fired = vec![false; TIMERS as usize];
+    let mut left = TIMERS as usize;
+    while left > 0 {
+        expired.clear();
+        wheel.advance(&slots, 75_000, PORTION, &mut expired);
+        assert_eq!(expired.len(), left.min(PORTION));
+        left -= expired.len();
+        assert_eq!(wheel.next_deadline_ms().is_some(), left > 0, "the rest is due");
+        for slot in &expired {
+            assert!(!std::mem::replace(&mut fired[*slot as usize], true), "{slot} fires twice");
+        }
+    }
+    assert!(wheel.is_empty());
+}
