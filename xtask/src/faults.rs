@@ -209,6 +209,13 @@ const TABLE: &[Scenario] = &[
         play: limits::descriptors,
     },
     Scenario {
+        name: "memory",
+        invariant: "When the memory budget is lowered below what is used, newcomers are refused \
+                    by name, those parked for longest are closed until it fits, those that ask \
+                    are served; newcomers are taken again when the budget is back.",
+        play: limits::memory,
+    },
+    Scenario {
         name: "disk-full",
         invariant: "A store that does not fit the disk is refused at start, by name; once \
                     started, a store needs no more space.",

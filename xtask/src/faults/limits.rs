@@ -1,9 +1,10 @@
 //! Limits that are reached: slots, descriptors, the disk.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use serde_json::Value;
 
 use super::evidence::Evidence;
-use super::stage::{Shape, Stage, check_witness, count, counter, standing};
+use super::stage::{Shape, Stage, check_witness, closed, count, counter, standing};
 use super::{Played, Scene};
 
 /// All slots are taken, and more want in.
@@ -59,6 +60,62 @@ pub(super) fn descriptors(scene: &Scene<'_>, evidence: &mut Evidence) -> Result<
     Ok(Played::Yes)
 }
 
+/// The memory budget is lowered while a crowd is parked.
+pub(super) fn memory(scene: &Scene<'_>, evidence: &mut Evidence) -> Result<Played> {
+    let crowd = scene.of(20_000, 4_000_u32);
+    let connections_max = crowd + SPARE;
+    let mut stage = Stage::new(scene.rig, Shape { connections_max, ..Shape::default() })?;
+    let connections = format!("--connections={crowd}");
+    let options = [&*connections, "--hold=10m", "--time-max=20m"];
+    let path = "/bytes/1024/warm?max_age=3600";
+    let parked = stage.start_bomb("hold", path, &options)?;
+    stage.until("the crowd is parked", |status| {
+        (standing(status) >= u64::from(crowd)).then_some(())
+    })?;
+    let witness = stage.witness(scene.of(20, 6))?;
+    // It looks once a second.
+    let before = stage.until("the governor has seen the crowd", |status| {
+        let sockets = count(status, "/governor/used/parts/sockets")?;
+        (sockets >= u64::from(crowd) << 10).then(|| status.clone())
+    })?;
+    let used = count(&before, "/governor/used/bytes").context("the status tells what is used")?;
+    stage.set_budget(Some(used))?;
+    let is_shed = |status: &Value| {
+        let closed = closed(status, "overload") > closed(&before, "overload");
+        (closed && stage_of(status) == "close-oldest").then_some(())
+    };
+    stage.until("those parked for longest are closed", is_shed)?;
+    let connections = format!("--connections={NEWCOMERS}");
+    let newcomers = stage.bomb("hold", path, &[&*connections, "--hold=0s"])?;
+    let refused = "longhold_connections_refused_total{limit=pressure}";
+    let named = counter(&stage.status()?, refused) - counter(&before, refused);
+    evidence.at_least("newcomers refused by name", Some(named), 1);
+    evidence.at_least("refused, as they saw it", count(&newcomers, "/faults/total"), 1);
+    let low = stage.until("it fits", |status| {
+        let is_over = matches!(stage_of(status), "close-oldest");
+        (!is_over).then(|| status.clone())
+    })?;
+    let shed = closed(&low, "overload") - closed(&before, "overload");
+    evidence.at_most("closed, of the crowd", Some(shed), u64::from(crowd + NEWCOMERS));
+    evidence.figure("closed to fit", shed);
+    check_witness(evidence, witness)?;
+    stage.set_budget(None)?;
+    stage.until("newcomers are taken again", |status| {
+        let is_taken = !matches!(stage_of(status), "close-oldest" | "refuse-newcomers");
+        is_taken.then_some(())
+    })?;
+    let fresh = stage.ask("/bytes/1024/after?max_age=60", 4, 40)?;
+    evidence.exactly("answers verified afterwards", count(&fresh, "/answers/count"), 40);
+    drop(parked);
+    stage.check_end(evidence)?;
+    Ok(Played::Yes)
+}
+
+/// What the governor does at the moment.
+fn stage_of(status: &Value) -> &str {
+    status.pointer("/governor/stage").and_then(Value::as_str).unwrap_or_default()
+}
+
 /// A store larger than the disk. That the disk fills up later cannot be played without a file
 /// system of one's own, and does not concern the store, whose file has all its bytes from the
 /// beginning.
@@ -82,3 +139,7 @@ const WAITING: u32 = 100;
 /// What the process may open beyond what it has, and fetches at once that would need more.
 const SPARE_FILES: usize = 24;
 const FETCHES: u32 = 160;
+/// Connections that come while none are taken.
+const NEWCOMERS: u32 = 20;
+/// Slots beyond a crowd's.
+const SPARE: u32 = 1024;

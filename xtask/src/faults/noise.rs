@@ -60,7 +60,7 @@ fn storm(stage: &Stage<'_>, mode: &str, peers: u32, options: &[&str]) -> Result<
 }
 
 fn shape(peers: u32) -> Shape {
-    Shape { connections_max: peers + SPARE, ..Shape::default() }
+    Shape { connections_max: peers + SPARE, active_max: peers, ..Shape::default() }
 }
 
 fn peers(scene: &Scene<'_>) -> u32 {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::evidence::Evidence;
 use crate::rig::{Certificate, Program, Rig, Server, free_address};
@@ -23,6 +23,8 @@ pub(super) struct Shape {
     pub(super) body_rate_min: &'static str,
     pub(super) body_grace: &'static str,
     pub(super) first_byte_timeout: &'static str,
+    /// Connections that may be active at a time, beyond the usual few.
+    pub(super) active_max: u32,
     /// Of the store's memory tier.
     pub(super) memory_tier: &'static str,
     /// It has a listener for TLS, too, and gives handshakes so long.
@@ -43,6 +45,8 @@ pub(super) struct Stage<'r> {
     store: String,
     /// Before anything happened: the edge's memory.
     start_bytes: u64,
+    /// What it may keep beyond that, once a crowd has been active.
+    kept_bytes: u64,
 }
 
 impl Default for Shape {
@@ -54,6 +58,7 @@ impl Default for Shape {
             body_rate_min: "1KiB/s",
             body_grace: "5s",
             first_byte_timeout: "30s",
+            active_max: 0,
             memory_tier: "32MiB",
             handshake_timeout: None,
         }
@@ -95,6 +100,7 @@ impl<'r> Stage<'r> {
             config: text,
             store,
             start_bytes: 0,
+            kept_bytes: POOLS_BYTES + SLACK_BYTES + u64::from(shape.active_max) * RECORD_BYTES,
         };
         stage.ask("/bytes/1024/warm?max_age=3600", WARM_CONNECTIONS, WARM_REQUESTS)?;
         stage.settled(0)?;
@@ -220,6 +226,13 @@ impl<'r> Stage<'r> {
         Ok(())
     }
 
+    /// Sets the edge's memory budget; `None`: what its config and its host say.
+    pub(super) fn set_budget(&self, bytes: Option<u64>) -> Result<()> {
+        let memory = bytes.map(|bytes| format!("{}KiB", bytes >> 10));
+        post(self.admin, "/budget", &json!({ "memory": memory }))?;
+        Ok(())
+    }
+
     fn pid(&self) -> Result<u32> {
         self.server.pids.first().copied().context("the edge has a process")
     }
@@ -248,7 +261,7 @@ impl<'r> Stage<'r> {
         let census = get(self.admin, "/connections.json")?;
         evidence.exactly("slots in use", census.pointer("/total").and_then(Value::as_u64), 0);
         let kept = self.memory_bytes()?.saturating_sub(self.start_bytes);
-        evidence.at_most("bytes of memory kept", Some(kept), POOLS_BYTES + SLACK_BYTES);
+        evidence.at_most("bytes of memory kept", Some(kept), self.kept_bytes);
         evidence.figure(
             "memory of the edge at start, at the end",
             format!("{} KiB, {} KiB", self.start_bytes >> 10, self.memory_bytes()? >> 10),
@@ -328,14 +341,29 @@ pub(super) fn standing(status: &Value) -> u64 {
 
 /// Asks the admin API and reads the JSON that it answers with.
 fn get(admin: SocketAddr, path: &str) -> Result<Value> {
+    ask(admin, &format!("GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"))
+}
+
+/// Orders something of the admin API.
+fn post(admin: SocketAddr, path: &str, body: &Value) -> Result<Value> {
+    let body = body.to_string();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {admin}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    ask(admin, &(head + &body))
+}
+
+fn ask(admin: SocketAddr, request: &str) -> Result<Value> {
     let mut stream = TcpStream::connect_timeout(&admin, ADMIN_MAX)?;
     stream.set_read_timeout(Some(ADMIN_MAX))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n")?;
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").context("the admin API answers no HTTP")?;
-    ensure!(head.starts_with("HTTP/1.1 200"), "{path} is answered with: {answer}");
-    serde_json::from_str(body).with_context(|| format!("{path} brings no JSON: {body}"))
+    ensure!(head.starts_with("HTTP/1.1 200"), "the admin API answers: {answer}");
+    serde_json::from_str(body).with_context(|| format!("the admin API brings no JSON: {body}"))
 }
 
 fn config([address, admin, origin]: [SocketAddr; 3], shape: Shape, store: &str) -> String {
@@ -382,6 +410,9 @@ const STAGING_MAX: u32 = 32;
 /// What the edge's pools may keep for good: receive buffers of 16 KiB and staging of 256 KiB.
 const POOLS_BYTES: u64 =
     (WORKERS as u64 * BUFFERS_MAX as u64 * 16 + STAGING_MAX as u64 * 256) << 10;
+/// What the edge keeps of each connection that was active at once with others: the next crowd has
+/// its records without asking for memory.
+const RECORD_BYTES: u64 = 6 << 10;
 /// What an allocator keeps that was asked for by others, and parts that grow once and stay.
 const SLACK_BYTES: u64 = 24 << 20;
 const WAIT_MAX: Duration = Duration::from_secs(120);

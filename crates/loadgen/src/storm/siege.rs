@@ -555,7 +555,7 @@ const BUFFER_BYTES: usize = 16 << 10;
 /// Slow readers read no less at a time: their first piece is to hold the status of the answer.
 const PIECE_READ_BYTES_MIN: usize = 16;
 /// A drain ends when nothing has come for so long, and at the latest after that long.
-const DRAIN_QUIET_US: u64 = 2_000_000;
+const DRAIN_QUIET_US: u64 = 5_000_000;
 const DRAIN_MAX_US: u64 = 30_000_000;
 /// Peers that are told to close per turn, and how long all have for it.
 const CLOSE_BATCH: u32 = 1024;
