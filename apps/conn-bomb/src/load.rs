@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use longhold_loadgen::plan::Aim;
 use longhold_loadgen::target::{Outgoing, Target};
+use longhold_tls::layer::{LayerSettings, Secured, Wire};
 use longhold_transport::Config;
 use longhold_transport::uring::Reactor;
 
@@ -14,7 +15,8 @@ use longhold_transport::uring::Reactor;
 pub(crate) struct Shared {
     /// What to ask for: http://ADDRESS:PORT/PATH on a loopback address. The body of /bytes/N is
     /// known beforehand; any other is compared with the first answer. ws://… opens WebSockets and
-    /// sends messages, whose echo is verified.
+    /// sends messages, whose echo is verified. https://… and wss://… do so over TLS 1.3, without a
+    /// look at the certificate.
     #[arg(long)]
     url: String,
     /// How long a connect may take.
@@ -52,10 +54,13 @@ impl Shared {
     }
 }
 
-/// A reactor with room for `connections`.
-pub(crate) fn transport(connections: u32) -> anyhow::Result<Reactor<Outgoing>> {
+/// A reactor with room for `connections`, and TLS over it for those that want it.
+pub(crate) fn transport(
+    connections: u32,
+) -> anyhow::Result<Secured<Reactor<Wire<Outgoing>>, Outgoing>> {
     let config = Config { slots: connections, buffers: 0, ..Config::default() };
-    Reactor::new(&config).context("cannot start the load's transport")
+    let reactor = Reactor::new(&config).context("cannot start the load's transport")?;
+    Ok(Secured::new(reactor, LayerSettings::default()))
 }
 
 /// A duration as typed: a whole number and a unit, `250ms`, `30s`, `10m`, `2h`.

@@ -21,9 +21,10 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use longhold_transport::{Buffer, Completion, Token, Transport, TransportError};
+use longhold_transport::{Buffer, Completion, Token, TransportError};
 
 use crate::answer::{Answer, AnswerReader, Progress};
+use crate::dial::Dial;
 use crate::fault::Fault;
 use crate::slots::SlotMap;
 use crate::target::{Dialect, Outgoing, Target};
@@ -61,7 +62,7 @@ pub(crate) struct Settings {
 }
 
 /// Connections, exchanges and slots over one transport.
-pub(crate) struct Driver<'t, T: Transport<Payload = Outgoing>> {
+pub(crate) struct Driver<'t, T: Dial> {
     transport: &'t mut T,
     target: Target,
     settings: Settings,
@@ -160,7 +161,7 @@ struct Exchange {
     answer: Option<Answer>,
 }
 
-impl<'t, T: Transport<Payload = Outgoing>> Driver<'t, T> {
+impl<'t, T: Dial> Driver<'t, T> {
     /// All connections `Idle`.
     pub(crate) fn new(transport: &'t mut T, target: Target, settings: Settings) -> Self {
         let idle = Connection { state: State::Idle, greeted: false, slot: NONE, exchange: NONE };

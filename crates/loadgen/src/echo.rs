@@ -117,10 +117,11 @@ impl<T: Transport<Payload = Outgoing>> Echo<T> {
                     cell.generation = cell.generation.wrapping_add(1) & Token::GENERATION_MAX;
                 }
             }
+            Completion::Secured { token, result: Err(_) } => self.transport.close(token),
             // It opens no connections, shuts no halves, and is woken by nobody.
             Completion::AcceptFailed { .. }
             | Completion::Connected { .. }
-            | Completion::Secured { .. }
+            | Completion::Secured { result: Ok(()), .. }
             | Completion::Unparked { .. }
             | Completion::ShutDown { .. }
             | Completion::Woken => {}

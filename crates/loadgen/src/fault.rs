@@ -53,6 +53,8 @@ pub enum Fault {
     Unsolicited,
     /// A right answer that announces the end of a connection that was to be held.
     CloseAnnounced,
+    /// The TLS handshake failed.
+    HandshakeFailed,
 }
 
 impl Fault {
@@ -80,6 +82,7 @@ impl Fault {
             Self::WrongBody { .. } => 14,
             Self::Unsolicited => 15,
             Self::CloseAnnounced => 16,
+            Self::HandshakeFailed => 17,
         }
     }
 
@@ -129,7 +132,8 @@ impl Fault {
             | Self::AnswerTimedOut
             | Self::HeadTooLong
             | Self::Unsolicited
-            | Self::CloseAnnounced => String::new(),
+            | Self::CloseAnnounced
+            | Self::HandshakeFailed => String::new(),
         }
     }
 }
@@ -200,7 +204,7 @@ impl Serialize for FaultLog {
 /// Faults kept as examples.
 pub const EXAMPLES_MAX: usize = 16;
 
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "connect-refused",
     "connect-timed-out",
     "connect-exhausted",
@@ -218,6 +222,7 @@ const NAMES: [&str; 17] = [
     "wrong-body",
     "unsolicited",
     "close-announced",
+    "handshake-failed",
 ];
 
 #[cfg(test)]

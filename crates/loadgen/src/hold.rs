@@ -11,15 +11,15 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use longhold_transport::Transport;
 use serde::Serialize;
 
+use crate::dial::Dial;
 use crate::driver::{Driver, Event};
 use crate::fault::{Fault, FaultLog};
 use crate::histogram::{Histogram, Latency};
 use crate::plan::{HoldPlan, LoadError, Moment};
 use crate::tally::{Answers, Tally};
-use crate::target::{Outgoing, Sources};
+use crate::target::Sources;
 use crate::verify::Expectation;
 
 /// What a hold found.
@@ -73,7 +73,7 @@ pub struct StageReport {
 /// # Errors
 /// A plan that cannot be carried out, or a transport that fails. What the server does wrong is in
 /// the report.
-pub fn hold<T: Transport<Payload = Outgoing>>(
+pub fn hold<T: Dial>(
     transport: &mut T,
     plan: &HoldPlan,
     observe: &mut dyn FnMut(Moment),
@@ -132,7 +132,7 @@ pub fn hold<T: Transport<Payload = Outgoing>>(
     Ok(report)
 }
 
-struct Hold<'t, 'p, T: Transport<Payload = Outgoing>> {
+struct Hold<'t, 'p, T: Dial> {
     driver: Driver<'t, T>,
     plan: &'p HoldPlan,
     sources: Sources,
@@ -167,7 +167,7 @@ enum Phase {
     Rest,
 }
 
-impl<T: Transport<Payload = Outgoing>> Hold<'_, '_, T> {
+impl<T: Dial> Hold<'_, '_, T> {
     /// Opens the stage's connections and lets each rest after its first answer.
     fn ramp(&mut self) -> Result<(), LoadError> {
         self.phase = Phase::Ramp;

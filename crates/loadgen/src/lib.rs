@@ -5,8 +5,8 @@
 //! a few, [`waves`](waves::waves) come, all go at once, and come back. They verify status, length
 //! and hash of every answer, count what was wrong by name, and keep the first faults as evidence.
 //! What badly behaved peers do is [`storm`](storm::storm), which tells what became of each. Loads
-//! speak HTTP or, to a `ws://` target, WebSocket, for which
-//! [`echo`] is an origin that holds as many. [`content`] is what the scripted origin serves, so
+//! speak HTTP or, to a `ws://` target, WebSocket, for which [`echo`] is an origin that holds as
+//! many; both over TLS 1.3, too ([`dial`]). [`content`] is what the scripted origin serves, so
 //! that a load knows the right bytes beforehand; [`sampler`] reads what a server process costs.
 //!
 //! **What it is not.** No tool against hosts of others: only loopback targets exist. No open-loop
@@ -25,8 +25,8 @@
 //! - **LG-2** An answer counts as right only if its status is 200 and length and hash of its body
 //!   are those expected; each other outcome of a request is exactly one counted fault, or shows as
 //!   unfinished.
-//! - **LG-3** Memory is bounded by the plan: about 20 bytes per connection (32 in a storm), plus a
-//!   receive buffer and a reader per active one.
+//! - **LG-3** Memory is bounded by the plan: about 20 bytes per connection (32 in a storm, and 132
+//!   more over TLS), plus a receive buffer and a reader per active one.
 //! - **LG-4** A load ends: connects, answers, the whole and the closing have time limits.
 //! - **LG-5** Nothing that a server sends, omits or breaks off makes a load panic.
 //!
@@ -35,6 +35,7 @@
 pub mod answer;
 pub mod cache_status;
 pub mod content;
+pub mod dial;
 pub mod echo;
 pub mod fault;
 pub mod histogram;

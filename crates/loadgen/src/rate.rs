@@ -6,14 +6,13 @@
 //! A connection that the server closes after an announced close is opened again. One that meets
 //! a fault that ends it is not, so a server that fails ends the load instead of spinning it.
 
-use longhold_transport::Transport;
 use serde::Serialize;
 
+use crate::dial::Dial;
 use crate::driver::{Driver, Event};
 use crate::fault::{Fault, FaultLog};
 use crate::plan::{End, LoadError, Moment, RatePlan};
 use crate::tally::{Answers, Tally};
-use crate::target::Outgoing;
 use crate::verify::Expectation;
 
 /// What a closed loop found.
@@ -40,7 +39,7 @@ pub struct RateReport {
 /// # Errors
 /// A plan that cannot be carried out, or a transport that fails. What the server does wrong is in
 /// the report.
-pub fn rate<T: Transport<Payload = Outgoing>>(
+pub fn rate<T: Dial>(
     transport: &mut T,
     plan: &RatePlan,
     observe: &mut dyn FnMut(Moment),
@@ -80,7 +79,7 @@ pub fn rate<T: Transport<Payload = Outgoing>>(
     Ok(rate.report())
 }
 
-struct Rate<'t, 'p, T: Transport<Payload = Outgoing>> {
+struct Rate<'t, 'p, T: Dial> {
     driver: Driver<'t, T>,
     plan: &'p RatePlan,
     expectation: Expectation,
@@ -108,7 +107,7 @@ struct Rate<'t, 'p, T: Transport<Payload = Outgoing>> {
     observe: &'p mut dyn FnMut(Moment),
 }
 
-impl<T: Transport<Payload = Outgoing>> Rate<'_, '_, T> {
+impl<T: Dial> Rate<'_, '_, T> {
     fn run(&mut self) -> Result<(), LoadError> {
         if self.plan.warmup_requests == 0 {
             self.start_counting();

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use longhold_transport::{Parts, Payload};
 
+use crate::dial::Security;
 use crate::websocket;
 
 /// A loopback address, a request target and the bytes that are sent.
@@ -13,6 +14,7 @@ pub struct Target {
     address: SocketAddr,
     path: String,
     dialect: Dialect,
+    security: Option<Rc<Security>>,
     /// What a connection says first, and what it says after that.
     first: Rc<[u8]>,
     next: Rc<[u8]>,
@@ -30,9 +32,15 @@ pub(crate) enum Dialect {
 /// Why a URL cannot be a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    /// Not `http://address[:port][/path]`, nor the same with `ws`.
-    #[error("a target is http(or ws)://ADDRESS[:PORT][/PATH] with an IP address or localhost")]
+    /// Not `http://address[:port][/path]`, nor the same with `https`, `ws` or `wss`.
+    #[error(
+        "a target is http://ADDRESS[:PORT][/PATH], or https, ws or wss, with an IP address or \
+         localhost"
+    )]
     Syntax,
+    /// The TLS library refuses its own settings.
+    #[error("no TLS client can be made")]
+    Tls,
     /// The path holds a byte that a request target must not hold (RFC 9112 section 3.2).
     #[error("a target's path holds only visible ASCII characters and no '#'")]
     Path,
@@ -48,14 +56,17 @@ impl Target {
     /// # Errors
     /// See [`TargetError`]; anything outside 127.0.0.0/8 and `::1` is refused.
     pub fn parse(url: &str) -> Result<Self, TargetError> {
-        let (dialect, rest) = match url.split_once("://") {
-            Some(("http", rest)) => (Dialect::Http, rest),
-            Some(("ws", rest)) => (Dialect::WebSocket, rest),
+        let (dialect, secure, rest) = match url.split_once("://") {
+            Some(("http", rest)) => (Dialect::Http, false, rest),
+            Some(("https", rest)) => (Dialect::Http, true, rest),
+            Some(("ws", rest)) => (Dialect::WebSocket, false, rest),
+            Some(("wss", rest)) => (Dialect::WebSocket, true, rest),
             Some(_) | None => return Err(TargetError::Syntax),
         };
         let path_at = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(path_at);
-        let address = parse_authority(authority).ok_or(TargetError::Syntax)?;
+        let port = if secure { 443 } else { 80 };
+        let address = parse_authority(authority, port).ok_or(TargetError::Syntax)?;
         if !address.ip().to_canonical().is_loopback() {
             return Err(TargetError::NotLoopback(address.ip()));
         }
@@ -73,7 +84,9 @@ impl Target {
                 (upgrade.into(), websocket::message().into())
             }
         };
-        Ok(Self { address, path, dialect, first, next })
+        let security = secure.then(|| Security::new(address.ip().to_string()).map(Rc::new));
+        let security = security.transpose().map_err(|_| TargetError::Tls)?;
+        Ok(Self { address, path, dialect, security, first, next })
     }
 
     /// Where to connect to.
@@ -89,6 +102,11 @@ impl Target {
     /// What is spoken there.
     pub(crate) fn dialect(&self) -> Dialect {
         self.dialect
+    }
+
+    /// What its connections are secured with.
+    pub(crate) fn security(&self) -> Option<&Security> {
+        self.security.as_deref()
     }
 
     /// One more copy of what a connection says first, or later.
@@ -164,12 +182,13 @@ impl Sources {
     }
 }
 
-fn parse_authority(authority: &str) -> Option<SocketAddr> {
+fn parse_authority(authority: &str, default_port: u16) -> Option<SocketAddr> {
     if let Ok(address) = authority.parse() {
         return Some(address);
     }
     if let Some(rest) = authority.strip_prefix("localhost") {
-        let port = if rest.is_empty() { 80 } else { rest.strip_prefix(':')?.parse().ok()? };
+        let port =
+            if rest.is_empty() { default_port } else { rest.strip_prefix(':')?.parse().ok()? };
         return Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
     }
     let bare = authority.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
@@ -177,7 +196,7 @@ fn parse_authority(authority: &str) -> Option<SocketAddr> {
         Some(v6) => IpAddr::V6(v6.parse::<Ipv6Addr>().ok()?),
         None => IpAddr::V4(authority.parse::<Ipv4Addr>().ok()?),
     };
-    Some(SocketAddr::new(ip, 80))
+    Some(SocketAddr::new(ip, default_port))
 }
 
 /// Connections from one source address to one target where there is only one: below the kernel's

@@ -6,9 +6,9 @@
 //!  ├──────── within_ms or longer ──────┤├──────────┤├──────────────────────── …
 //! ```
 
-use longhold_transport::Transport;
 use serde::Serialize;
 
+use crate::dial::Dial;
 use crate::driver::{Driver, Event};
 use crate::fault::{Fault, FaultLog};
 use crate::histogram::{Histogram, Latency};
@@ -16,7 +16,7 @@ use crate::plan::{
     ACTIVE_MAX, Aim, HOLD_CONNECTIONS_MAX, LoadError, WAVES_MAX, check_connections, settings,
 };
 use crate::tally::{Answers, Tally};
-use crate::target::{Outgoing, Sources};
+use crate::target::Sources;
 use crate::verify::Expectation;
 
 /// Connections that come, all go at once, and come back.
@@ -66,10 +66,7 @@ pub struct Wave {
 ///
 /// # Errors
 /// A plan that cannot be carried out, or a transport that fails.
-pub fn waves<T: Transport<Payload = Outgoing>>(
-    transport: &mut T,
-    plan: &WavesPlan,
-) -> Result<WavesReport, LoadError> {
+pub fn waves<T: Dial>(transport: &mut T, plan: &WavesPlan) -> Result<WavesReport, LoadError> {
     check_connections(plan.connections, HOLD_CONNECTIONS_MAX)?;
     if !(1..=WAVES_MAX).contains(&plan.waves) || plan.within_ms == 0 {
         return Err(LoadError::Waves);
@@ -114,7 +111,7 @@ pub fn waves<T: Transport<Payload = Outgoing>>(
     })
 }
 
-struct Sea<'t, 'p, T: Transport<Payload = Outgoing>> {
+struct Sea<'t, 'p, T: Dial> {
     driver: Driver<'t, T>,
     plan: &'p WavesPlan,
     sources: Sources,
@@ -128,7 +125,7 @@ struct Sea<'t, 'p, T: Transport<Payload = Outgoing>> {
     events: Vec<Event>,
 }
 
-impl<T: Transport<Payload = Outgoing>> Sea<'_, '_, T> {
+impl<T: Dial> Sea<'_, '_, T> {
     /// One wave, from its first connect to its last close.
     fn roll(&mut self, number: u32) -> Result<Wave, LoadError> {
         self.wave = Wave::default();

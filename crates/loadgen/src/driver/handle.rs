@@ -1,13 +1,14 @@
 //! Inner transitions of the driver: each completion and each timeout, by the connection's state.
 
-use longhold_transport::{Buffer, Completion, IoFault, Token, Transport};
+use longhold_transport::{Buffer, Completion, IoFault, Token};
 
 use super::{Driver, Event, NONE, State};
 use crate::answer::{Answer, Progress};
+use crate::dial::Dial;
 use crate::fault::Fault;
 use crate::target::Outgoing;
 
-impl<T: Transport<Payload = Outgoing>> Driver<'_, T> {
+impl<T: Dial> Driver<'_, T> {
     pub(super) fn handle_completion(
         &mut self,
         completion: Completion<Outgoing>,
@@ -32,10 +33,16 @@ impl<T: Transport<Payload = Outgoing>> Driver<'_, T> {
                     self.on_closed(connection, events);
                 }
             }
+            Completion::Secured { token, result } => {
+                if result.is_err()
+                    && let Some(connection) = self.slots.owner(token)
+                {
+                    self.lose(connection, Fault::HandshakeFailed, events);
+                }
+            }
             // A load neither listens, nor shuts a write half, nor gives its waker away; and its
             // transport secures nothing.
             Completion::Accepted { .. }
-            | Completion::Secured { .. }
             | Completion::AcceptFailed { .. }
             | Completion::ShutDown { .. }
             | Completion::Woken => {}
@@ -113,6 +120,9 @@ impl<T: Transport<Payload = Outgoing>> Driver<'_, T> {
                     self.exchange(connection).map_or(0, |exchange| exchange.started_us);
                 let latency_us = self.turn_us.saturating_sub(started_us);
                 events.push(Event::Connected { connection, latency_us });
+                if !self.transport.begin(token, self.target.security()) {
+                    return self.lose(connection, Fault::HandshakeFailed, events);
+                }
                 self.request(connection);
             }
             Err(fault) => {

@@ -3,12 +3,20 @@
 //! whatever the server does (LG-4, LG-5).
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+use longhold_tls::layer::{LayerSettings, Secured};
+use longhold_tls::{Acceptor, CertificateFiles, ServerSettings};
+use longhold_transport::uring::Reactor;
+use longhold_transport::{Config, Transport as _, bind_listeners};
 use std::thread;
 use std::time::Duration;
 
 use super::{HoldReport, hold};
-use crate::plan::{HoldPlan, LoadError, Moment};
+use crate::echo::Echo;
+use crate::plan::{Aim, HoldPlan, LoadError, Moment};
 use crate::scripted::{aim, right_answer, serve, transport};
+use crate::target::Target;
 
 fn plan(address: SocketAddr) -> HoldPlan {
     HoldPlan {
@@ -192,4 +200,60 @@ fn plans_that_cannot_be_carried_out_are_refused() {
         Some(LoadError::Active { asked: 0 })
     );
     assert_eq!(refused(HoldPlan { heartbeat_ms: Some(0), ..base }), Some(LoadError::Heartbeat));
+}
+
+/// A WebSocket origin over TLS on a thread of its own; it ends with the process.
+fn secure_echo() -> SocketAddr {
+    let files = tempfile::tempdir().expect("a scratch folder");
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    let (certificate, key) = (files.path().join("c.pem"), files.path().join("k.pem"));
+    std::fs::write(&certificate, made.cert.pem()).expect("written");
+    std::fs::write(&key, made.signing_key.serialize_pem()).expect("written");
+    let settings = ServerSettings {
+        certificates: vec![CertificateFiles { certificate, key, ocsp: None, names: Vec::new() }],
+        ..ServerSettings::default()
+    };
+    let acceptor = Arc::new(Acceptor::new(settings).expect("a certificate"));
+    let address = "127.0.0.1:0".parse().expect("an address");
+    let listener = bind_listeners(address, 1).expect("a free port").remove(0);
+    let address = listener.address();
+    std::thread::spawn(move || {
+        let config = Config { slots: 64, ..Config::default() };
+        let reactor = Reactor::new(&config).expect("io_uring is allowed here");
+        let mut transport = Secured::new(reactor, LayerSettings::default());
+        let listener = transport.listen(listener).expect("it listens");
+        transport.secure_listener(listener, acceptor);
+        let mut echo = Echo::new(transport);
+        while echo.turn(None).is_ok() {}
+    });
+    address
+}
+
+#[test]
+fn connections_over_tls_are_held_and_their_messages_verified() {
+    let address = secure_echo();
+    let aim = |scheme: &str| {
+        Aim::new(Target::parse(&format!("{scheme}://{address}/")).expect("a loopback URL"))
+    };
+    let plan = HoldPlan { aim: aim("wss"), heartbeat_ms: Some(20), ..plan(address) };
+    let config = Config { slots: 64, ..Config::default() };
+    let secured = || {
+        let reactor = Reactor::new(&config).expect("io_uring is allowed here");
+        Secured::new(reactor, LayerSettings::default())
+    };
+    let report = hold(&mut secured(), &plan, &mut |_| {}).expect("the load runs");
+    assert_eq!((report.held, report.lost), (30, 0), "{report:?}");
+    assert!(report.heartbeats.count >= 30, "{report:?}");
+
+    // The other way about there is no handshake, and no answer.
+    let plain = HoldPlan { aim: aim("ws"), ..plan.clone() };
+    let report = hold(&mut secured(), &plain, &mut |_| {}).expect("the load runs");
+    assert_eq!((report.held, report.lost), (0, 30), "{report:?}");
+    // And a plain server gives no handshake.
+    let server = serve(|mut asked| asked.answer(""));
+    let url = format!("https://{server}/bytes/1");
+    let mut aim = Aim::new(Target::parse(&url).expect("a loopback URL"));
+    aim.answer_timeout_ms = 150;
+    let report = hold(&mut secured(), &HoldPlan { aim, ..plan }, &mut |_| {}).expect("it runs");
+    assert_eq!((report.held, report.lost), (0, 30), "{report:?}");
 }
