@@ -285,8 +285,9 @@ fn response_is_broken_off_when_the_origin_has_not_the_rest_of_this_very_one() {
             let scene = Scene::new(fields);
             let edge = Setting::before(&scene.origin).store(MEMORY).start();
             let (mut client, mut response) = slow_hit(&edge);
-            push_out(&edge, MEMORY);
+            // Before: what its client's kernel takes may call for the rest while others come.
             scene.will(*manner);
+            push_out(&edge, MEMORY);
             let is_whole = client.rest_of(&mut response);
             let came = response.body.len();
             assert!(response.body == body[..came], "{manner:?}: {came} bytes");
