@@ -235,7 +235,10 @@ impl<T: Dial> Hold<'_, '_, T> {
                 let due = u128::from(elapsed_us) * u128::from(self.target) / interval_us;
                 beats = self.beat(beats, due);
                 all_sent = beats == due;
-                until_us = now_us + TICK_US;
+                let after_us = beat_due_us(beats + 1, interval_us, self.target);
+                let next_us = parked_us.saturating_add(after_us);
+                let until = if all_sent { next_us } else { now_us + TICK_US };
+                until_us = until.clamp(now_us + BEAT_PAUSE_US, now_us + TICK_US);
             }
             let at_rest = all_sent && self.driver.is_quiet();
             if now_us >= end_us && (at_rest || now_us >= self.deadline_us) {
@@ -340,12 +343,20 @@ impl<T: Dial> Hold<'_, '_, T> {
     }
 }
 
+/// How long after the rest began so many heartbeats are due.
+fn beat_due_us(number: u128, interval_us: u128, connections: u32) -> u64 {
+    let due_us = (number * interval_us).div_ceil(u128::from(connections.max(1)));
+    u64::try_from(due_us).unwrap_or(u64::MAX)
+}
+
 /// How often a connect is tried again.
 pub const RETRIES_MAX: u32 = 3;
 /// The wait before the first time; four times as long before each further one.
 const RETRY_US: u64 = 100_000;
-/// How often due heartbeats are looked for.
+/// How often what is due is looked for.
 const TICK_US: u64 = 10_000;
+/// Heartbeats nearer to each other than this are sent together.
+const BEAT_PAUSE_US: u64 = 100;
 
 #[cfg(test)]
 mod tests;

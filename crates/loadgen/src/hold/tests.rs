@@ -257,3 +257,15 @@ fn connections_over_tls_are_held_and_their_messages_verified() {
     let report = hold(&mut secured(), &HoldPlan { aim, ..plan }, &mut |_| {}).expect("it runs");
     assert_eq!((report.held, report.lost), (0, 30), "{report:?}");
 }
+
+/// As many are due at that time, and one microsecond before it not yet.
+#[test]
+fn a_heartbeat_is_due_when_its_turn_comes() {
+    for (number, interval_us, connections) in
+        [(1u128, 20_000_000u128, 20_000u32), (7, 1_000_000, 3), (1, 1000, 1), (9, 60_000_000, 7)]
+    {
+        let due_us = u128::from(super::beat_due_us(number, interval_us, connections));
+        let due = |at_us: u128| at_us * u128::from(connections) / interval_us;
+        assert_eq!((due(due_us), due(due_us - 1)), (number, number - 1), "{number}");
+    }
+}
