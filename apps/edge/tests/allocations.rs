@@ -81,9 +81,10 @@ fn slots() -> Config {
 const SLOTS: u32 = 64;
 const REQUEST: &[u8] = b"GET /1k HTTP/1.1\r\nHost: a\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n";
 const BODY_BYTES: usize = 1024;
-/// A worker rests for 200 ms before it parks a busy connection.
 /// Rounds of hits, of which one must do without allocations.
 const ROUNDS_MAX: u32 = 5;
+
+/// A worker rests for 200 ms before it parks a busy connection.
 const LONGER_THAN_A_REST: Duration = Duration::from_millis(400);
 
 /// One test, for the counter is the process'.

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use longhold_transport::{Parts, Payload as _};
 
-use super::{CONNECTIONS_PER_SOURCE, CONNECTIONS_PER_SOURCE_MAX, Sources, Target, TargetError};
+use super::{
+    CONNECTIONS_PER_SOURCE, CONNECTIONS_PER_SOURCE_MAX, Dialect, Sources, Target, TargetError,
+};
 
 fn check(url: &str, address: &str, path: &str) {
     let target = Target::parse(url).unwrap_or_else(|error| panic!("{url}: {error}"));
@@ -25,8 +27,7 @@ fn loopback_urls_are_targets() {
 
 #[test]
 fn everything_else_is_refused() {
-    for url in ["127.0.0.1:80", "https://127.0.0.1/", "http://", "http://localhostage/", "http://a"]
-    {
+    for url in ["127.0.0.1:80", "ftp://127.0.0.1/", "http://", "http://localhostage/", "http://a"] {
         assert_eq!(Target::parse(url).err(), Some(TargetError::Syntax), "{url}");
     }
     for url in ["http://127.0.0.1/a b", "http://127.0.0.1/a\r\nX: y", "http://127.0.0.1/é"] {
@@ -37,6 +38,20 @@ fn everything_else_is_refused() {
     {
         let error = Target::parse(url).err();
         assert!(matches!(error, Some(TargetError::NotLoopback(_))), "{url}: {error:?}");
+    }
+}
+
+#[test]
+fn the_scheme_says_what_is_spoken_and_how() {
+    for (url, port, dialect, is_secure) in [
+        ("http://127.0.0.1/", 80, Dialect::Http, false),
+        ("https://127.0.0.1/", 443, Dialect::Http, true),
+        ("ws://127.0.0.1/", 80, Dialect::WebSocket, false),
+        ("wss://127.0.0.1/", 443, Dialect::WebSocket, true),
+    ] {
+        let target = Target::parse(url).expect("a target");
+        let found = (target.address().port(), target.dialect(), target.security().is_some());
+        assert_eq!(found, (port, dialect, is_secure), "{url}");
     }
 }
 
