@@ -321,7 +321,7 @@ const TLS_INPUT_BYTES: u64 = 18_437;
 /// A sealed record on its way.
 const TLS_CHUNK_BYTES: u64 = 16_704;
 /// The windows of one worker.
-const TLS_WINDOWS_BYTES: u64 = 64 * 263_424;
+const TLS_WINDOWS_BYTES: u64 = 128 * 66_048;
 /// A handshake in flight: rustls' state and messages of usual size.
 const TLS_HANDSHAKE_BYTES: u64 = 8 * KIB;
 /// One worker's timer wheel: 1,024 buckets of one slot number.

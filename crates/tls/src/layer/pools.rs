@@ -113,12 +113,14 @@ pub const INPUT_BYTES: usize = RECORD_BYTES_MAX;
 pub const CHUNK_BYTES: usize = CONTROL_BYTES_MAX + PLAINTEXT_BYTES_MAX + SEALED_EXTRA_BYTES_MAX;
 /// All large pieces together.
 pub const WINDOWS_BYTES: usize = LARGE_OUT_MAX as usize * LARGE_BYTES;
-/// Records of one window: 256 KiB of plaintext.
-const LARGE_RECORDS: usize = 16;
+/// Records of one window: 64 KiB of plaintext, which the processor's cache still holds when the
+/// kernel copies them.
+const LARGE_RECORDS: usize = 4;
 const LARGE_BYTES: usize =
     CONTROL_BYTES_MAX + LARGE_RECORDS * (PLAINTEXT_BYTES_MAX + SEALED_EXTRA_BYTES_MAX);
-/// Large pieces in use at once: 16 MiB.
-const LARGE_OUT_MAX: u32 = 64;
-/// Pieces that are kept for the next: 4 MiB of each kind.
-const LARGE_KEPT_MAX: usize = 16;
+/// Large pieces in use at once: 8 MiB. All are kept for the next, because a fresh one costs the
+/// system's zeroing and a fault for each page.
+const LARGE_OUT_MAX: u32 = 128;
+const LARGE_KEPT_MAX: usize = LARGE_OUT_MAX as usize;
+/// Small pieces that are kept: 4 MiB.
 const SMALL_KEPT_MAX: usize = 256;
