@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -55,6 +55,8 @@ pub(crate) struct EdgeShape {
     pub(crate) secure: bool,
     /// What its front stands on.
     pub(crate) transport: EdgeTransport,
+    /// Addresses of its origin, from the first one on: one has ports for some 28,000 connections.
+    pub(crate) origin_addresses: u8,
 }
 
 /// `server.transport` of the edge.
@@ -87,7 +89,13 @@ pub(crate) struct Certificate {
 impl EdgeShape {
     /// Without TLS, over io_uring.
     pub(crate) const fn plain(workers: u32, connections_max: u32) -> Self {
-        Self { workers, connections_max, secure: false, transport: EdgeTransport::Uring }
+        Self {
+            workers,
+            connections_max,
+            secure: false,
+            transport: EdgeTransport::Uring,
+            origin_addresses: 1,
+        }
     }
 }
 
@@ -190,11 +198,17 @@ impl Rig {
         }
     }
 
-    /// Starts the WebSocket origin with room for so many connections.
-    pub(crate) fn echo(&self, connections_max: u32) -> Result<(Program, SocketAddr)> {
+    /// Starts the WebSocket origin with room for so many connections, on so many addresses from
+    /// 127.0.0.1 on.
+    pub(crate) fn echo(
+        &self,
+        connections_max: u32,
+        addresses: u8,
+    ) -> Result<(Program, SocketAddr)> {
         let mut command = self.command("conn-bomb");
         command.args(["echo", "--listen", "127.0.0.1:0"]);
-        command.arg(format!("--connections={connections_max}")).stdout(Stdio::piped());
+        command.arg(format!("--connections={connections_max}"));
+        command.arg(format!("--addresses={addresses}")).stdout(Stdio::piped());
         let mut program = self.start("echo", Role::Client, command)?;
         let address = program.first_line()?.parse().context("the origin names no address")?;
         Ok((program, address))
@@ -479,13 +493,25 @@ fn peer(value: &Value) -> Option<Server> {
     })
 }
 
+/// The quoted URL of the address so many behind the origin's first one.
+fn origin_url(first: SocketAddr, number: u32) -> String {
+    let ip = match first.ip() {
+        IpAddr::V4(ip) => IpAddr::V4(Ipv4Addr::from_bits(ip.to_bits() + number)),
+        IpAddr::V6(ip) => IpAddr::V6(ip),
+    };
+    format!("\"http://{}\"", SocketAddr::new(ip, first.port()))
+}
+
 fn edge_config(
     [address, admin, origin]: [SocketAddr; 3],
     shape: EdgeShape,
     certificate: Option<&Certificate>,
     store: &Path,
 ) -> String {
-    let EdgeShape { workers, connections_max, secure: _, transport } = shape;
+    let EdgeShape { workers, connections_max, secure: _, transport, origin_addresses } = shape;
+    let urls: Vec<String> =
+        (0..u32::from(origin_addresses)).map(|n| origin_url(origin, n)).collect();
+    let urls = urls.join(", ");
     let transport = transport.name();
     let store = store.display();
     let tls = certificate.map_or_else(String::new, |Certificate { certificate, key }| {
@@ -505,7 +531,7 @@ size = \"256MiB\"
 [[site]]
 hosts = [\"*\"]
 idle_timeout = \"2h\"
-origin = {{ urls = [\"http://{origin}\"] }}
+origin = {{ urls = [{urls}] }}
 [limits]
 idle_timeout = \"2h\"
 [admin]

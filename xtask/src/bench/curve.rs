@@ -126,15 +126,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 fn measure(rig: &Rig, arguments: &Arguments, connections: u32) -> Result<Stage> {
     let kind = arguments.kind;
+    let origin_addresses = match kind.is_websocket() {
+        true => connections.div_ceil(TUNNELS_PER_ADDRESS).try_into().unwrap_or(u8::MAX),
+        false => 1,
+    };
     let (_origin, origin) = match kind.is_websocket() {
-        true => rig.echo(connections.saturating_add(SPARE_CONNECTIONS))?,
+        true => rig.echo(connections.saturating_add(SPARE_CONNECTIONS), origin_addresses)?,
         false => rig.origin()?,
     };
     let url = |server: &Server| match kind.is_websocket() {
         true => server.websocket_url("/"),
         false => server.url(PATH),
     };
-    let small = EdgeShape { secure: kind.is_secure(), ..EdgeShape::plain(1, SPARE_CONNECTIONS) };
+    let small = EdgeShape {
+        secure: kind.is_secure(),
+        origin_addresses,
+        ..EdgeShape::plain(1, SPARE_CONNECTIONS)
+    };
     let small_bytes = {
         let (_edge, server) = rig.edge(origin, small)?;
         let found = rig.bomb(&hold(&url(&server), 1, 0, &server.pid_option()))?;
@@ -291,6 +299,9 @@ const SPARE_CONNECTIONS: u32 = 1024;
 /// Connects and requests under way at once: few, since each may touch a buffer of the edge's pool,
 /// which is shared and no part of a connection.
 const ACTIVE: u32 = 64;
+/// Tunnels to each address of the origin: there are ports for 28,232 connections of the edge to it,
+/// and those that are free are found by trial.
+const TUNNELS_PER_ADDRESS: u32 = 12_000;
 /// Connections that come and go before the first reading.
 const WARM_CONNECTIONS: u32 = 256;
 /// How long a stage may take beside its rest: two million connections with TLS take minutes.
