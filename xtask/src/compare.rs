@@ -10,7 +10,6 @@
 //!
 //! `--ladder` compares ways to read 4 KiB at random from a file instead.
 
-mod chart;
 mod ladder;
 mod measure;
 mod page;

@@ -1,5 +1,6 @@
 //! Median and spread of a few rounds.
 
+use longhold_report::{Bar, Cell, Tone};
 use serde_json::{Value, json};
 
 /// Median, least and greatest of some values.
@@ -22,6 +23,17 @@ impl Spread {
         let upper = values.get(middle).copied().unwrap_or(greatest);
         let lower = values.get((values.len() - 1) / 2).copied().unwrap_or(least);
         Self { median: (lower + upper) / 2.0, least, greatest }
+    }
+
+    /// As a bar of a chart.
+    pub(crate) fn bar(self, label: &str, tone: Tone) -> Bar {
+        let Self { median, least, greatest } = self;
+        Bar { label: label.to_owned(), median, least, greatest, tone }
+    }
+
+    /// As a cell of a page's table.
+    pub(crate) fn cell(self) -> Cell {
+        Cell::Spread(self.median, self.least, self.greatest)
     }
 
     /// As a member of a result.

@@ -3,10 +3,10 @@
 //! The program `ladder` (`benches`) reads and verifies; here its runs are put together.
 
 use anyhow::{Context as _, Result};
+use longhold_report::{Bar, Cell, Fact, Page, Table, Tone, bars};
 use serde_json::{Value, json};
 
-use super::chart::{Bar, Tone, bars, escape, figure};
-use super::page::{cell, definitions, document, host_facts, plain_cell};
+use super::page::host_facts;
 use super::{Arguments, write};
 use crate::bench::stats::Spread;
 use crate::host::Host;
@@ -172,53 +172,49 @@ fn print(host: &Host, [about, disturbance]: &[String; 2], rows: &[Row]) {
 }
 
 fn page(host: &Host, [about, disturbance]: &[String; 2], rows: &[Row]) -> String {
-    let mut body = String::new();
+    let mut page = Page::new("4 KiB at random: read, io_uring, mapping");
     let mut facts = host_facts(host);
-    facts.push(("reads", about.clone()));
-    let is_quiet = disturbance.starts_with("quiet");
-    facts.push((if is_quiet { "machine" } else { "!machine" }, disturbance.clone()));
-    definitions(&mut body, &facts);
+    facts.push(Fact::new("reads", about));
+    let machine = if disturbance.starts_with("quiet") { Fact::new } else { Fact::alarm };
+    facts.push(machine("machine", disturbance));
+    page.facts(&facts);
     for cache in CACHES {
         let of_cache = || rows.iter().filter(move |row| row.cache == cache);
-        body.push_str(if cache == "cold" {
-            "<h2>Cold: the blocks are on the device</h2>\n"
+        page.heading(if cache == "cold" {
+            "Cold: the blocks are on the device"
         } else {
-            "<h2>Warm: the blocks are in the page cache</h2>\n"
+            "Warm: the blocks are in the page cache"
         });
-        body.push_str("<div class=\"charts\">\n");
         type Of = fn(&Row) -> Spread;
         let charts: [(&str, &str, Of); 2] = [
             ("Reads per second", "more is better", |row| row.reads_per_s),
             ("CPU time per read", "µs, less is better", |row| row.cpu_us),
         ];
-        for (title, unit, of) in charts {
-            let bar =
-                |row: &Row| Bar { label: row.rung.clone(), value: of(row), tone: tone(&row.rung) };
-            body.push_str(&bars(title, unit, &of_cache().map(bar).collect::<Vec<_>>()));
-        }
-        body.push_str(
-            "</div>\n<div class=\"wide\"><table><tr><th>way</th><th>reads/s</th><th>CPU µs</th>\
-             <th>p50 µs</th><th>p99 µs</th><th>device bytes per read</th><th></th></tr>\n",
-        );
-        for row in of_cache() {
-            let class = if row.is_true() { "" } else { " class=\"alarm\"" };
-            body.push_str(&format!(
-                "<tr><td>{}</td>{}{}{}{}<td>{}</td><td{class}>{}</td></tr>\n",
-                escape(&row.rung),
-                cell(row.reads_per_s),
-                cell(row.cpu_us),
-                plain_cell(row.p50_us.median),
-                plain_cell(row.p99_us.median),
-                figure(row.device_bytes.median),
-                escape(&row.remark())
-            ));
-        }
-        body.push_str("</table></div>\n");
+        page.charts(&charts.map(|(title, unit, of)| {
+            let bar = |row: &Row| of(row).bar(&row.rung, tone(&row.rung));
+            bars(title, unit, &of_cache().map(bar).collect::<Vec<Bar>>())
+        }));
+        let headings =
+            ["way", "reads/s", "CPU µs", "p50 µs", "p99 µs", "device bytes per read", ""];
+        let cells = |row: &Row| {
+            let remark = if row.is_true() { Cell::Text } else { Cell::Alarm };
+            vec![
+                Cell::Text(row.rung.clone()),
+                row.reads_per_s.cell(),
+                row.cpu_us.cell(),
+                Cell::Number(row.p50_us.median),
+                Cell::Number(row.p99_us.median),
+                Cell::Number(row.device_bytes.median),
+                remark(row.remark()),
+            ]
+        };
+        page.table(&Table {
+            headings: headings.map(str::to_owned).into(),
+            rows: of_cache().map(cells).collect(),
+        });
     }
-    for note in NOTES {
-        body.push_str(&format!("<p class=\"note\">{}</p>\n", escape(note)));
-    }
-    document("4 KiB at random: read, io_uring, mapping", &body)
+    NOTES.iter().for_each(|note| page.note(note));
+    page.html()
 }
 
 /// The older way, the edge's ways, and between them.
