@@ -3,6 +3,7 @@
 //! It orchestrates cargo and the project's own binaries, and holds no logic of its own beyond the
 //! checks of [`tidy`]. A subcommand is a module with arguments and `run`, and two lines here.
 
+mod admin;
 mod bench;
 mod capacity;
 mod compare;
@@ -10,6 +11,7 @@ mod faults;
 mod host;
 mod load;
 mod loadtest;
+mod parked;
 mod req;
 mod rig;
 mod test;

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -15,6 +15,11 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::Value;
 
 use crate::tree;
+
+mod shape;
+
+use shape::edge_config;
+pub(crate) use shape::{EdgeShape, EdgeTransport};
 
 /// The built programs and a scratch folder, which goes with it.
 #[derive(Debug)]
@@ -46,28 +51,6 @@ pub(crate) struct Program {
     log: PathBuf,
 }
 
-/// What the benched edge is to be like.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct EdgeShape {
-    pub(crate) workers: u32,
-    pub(crate) connections_max: u32,
-    /// Its listener speaks TLS.
-    pub(crate) secure: bool,
-    /// What its front stands on.
-    pub(crate) transport: EdgeTransport,
-    /// Addresses of its origin, from the first one on: one has ports for some 28,000 connections.
-    pub(crate) origin_addresses: u8,
-}
-
-/// `server.transport` of the edge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum EdgeTransport {
-    /// io_uring; never anything else in its place.
-    Uring,
-    /// epoll.
-    Epoll,
-}
-
 /// A server under load: where it listens and which processes it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Server {
@@ -77,6 +60,8 @@ pub(crate) struct Server {
     pub(crate) pids: Vec<u32>,
     /// It speaks TLS.
     pub(crate) secure: bool,
+    /// Where an edge's admin API answers.
+    pub(crate) admin: Option<SocketAddr>,
 }
 
 /// A throwaway certificate for loopback, and its key.
@@ -84,37 +69,6 @@ pub(crate) struct Server {
 pub(crate) struct Certificate {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
-}
-
-impl EdgeShape {
-    /// Without TLS, over io_uring.
-    pub(crate) const fn plain(workers: u32, connections_max: u32) -> Self {
-        Self {
-            workers,
-            connections_max,
-            secure: false,
-            transport: EdgeTransport::Uring,
-            origin_addresses: 1,
-        }
-    }
-}
-
-impl EdgeTransport {
-    /// The word in the configuration.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Uring => "uring",
-            Self::Epoll => "epoll",
-        }
-    }
-
-    /// The kernel's word.
-    pub(crate) const fn kernel_name(self) -> &'static str {
-        match self {
-            Self::Uring => "io_uring",
-            Self::Epoll => "epoll",
-        }
-    }
 }
 
 impl Rig {
@@ -283,7 +237,7 @@ impl Rig {
             );
             thread::sleep(RETRY_EVERY);
         }
-        let server = program.server(address);
+        let server = Server { admin: Some(admin), ..program.server(address) };
         Ok((program, server))
     }
 
@@ -420,7 +374,7 @@ impl Program {
 
     fn server(&self, address: SocketAddr) -> Server {
         let (name, version) = (self.name.to_owned(), String::new());
-        Server { name, version, address, pids: vec![self.child.id()], secure: false }
+        Server { name, version, address, pids: vec![self.child.id()], secure: false, admin: None }
     }
 
     /// The end of its log.
@@ -490,56 +444,8 @@ fn peer(value: &Value) -> Option<Server> {
         address: text("address")?.parse().ok()?,
         pids: list(value, "pids").iter().map(pid).collect::<Option<_>>()?,
         secure: false,
+        admin: None,
     })
-}
-
-/// The quoted URL of the address so many behind the origin's first one.
-fn origin_url(first: SocketAddr, number: u32) -> String {
-    let ip = match first.ip() {
-        IpAddr::V4(ip) => IpAddr::V4(Ipv4Addr::from_bits(ip.to_bits() + number)),
-        IpAddr::V6(ip) => IpAddr::V6(ip),
-    };
-    format!("\"http://{}\"", SocketAddr::new(ip, first.port()))
-}
-
-fn edge_config(
-    [address, admin, origin]: [SocketAddr; 3],
-    shape: EdgeShape,
-    certificate: Option<&Certificate>,
-    store: &Path,
-) -> String {
-    let EdgeShape { workers, connections_max, secure: _, transport, origin_addresses } = shape;
-    let urls: Vec<String> =
-        (0..u32::from(origin_addresses)).map(|n| origin_url(origin, n)).collect();
-    let urls = urls.join(", ");
-    let transport = transport.name();
-    let store = store.display();
-    let tls = certificate.map_or_else(String::new, |Certificate { certificate, key }| {
-        let (certificate, key) = (certificate.display(), key.display());
-        format!("tls = {{ certificate = \"{certificate}\", key = \"{key}\" }}\n")
-    });
-    format!(
-        "[server]
-workers = {workers}
-max_connections = {connections_max}
-transport = \"{transport}\"
-[[listener]]
-address = \"{address}\"
-{tls}[store]
-path = \"{store}\"
-size = \"256MiB\"
-[[site]]
-hosts = [\"*\"]
-idle_timeout = \"2h\"
-origin = {{ urls = [{urls}] }}
-[limits]
-idle_timeout = \"2h\"
-[admin]
-address = \"{admin}\"
-[access_log]
-path = \"off\"
-"
-    )
 }
 
 /// Whether the edge's admin API says that it serves.

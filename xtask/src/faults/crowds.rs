@@ -3,10 +3,9 @@
 use anyhow::{Context as _, Result};
 
 use super::evidence::Evidence;
-use super::stage::{
-    Shape, Stage, WITNESSES, check_witness, closed, connections_in, count, counter, standing,
-};
+use super::stage::{Shape, Stage, WITNESSES, check_witness, closed, count, counter};
 use super::{Played, Scene};
+use crate::admin::{connections_in, standing};
 
 /// A crowd is parked; its process is killed, so that the kernel closes all of it at once.
 pub(super) fn drop_at_once(scene: &Scene<'_>, evidence: &mut Evidence) -> Result<Played> {

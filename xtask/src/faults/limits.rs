@@ -4,8 +4,9 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::evidence::Evidence;
-use super::stage::{Shape, Stage, check_witness, closed, count, counter, standing};
+use super::stage::{Shape, Stage, check_witness, closed, count, counter};
 use super::{Played, Scene};
+use crate::admin::standing;
 
 /// All slots are taken, and more want in.
 pub(super) fn table_full(scene: &Scene<'_>, evidence: &mut Evidence) -> Result<Played> {

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::{Value, json};
 
 use super::evidence::Evidence;
+use crate::admin::{connections_in, get, post, standing};
 use crate::rig::{Certificate, Program, Rig, Server, free_address};
 
 /// What the edge of a scenario is to be like, where it differs from the usual.
@@ -328,44 +328,6 @@ pub(super) fn closed_by_reason(status: &Value) -> Vec<(String, u64)> {
     counters.iter().filter_map(row).filter(|(_, count)| *count > 0).collect()
 }
 
-/// Connections in a state.
-pub(super) fn connections_in(status: &Value, state: &str) -> u64 {
-    let connections = status.get("connections");
-    connections.and_then(|connections| connections.get(state)?.as_u64()).unwrap_or(0)
-}
-
-/// Connections that rest or work. Witnesses ask so often that they rest with a receive armed.
-pub(super) fn standing(status: &Value) -> u64 {
-    connections_in(status, "parked") + connections_in(status, "active")
-}
-
-/// Asks the admin API and reads the JSON that it answers with.
-fn get(admin: SocketAddr, path: &str) -> Result<Value> {
-    ask(admin, &format!("GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"))
-}
-
-/// Orders something of the admin API.
-fn post(admin: SocketAddr, path: &str, body: &Value) -> Result<Value> {
-    let body = body.to_string();
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: {admin}\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    ask(admin, &(head + &body))
-}
-
-fn ask(admin: SocketAddr, request: &str) -> Result<Value> {
-    let mut stream = TcpStream::connect_timeout(&admin, ADMIN_MAX)?;
-    stream.set_read_timeout(Some(ADMIN_MAX))?;
-    stream.write_all(request.as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("the admin API answers no HTTP")?;
-    ensure!(head.starts_with("HTTP/1.1 200"), "the admin API answers: {answer}");
-    serde_json::from_str(body).with_context(|| format!("the admin API brings no JSON: {body}"))
-}
-
 fn config([address, admin, origin]: [SocketAddr; 3], shape: Shape, store: &str) -> String {
     let Shape { connections_max, idle_timeout, head_timeout, body_rate_min, body_grace, .. } =
         shape;
@@ -417,4 +379,3 @@ const RECORD_BYTES: u64 = 6 << 10;
 const SLACK_BYTES: u64 = 24 << 20;
 const WAIT_MAX: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-const ADMIN_MAX: Duration = Duration::from_secs(30);
