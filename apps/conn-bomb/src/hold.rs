@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::load::{Shared, count, duration, millis, transport};
 use crate::rate::print_faults;
-use crate::server::{ServerUse, Watch};
+use crate::server::{GeneratorUse, ServerUse, Watch};
 
 /// Options of `conn-bomb hold`.
 #[derive(Args, Debug)]
@@ -44,6 +44,8 @@ struct Outcome<'a> {
     server: Option<ServerUse>,
     /// While they rested: what heartbeats cost it, if there were any.
     server_at_rest: Option<ServerUse>,
+    /// What the load used itself.
+    generator: GeneratorUse,
 }
 
 /// Runs a hold and prints what it found; true when every connection was held.
@@ -66,13 +68,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     };
     let mut watch = Watch::new(&arguments.shared.server_pid)?;
     let mut transport = transport(connections.max(1))?;
-    let report = hold(&mut transport, &plan, &mut |moment| watch.observe(moment))?;
+    let report = hold(&mut transport, &plan, &mut watch)?;
     let outcome = Outcome {
         load: "hold",
         url: arguments.shared.url(),
         report: &report,
         server: watch.between(Moment::Begin, Moment::Held),
         server_at_rest: watch.between(Moment::Parked, Moment::Held),
+        generator: watch.generator(),
     };
     if arguments.shared.json {
         println!("{}", serde_json::to_string_pretty(&outcome)?);
@@ -121,6 +124,12 @@ fn print(outcome: &Outcome<'_>) {
         println!("  server      {each_us:.1} µs of CPU per heartbeat");
     }
     print_faults(&report.faults);
+    let generator = &outcome.generator;
+    println!(
+        "  generator   {} KiB anonymous memory at most; {:.1} ms of CPU",
+        generator.anonymous_bytes / 1024,
+        generator.cpu_us / 1000.0
+    );
     let Some(server) = &outcome.server else { return };
     let grown =
         server.memory_after.anonymous_bytes as f64 - server.memory_before.anonymous_bytes as f64;

@@ -6,6 +6,7 @@ use clap::Args;
 use longhold_loadgen::fault::FaultLog;
 use longhold_loadgen::plan::{End, Moment, RatePlan};
 use longhold_loadgen::rate::{RateReport, rate};
+use longhold_loadgen::series::Observer as _;
 use serde::Serialize;
 
 use crate::load::{Shared, duration, millis, transport};
@@ -63,7 +64,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     };
     let mut watch = Watch::new(&arguments.shared.server_pid)?;
     let mut transport = transport(arguments.connections.max(1))?;
-    let report = rate(&mut transport, &plan, &mut |moment| watch.observe(moment))?;
+    let report = rate(&mut transport, &plan, &mut |moment: Moment| watch.observe(moment))?;
     let server = watch.between(Moment::WarmedUp, Moment::Counted);
     let answers = report.answers.count as f64;
     let cpu_per_answer_us = server.as_ref().filter(|_| answers > 0.0).map(|server| PerAnswer {

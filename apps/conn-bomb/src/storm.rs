@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use clap::Args;
 use longhold_loadgen::plan::Moment;
+use longhold_loadgen::series::Observer as _;
 use longhold_loadgen::storm::{Manner, StormPlan, StormReport, storm};
 use longhold_loadgen::waves::{WavesPlan, WavesReport, waves};
 use serde::Serialize;

@@ -18,6 +18,7 @@ use crate::driver::{Driver, Event};
 use crate::fault::{Fault, FaultLog};
 use crate::histogram::{Histogram, Latency};
 use crate::plan::{HoldPlan, LoadError, Moment};
+use crate::series::{Costs, Counts, Observer, Series};
 use crate::tally::{Answers, Tally};
 use crate::target::Sources;
 use crate::verify::Expectation;
@@ -47,6 +48,8 @@ pub struct HoldReport {
     pub retries: u64,
     /// Each stage when it was over.
     pub stages: Vec<StageReport>,
+    /// All of it, second by second.
+    pub series: Series,
     /// What went wrong.
     pub faults: FaultLog,
 }
@@ -66,9 +69,17 @@ pub struct StageReport {
     pub hold_ms: u64,
     /// Heartbeats answered in it.
     pub heartbeats: u64,
+    /// Their median latency.
+    pub p50_us: u64,
+    /// The 99th percentile of it.
+    pub p99_us: u64,
+    /// What everything cost at its end.
+    #[serde(flatten)]
+    pub costs: Costs,
 }
 
-/// Runs a hold on `transport` to its end, telling `observe` each [`Moment`] as it comes.
+/// Runs a hold on `transport` to its end, telling `observer` each [`Moment`] as it comes, and how
+/// it goes on.
 ///
 /// # Errors
 /// A plan that cannot be carried out, or a transport that fails. What the server does wrong is in
@@ -76,7 +87,7 @@ pub struct StageReport {
 pub fn hold<T: Dial>(
     transport: &mut T,
     plan: &HoldPlan,
-    observe: &mut dyn FnMut(Moment),
+    observer: &mut dyn Observer,
 ) -> Result<HoldReport, LoadError> {
     let asked = plan.connections();
     let settings = plan.settings()?;
@@ -96,36 +107,41 @@ pub fn hold<T: Dial>(
         begin_us,
         deadline_us: begin_us + plan.aim.time_max_ms * 1000,
         target: 0,
-        opened: 0,
+        begun: 0,
         again: VecDeque::new(),
         tries: HashMap::new(),
         retries: 0,
         stages: Vec::new(),
         settled: 0,
+        opened: 0,
+        held: 0,
         lost: 0,
         first: Tally::default(),
         heartbeats: Tally::default(),
         connect: Histogram::default(),
+        stage_beats: Histogram::default(),
         faults: FaultLog::default(),
+        series: Series::default(),
+        observer,
         phase: Phase::Ramp,
         events: Vec::new(),
     };
-    observe(Moment::Begin);
+    hold.observer.observe(Moment::Begin);
     for (number, connections) in (1..).zip(&plan.stages) {
         let is_last = number == plan.stages.len();
         let stage_us = hold.driver.now_us();
-        let before = hold.heartbeats.count();
+        hold.stage_beats.clear();
         hold.target = *connections;
         hold.ramp()?;
         let parked_us = hold.driver.now_us();
         if is_last {
-            observe(Moment::Parked);
+            hold.observer.observe(Moment::Parked);
         }
         hold.rest(parked_us)?;
         if is_last {
-            observe(Moment::Held);
+            hold.observer.observe(Moment::Held);
         }
-        hold.end_stage(stage_us, parked_us, before);
+        hold.end_stage(stage_us, parked_us);
     }
     let report = hold.report();
     hold.driver.close_all()?;
@@ -142,7 +158,7 @@ struct Hold<'t, 'p, T: Dial> {
     /// Connections of this stage and those before it.
     target: u32,
     /// Connections whose connect was begun.
-    opened: u32,
+    begun: u32,
     /// Connections whose connect has failed, and when it is tried again, µs. The waits grow, so it
     /// is in order but for those of different tries.
     again: VecDeque<(u64, u32)>,
@@ -152,11 +168,19 @@ struct Hold<'t, 'p, T: Dial> {
     stages: Vec<StageReport>,
     /// Connections that were parked or lost since.
     settled: u32,
+    /// Connections that have stood.
+    opened: u32,
+    /// Connections that stand and have answered right so far.
+    held: u32,
     lost: u32,
     first: Tally,
     heartbeats: Tally,
     connect: Histogram,
+    /// Latencies of this stage's heartbeats.
+    stage_beats: Histogram,
     faults: FaultLog,
+    series: Series,
+    observer: &'p mut dyn Observer,
     phase: Phase,
     events: Vec<Event>,
 }
@@ -177,8 +201,8 @@ impl<T: Dial> Hold<'_, '_, T> {
                 until_us = until_us.min((*due_us).max(self.driver.now_us() + TICK_US));
             }
             self.connect_again();
-            while self.opened < self.target && self.connect(self.opened) {
-                self.opened += 1;
+            while self.begun < self.target && self.connect(self.begun) {
+                self.begun += 1;
             }
             self.turn(until_us)?;
         }
@@ -260,8 +284,11 @@ impl<T: Dial> Hold<'_, '_, T> {
     }
 
     fn turn(&mut self, until_us: u64) -> Result<(), LoadError> {
+        let (at_ms, counts) = (self.at_ms(), self.counts());
+        self.series.pulse(at_ms, counts, self.observer);
+        let pulse_us = self.begin_us + self.series.next_ms() * 1000;
         let mut events = std::mem::take(&mut self.events);
-        let turned = self.driver.turn(until_us, &mut events);
+        let turned = self.driver.turn(until_us.min(pulse_us), &mut events);
         for event in events.drain(..) {
             self.handle_event(event);
         }
@@ -271,18 +298,17 @@ impl<T: Dial> Hold<'_, '_, T> {
 
     fn handle_event(&mut self, event: Event) {
         match event {
-            Event::Connected { latency_us, .. } => self.connect.record(latency_us),
+            Event::Connected { latency_us, .. } => {
+                self.opened += 1;
+                self.connect.record(latency_us);
+            }
             Event::Answered { connection, answer, latency_us } => {
                 let tally = match self.phase {
                     Phase::Ramp => &mut self.first,
                     Phase::Rest => &mut self.heartbeats,
                 };
                 match tally.take(&mut self.expectation, &answer, latency_us) {
-                    Ok(()) if answer.reusable => {
-                        self.driver.park(connection);
-                        self.settle();
-                    }
-                    Ok(()) => self.lose(connection, Fault::CloseAnnounced, false),
+                    Ok(()) => self.handle_answer(connection, answer.reusable, latency_us),
                     Err(fault) => self.lose(connection, fault, false),
                 }
                 self.driver.set_length_bytes_max(self.expectation.length_bytes_max());
@@ -294,10 +320,29 @@ impl<T: Dial> Hold<'_, '_, T> {
         }
     }
 
+    /// A right answer came.
+    fn handle_answer(&mut self, connection: u32, reusable: bool, latency_us: u64) {
+        self.series.record(latency_us);
+        match self.phase {
+            Phase::Ramp => self.held += u32::from(reusable),
+            Phase::Rest => self.stage_beats.record(latency_us),
+        }
+        if reusable {
+            self.driver.park(connection);
+            self.settle();
+        } else {
+            self.lose(connection, Fault::CloseAnnounced, false);
+        }
+    }
+
     fn lose(&mut self, connection: u32, fault: Fault, parked: bool) {
-        let at_ms = (self.driver.now_us() - self.begin_us) / 1000;
+        let at_ms = self.at_ms();
         self.faults.record(at_ms, connection, fault);
+        self.observer.fault(at_ms, connection, fault);
         self.lost += 1;
+        if parked || self.phase == Phase::Rest {
+            self.held = self.held.saturating_sub(1);
+        }
         if !parked {
             self.settle();
         }
@@ -311,14 +356,33 @@ impl<T: Dial> Hold<'_, '_, T> {
         }
     }
 
-    fn end_stage(&mut self, begin_us: u64, parked_us: u64, heartbeats_before: u64) {
+    fn at_ms(&self) -> u64 {
+        (self.driver.now_us() - self.begin_us) / 1000
+    }
+
+    fn counts(&self) -> Counts {
+        Counts {
+            opened: u64::from(self.opened),
+            held: u64::from(self.held),
+            lost: u64::from(self.lost),
+            answers: self.first.count() + self.heartbeats.count(),
+            faults: self.faults.total(),
+        }
+    }
+
+    fn end_stage(&mut self, begin_us: u64, parked_us: u64) {
+        let (now_us, counts) = (self.driver.now_us(), self.counts());
+        let costs = self.series.mark((now_us - self.begin_us) / 1000, counts, self.observer);
         self.stages.push(StageReport {
             connections: self.target,
             held: (0..self.target).filter(|&index| self.driver.is_parked(index)).count() as u32,
             lost: self.lost,
             ramp_ms: (parked_us - begin_us) / 1000,
-            hold_ms: (self.driver.now_us() - parked_us) / 1000,
-            heartbeats: self.heartbeats.count() - heartbeats_before,
+            hold_ms: (now_us - parked_us) / 1000,
+            heartbeats: self.stage_beats.count(),
+            p50_us: self.stage_beats.quantile_us(500),
+            p99_us: self.stage_beats.quantile_us(990),
+            costs,
         });
     }
 
@@ -338,6 +402,7 @@ impl<T: Dial> Hold<'_, '_, T> {
             hold_ms: last.map_or(0, |stage| stage.hold_ms),
             retries: self.retries,
             stages: self.stages.clone(),
+            series: self.series.clone(),
             faults: self.faults.clone(),
         }
     }

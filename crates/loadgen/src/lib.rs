@@ -7,7 +7,8 @@
 //! What badly behaved peers do is [`storm`](storm::storm), which tells what became of each. Loads
 //! speak HTTP or, to a `ws://` target, WebSocket, for which [`echo`] is an origin that holds as
 //! many; both over TLS 1.3, too ([`dial`]). [`content`] is what the scripted origin serves, so
-//! that a load knows the right bytes beforehand; [`sampler`] reads what a server process costs.
+//! that a load knows the right bytes beforehand; [`sampler`] reads what a server process costs, and
+//! a [`series`] keeps it second by second.
 //!
 //! **What it is not.** No tool against hosts of others: only loopback targets exist. No open-loop
 //! generator: its latencies are those of a closed loop. It asserts nothing; that is for those who
@@ -43,6 +44,7 @@ pub mod hold;
 pub mod plan;
 pub mod rate;
 pub mod sampler;
+pub mod series;
 pub mod storm;
 pub mod target;
 pub mod verify;

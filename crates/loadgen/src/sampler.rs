@@ -137,13 +137,18 @@ impl Sampler {
 
     /// Reads the kernel's counts now. What is not readable stays zero.
     pub fn kernel(&self) -> KernelSample {
+        let slabinfo = read_proc(&self.system, "slabinfo").unwrap_or_default();
+        KernelSample { slab_caches: parse_slabinfo(&slabinfo), ..self.kernel_totals() }
+    }
+
+    /// The same without the slab caches one by one, for which the kernel counts all it has.
+    pub fn kernel_totals(&self) -> KernelSample {
         let read = |name| read_proc(&self.system, name).unwrap_or_default();
         let mut sample = KernelSample::default();
         for file in ["net/sockstat", "net/sockstat6"] {
             add_sockstat(&mut sample, &read(file));
         }
         sample.slab_bytes = kib_field(&read("meminfo"), "Slab:");
-        sample.slab_caches = parse_slabinfo(&read("slabinfo"));
         sample
     }
 }

@@ -12,10 +12,11 @@ use longhold_transport::{Config, Transport as _, bind_listeners};
 use std::thread;
 use std::time::Duration;
 
-use super::{HoldReport, hold};
+use super::{HoldReport, StageReport, hold};
 use crate::echo::Echo;
 use crate::plan::{Aim, HoldPlan, LoadError, Moment};
 use crate::scripted::{aim, right_answer, serve, transport};
+use crate::series::Counts;
 use crate::target::Target;
 
 fn plan(address: SocketAddr) -> HoldPlan {
@@ -29,7 +30,7 @@ fn plan(address: SocketAddr) -> HoldPlan {
 }
 
 fn run(plan: &HoldPlan) -> HoldReport {
-    let report = hold(&mut transport(), plan, &mut |_| {}).expect("the load runs");
+    let report = hold(&mut transport(), plan, &mut |_: Moment| {}).expect("the load runs");
     assert_eq!(report.held + report.lost + report.unfinished, report.connections, "{report:?}");
     assert_eq!(u64::from(report.lost), report.faults.total(), "{report:?}");
     report
@@ -39,7 +40,7 @@ fn run(plan: &HoldPlan) -> HoldReport {
 fn all_connections_are_held_after_one_answer_each() {
     let address = serve(|mut asked| asked.request == 0 && asked.answer(""));
     let mut moments = Vec::new();
-    let report = hold(&mut transport(), &plan(address), &mut |moment| moments.push(moment))
+    let report = hold(&mut transport(), &plan(address), &mut |moment: Moment| moments.push(moment))
         .expect("the load runs");
     assert_eq!((report.held, report.lost, report.first.count), (30, 0, 30));
     assert_eq!(report.connect.count, 30);
@@ -84,6 +85,8 @@ fn a_heartbeat_with_a_wrong_byte_loses_its_connection() {
     let report = run(&HoldPlan { heartbeat_ms: Some(20), ..plan(address) });
     assert_eq!((report.held, report.lost), (29, 1));
     assert_eq!(report.faults.count("wrong-body"), 1);
+    let last = report.series.points().last().expect("a point").counts;
+    assert_eq!((last.opened, last.held, last.lost, last.faults), (30, 29, 1, 1));
 }
 
 #[test]
@@ -157,11 +160,23 @@ fn stages_add_up_and_each_is_reported() {
     let stages: Vec<_> =
         report.stages.iter().map(|it| (it.connections, it.held, it.lost)).collect();
     assert_eq!(stages, [(5, 5, 0), (20, 20, 0), (30, 30, 0)]);
-    assert!(report.stages.iter().all(|stage| stage.heartbeats > 0), "{report:?}");
+    let beaten = |stage: &StageReport| stage.heartbeats > 0 && stage.p99_us >= stage.p50_us.max(1);
+    assert!(report.stages.iter().all(beaten), "{report:?}");
+    // One point at the begin, and one at each stage's end at the least.
+    let points = report.series.points();
+    assert_eq!(points[0].counts, Counts::default());
+    let held: std::collections::BTreeSet<_> = points.iter().map(|it| it.counts.held).collect();
+    assert!([0, 5, 20, 30].iter().all(|held_then| held.contains(held_then)), "{points:?}");
+    let beats = report.first.count + report.heartbeats.count;
+    let all = Counts { opened: 30, held: 30, lost: 0, answers: beats, faults: 0 };
+    assert_eq!(points.last().map(|point| point.counts), Some(all));
     assert_eq!((report.first.count, report.held), (30, 30));
     for wrong in [vec![5, 5], vec![9, 3]] {
-        let refused =
-            hold(&mut transport(), &HoldPlan { stages: wrong, ..plan.clone() }, &mut |_| {});
+        let refused = hold(
+            &mut transport(),
+            &HoldPlan { stages: wrong, ..plan.clone() },
+            &mut |_: Moment| {},
+        );
         assert_eq!(refused.err(), Some(LoadError::Stages));
     }
 }
@@ -182,14 +197,14 @@ fn connections_come_from_several_sources_when_they_must() {
     // Only the plan's check: 20,001 connections need a second source, of which IPv6 has none.
     let v6 = "[::1]:1".parse().expect("an address");
     let many = HoldPlan { stages: vec![20_001], ..plan(v6) };
-    let refused = hold(&mut transport(), &many, &mut |_| {}).err();
+    let refused = hold(&mut transport(), &many, &mut |_: Moment| {}).err();
     assert_eq!(refused, Some(LoadError::OneSource { asked: 20_001 }));
 }
 
 #[test]
 fn plans_that_cannot_be_carried_out_are_refused() {
     let address = serve(|mut asked| asked.answer(""));
-    let refused = |plan: HoldPlan| hold(&mut transport(), &plan, &mut |_| {}).err();
+    let refused = |plan: HoldPlan| hold(&mut transport(), &plan, &mut |_: Moment| {}).err();
     let base = plan(address);
     assert_eq!(
         refused(HoldPlan { stages: vec![65], ..base.clone() }),
@@ -241,20 +256,21 @@ fn connections_over_tls_are_held_and_their_messages_verified() {
         let reactor = Reactor::new(&config).expect("io_uring is allowed here");
         Secured::new(reactor, LayerSettings::default())
     };
-    let report = hold(&mut secured(), &plan, &mut |_| {}).expect("the load runs");
+    let report = hold(&mut secured(), &plan, &mut |_: Moment| {}).expect("the load runs");
     assert_eq!((report.held, report.lost), (30, 0), "{report:?}");
     assert!(report.heartbeats.count >= 30, "{report:?}");
 
     // The other way about there is no handshake, and no answer.
     let plain = HoldPlan { aim: aim("ws"), ..plan.clone() };
-    let report = hold(&mut secured(), &plain, &mut |_| {}).expect("the load runs");
+    let report = hold(&mut secured(), &plain, &mut |_: Moment| {}).expect("the load runs");
     assert_eq!((report.held, report.lost), (0, 30), "{report:?}");
     // And a plain server gives no handshake.
     let server = serve(|mut asked| asked.answer(""));
     let url = format!("https://{server}/bytes/1");
     let mut aim = Aim::new(Target::parse(&url).expect("a loopback URL"));
     aim.answer_timeout_ms = 150;
-    let report = hold(&mut secured(), &HoldPlan { aim, ..plan }, &mut |_| {}).expect("it runs");
+    let report =
+        hold(&mut secured(), &HoldPlan { aim, ..plan }, &mut |_: Moment| {}).expect("it runs");
     assert_eq!((report.held, report.lost), (0, 30), "{report:?}");
 }
 
