@@ -50,6 +50,7 @@ mod books;
 mod close;
 mod deadlines;
 mod deliver;
+mod drain;
 mod events;
 mod exchange;
 mod input;
@@ -67,6 +68,7 @@ mod vigil;
 use active::Actives;
 use books::Books;
 pub(crate) use close::closed_counter;
+use drain::Drain;
 use sources::Sources;
 use tunnels::Tunnels;
 
@@ -116,7 +118,8 @@ pub struct Worker<T: Transport<Payload = Outgoing>> {
     /// Connections that could not receive for want of a buffer, oldest first; each at most once.
     starved: VecDeque<Token>,
     now: Now,
-    draining: bool,
+    /// Once the first signal has come.
+    drain: Option<Drain>,
     member: Arc<Member>,
     books: Books,
     /// Connections by source, where they are bounded.
@@ -172,7 +175,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             wheel: Wheel::new(now.monotonic_us / 1000),
             starved: VecDeque::new(),
             now,
-            draining: false,
+            drain: None,
             books,
             sources,
             member: setup.member,
@@ -204,7 +207,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 Stage::Draining => self.begin_drain(),
                 Stage::Now => return Ok(()),
             }
-            if self.draining && self.books.open_count() == 0 {
+            if self.is_draining() && self.books.open_count() == 0 {
                 return Ok(());
             }
             self.turn(&mut completions)?;
@@ -220,6 +223,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         completions: &mut Vec<Completion<Outgoing>>,
     ) -> Result<(), TransportError> {
         let until_ms = earlier(self.wheel.next_deadline_ms(), self.books.next_look_ms());
+        let until_ms = earlier(until_ms, self.next_sweep_ms());
         let until_us = until_ms.map(|ms| ms * 1000);
         self.io.wait(until_us, completions)?;
         self.now = self.io.now();
@@ -228,6 +232,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             self.dispatch(completion);
         }
         self.expire();
+        self.sweep();
         self.feed_starved();
         self.compare_books();
         Ok(())
@@ -311,9 +316,13 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             slot.set_active(Some(index));
             slot.touch(now_ms);
         }
+        let is_draining = self.is_draining();
         if let Some(active) = self.actives.get_mut(index) {
             active.receiving = true;
             active.is_busy = is_busy;
+            if is_draining {
+                active.conn.close_after_response();
+            }
         }
         self.io.receive(token, buffer);
     }
@@ -365,7 +374,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 self.io.recycle(buffer);
             }
         }
-        if self.draining {
+        if self.is_draining() {
             self.close(token, CloseReason::Drained);
             return;
         }

@@ -60,7 +60,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         if let Err(fault) = result {
             return self.close(token, handshake_reason(fault));
         }
-        if self.draining {
+        if self.is_draining() {
             return self.close(token, CloseReason::Drained);
         }
         slot.touch(now_ms);

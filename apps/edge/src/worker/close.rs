@@ -1,4 +1,4 @@
-//! The end of a connection, and the end of them all.
+//! The end of a connection.
 
 use longhold_conn::{CloseReason, State};
 use longhold_telemetry::{Counter, Gauge};
@@ -86,41 +86,6 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             }
             self.counters.lower(Gauge::ConnectionsClosing, 1);
         }
-    }
-
-    /// First signal: no new connections, parked ones and tunnels close, exchanges in progress
-    /// end and then close. Costs O(slots) once.
-    pub fn begin_drain(&mut self) {
-        if self.draining {
-            return;
-        }
-        self.draining = true;
-        self.io.stop_accepting();
-        for index in self.actives.indices().collect::<Vec<_>>() {
-            if let Some(active) = self.actives.get_mut(index) {
-                active.conn.close_after_response();
-            }
-        }
-        for slot in 0..self.slots.len() {
-            let Some(cell) = self.slots.get(slot) else { continue };
-            let idle = match (cell.state(), cell.active()) {
-                (State::Parked | State::Handshaking, _) => true,
-                (State::Active, None) if cell.partner().is_some() => true,
-                (State::Active, Some(index)) => self.is_between_requests(index),
-                (State::Active, None) | (State::Free | State::Closing, _) => false,
-            };
-            if idle {
-                let token = Token { slot, generation: cell.generation() };
-                self.close(token, CloseReason::Drained);
-            }
-        }
-    }
-
-    /// Active, yet not one byte of a request has come.
-    fn is_between_requests(&self, index: u32) -> bool {
-        self.actives.get(index).is_some_and(|active| {
-            !active.draft.is_open && active.head_since_ms.is_none() && !active.sending
-        })
     }
 }
 

@@ -195,7 +195,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     /// Gives a busy connection a buffer to rest with, if it may have one.
     fn begin_rest(&mut self, index: u32) -> bool {
         let may_rest = self.resting_count < self.resting_max;
-        if self.draining || !may_rest || self.shared.pressure.shrinks_pools() {
+        if self.is_draining() || !may_rest || self.shared.pressure.shrinks_pools() {
             return false;
         }
         let now_ms = self.now_ms();

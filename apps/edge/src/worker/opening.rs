@@ -60,7 +60,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         };
         if forward::is_loop(&head.fields, node::id()) {
             self.answer(index, 508, LOOP, None);
-        } else if self.shared.pressure.refuses_newcomers() {
+        } else if self.is_draining() || self.shared.pressure.refuses_newcomers() {
             self.counters.add(Counter::TunnelsRefusedRoom, 1);
             self.answer(index, 503, "the edge takes no new connections now", Some(1));
         } else {
@@ -101,8 +101,12 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         self.books.open(slot);
         self.counters.add(Counter::ConnectionsAdopted, 1);
         self.counters.raise(Gauge::ConnectionsActive, 1);
+        if self.is_draining() {
+            self.close(token, CloseReason::Drained);
+            return asker.into_iter().for_each(|index| self.refuse_socket(index));
+        }
         match asker.and_then(|index| Some((index, self.actives.get_mut(index)?))) {
-            Some((index, active)) if !self.draining => {
+            Some((index, active)) => {
                 let mut session = None;
                 if let Some(opening) = &mut active.opening {
                     opening.socket = Some(token);
@@ -117,7 +121,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 self.pump(index);
             }
             // The exchange has ended meanwhile.
-            Some(_) | None => self.close(token, CloseReason::OriginClosed),
+            None => self.close(token, CloseReason::OriginClosed),
         }
     }
 
@@ -128,7 +132,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         (peer, self.slots.get(active.token.slot).map_or(0, |cell| cell.listener()))
     }
 
-    /// There is no room for the origin's connection.
+    /// There is no room for the origin's connection, or no time.
     pub(super) fn refuse_socket(&mut self, index: u32) {
         self.counters.add(Counter::TunnelsRefusedRoom, 1);
         let opening = self.actives.get_mut(index).and_then(|active| active.opening.take());
@@ -148,6 +152,10 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     pub(super) fn open_tunnel(&mut self, index: u32) {
         let Some(active) = self.actives.get_mut(index) else { return };
         let Some(Opening { socket: Some(origin), .. }) = active.opening else { return };
+        if self.is_draining() {
+            return self.refuse_socket(index);
+        }
+        let Some(active) = self.actives.get_mut(index) else { return };
         let client = active.token;
         let Some(Opening { mut taken, .. }) = active.opening.take() else { return };
         let draft = self.log.is_some().then(|| std::mem::take(&mut active.draft));

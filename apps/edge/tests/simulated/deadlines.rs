@@ -136,3 +136,44 @@ fn a_drain_closes_the_parked_and_lets_the_busy_end() {
     stage.assert_clean();
     assert!(stage.worker.run().is_ok(), "a drained worker ends by itself");
 }
+
+/// However many there are: while a drain closes those that rest, the others get their turns.
+#[test]
+fn a_drain_closes_so_many_a_turn_and_serves_those_at_work_meanwhile() {
+    let mut stage = Stage::of_size(20_000);
+    stage.store("/x", b"hello");
+    let busy = stage.client();
+    stage.exchange(&busy, b"GET /miss HTTP/1.1\r\nHost: a\r\n\r\n");
+    let job = stage.job();
+    let mut parked: Vec<_> = (0..1_000).map(|_| stage.client()).collect();
+    stage.run_for_ms(10);
+    assert_eq!(stage.count(State::Parked), 1_000);
+    stage.worker.begin_drain();
+    let (head, download) = answer(200, Some(0));
+    reply(&job, &head, &download);
+    download.finish().expect("nothing was promised");
+    let late = parked.pop().expect("a thousand");
+    late.write(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    stage.net.run_for(60_000_000);
+    let (mut left, mut turns, mut came) = (1_000, 0, Vec::new());
+    while left > 0 {
+        stage.turn();
+        let now = stage.count(State::Parked);
+        assert!(left - now <= 64 + 1, "{} were closed in one turn", left - now);
+        (left, turns) = (now, turns + 1);
+        if came.is_empty() {
+            came = busy.read();
+        }
+        assert!(turns < 4 || !came.is_empty(), "who is at work waits for those who are not");
+    }
+    assert!((16..40).contains(&turns), "{turns} turns");
+    assert!(came.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    // Its request came before its turn to be closed.
+    let text = String::from_utf8(stage.exchange(&late, b"")).expect("text");
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("hello"), "{text}");
+    assert!(text.contains("Connection: close\r\n"), "{text}");
+    assert!(parked.iter().all(|client| client.is_ended()));
+    drop((parked, late, busy));
+    stage.run_for_ms(6_000);
+    stage.assert_clean();
+}

@@ -101,7 +101,7 @@ pub(crate) struct Stage {
     pub(crate) pages: Arc<Pages>,
     store: Store,
     writer: Writer<FileDevice>,
-    next_client: u16,
+    next_client: u32,
     folder: Option<TempDir>,
     registry: Registry,
 }
@@ -112,6 +112,12 @@ impl Stage {
         Self::with_store((seed, profile), &longhold_store::Config::in_memory(64 << 20), None)
     }
 
+    /// The same with room for so many connections.
+    pub(crate) fn of_size(slots: u32) -> Self {
+        let store = longhold_store::Config::in_memory(64 << 20);
+        Self::with_room((1, Profile::default()), slots, &store, None)
+    }
+
     /// A stage with a store on a disk, pages of which can be dropped.
     pub(crate) fn on_disk() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
@@ -120,12 +126,21 @@ impl Stage {
     }
 
     fn with_store(
+        network: (u64, Profile),
+        config: &longhold_store::Config,
+        folder: Option<TempDir>,
+    ) -> Self {
+        Self::with_room(network, SLOTS, config, folder)
+    }
+
+    fn with_room(
         (seed, profile): (u64, Profile),
+        slot_count: u32,
         config: &longhold_store::Config,
         folder: Option<TempDir>,
     ) -> Self {
         let net = Network::with_profile(seed, profile);
-        let slots_and_buffers = Config { slots: SLOTS, buffers: BUFFERS, ..Config::default() };
+        let slots_and_buffers = Config { slots: slot_count, buffers: BUFFERS, ..Config::default() };
         let mut io: SimTransport<Outgoing> = net.transport(&slots_and_buffers);
         for place in [EDGE, HTTPS] {
             io.listen(net.bind(address(place))).expect("the network is empty");
@@ -136,7 +151,7 @@ impl Stage {
         let build = BuildInfo { version: "test", commit: "test" };
         let (registry, mut counters) = Registry::new(1, &build);
         let (fills, jobs) = fill::queue(16);
-        let slots = Arc::new(SlotTable::new(SLOTS));
+        let slots = Arc::new(SlotTable::new(slot_count));
         let inbox = Arc::new(Inbox::of(&io));
         let member = Member::new(Arc::clone(&slots));
         member.begin(Arc::clone(&inbox), io.now());
@@ -172,7 +187,7 @@ impl Stage {
             pages,
             store,
             writer,
-            next_client: 1024,
+            next_client: 0,
             folder,
             registry,
         }
@@ -220,7 +235,8 @@ impl Stage {
     /// A client of one of the listeners.
     pub(crate) fn client_of(&mut self, listener: &str) -> Client {
         self.next_client += 1;
-        let from = SocketAddr::from(([10, 0, 0, 2], self.next_client));
+        let host = 2 + (self.next_client >> 14) as u8;
+        let from = SocketAddr::from(([10, 0, 0, host], (self.next_client & 0x3FFF) as u16 + 1024));
         self.net.connect(from, address(listener))
     }
 
@@ -236,6 +252,11 @@ impl Stage {
             }
         }
         assert_eq!(self.member.balance(), Imbalance::default(), "the books are off");
+    }
+
+    /// One turn of the worker, in which time may pass up to where it was last let run to.
+    pub(crate) fn turn(&mut self) {
+        self.worker.turn(&mut Vec::new()).expect("something to do");
     }
 
     /// Writes all of `bytes`, as the edge makes room, and returns all that came back meanwhile.

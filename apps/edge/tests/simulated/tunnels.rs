@@ -469,6 +469,24 @@ fn a_drain_closes_tunnels_at_work_and_at_rest() {
     stage.assert_clean();
 }
 
+/// No tunnel begins in a drain, which would wait for its end.
+#[test]
+fn a_tunnel_that_was_asked_for_before_a_drain_is_refused_in_it() {
+    let mut stage = Stage::new(22, Profile::default());
+    let client = stage.client();
+    stage.exchange(&client, UPGRADE);
+    let job = stage.job();
+    stage.worker.begin_drain();
+    let origin = hand_over(&stage, &job, Framing::None, b"");
+    let came = text(stage.exchange(&client, b""));
+    assert!(came.starts_with("HTTP/1.1 503 "), "{came}");
+    assert!(came.contains("Connection: close\r\n"), "{came}");
+    assert!(client.is_ended() && origin.is_ended());
+    drop((client, origin));
+    stage.run_for_ms(6_000);
+    stage.assert_clean();
+}
+
 /// Whoever closes either half from outside closes the tunnel.
 #[test]
 fn an_order_for_one_half_closes_both() {
