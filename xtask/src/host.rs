@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::Command;
 
+use longhold_report::Fact;
 use serde_json::{Value, json};
 
 use crate::tree;
@@ -42,6 +43,16 @@ impl Host {
             "cores": self.cores,
             "kernel": self.kernel,
         })
+    }
+
+    /// As facts of a page.
+    pub(crate) fn facts(&self) -> Vec<Fact> {
+        vec![
+            Fact::new("command", &self.command),
+            Fact::new("commit", &self.commit),
+            Fact::new("processor", &format!("{} ({} cores)", self.processor, self.cores)),
+            Fact::new("kernel", &self.kernel),
+        ]
     }
 
     /// As the lines above a table.

@@ -1,133 +1,295 @@
-//! `cargo xtask loadtest …`: holds and loads the edge, and fails when it does not stand it.
+//! `cargo xtask loadtest PROFILE`: holds and loads the edge, and fails when it does not stand it.
 //!
-//! Nothing is asserted on time: a slow machine is no fault of the edge. What is asserted is that
-//! every connection is held, every answer right to the byte, and that hits are hits.
+//! ```text
+//! suffice? ─► small edge ─► edge, origin ─► warm ─► hold: stage, rest, stage, rest …
+//!                                                    loop of hits in the last rest ─┘ ─► judge
+//! ```
+//! Every byte is verified. What must hold is the profile's and what `--assert` adds; nothing is
+//! asserted on time unless it is asked for, since a slow machine is no fault of the edge.
 
 mod assertion;
+mod metric;
+mod page;
+mod profile;
+mod suffice;
 
 use std::fs;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use clap::Subcommand;
+use longhold_report::Unit;
 use serde_json::{Value, json};
 
+use crate::admin;
 use crate::host::Host;
-use crate::rig::{EdgeShape, Rig, Server};
+use crate::parked::{Crowd, Kind, Stand, count_of};
+use crate::rig::{EdgeTransport, Program, Rig, Server};
 use crate::tree;
-use assertion::{Assertion, assertions};
+use assertion::{Assertion, Verdict};
+use metric::{Findings, Metric};
+use profile::{Custom, Name, Profile};
 
-/// Which profile.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Loadtest {
-    /// Holds 2,000 connections while a few others load it: under a minute.
-    Smoke(Arguments),
-}
-
-/// Options of every profile.
+/// Options of a load test.
 #[derive(Debug, clap::Args)]
+#[command(after_help = help())]
 pub(crate) struct Arguments {
+    /// Which one.
+    #[arg(value_enum)]
+    profile: Name,
+    /// What must hold, such as held>=99.9%, p99<=20ms or rss_per_conn<=256; takes the place of what
+    /// the profile asserts of the same figure. May be given more than once.
+    #[arg(long = "assert", value_name = "WHAT", value_parser = Assertion::parse)]
+    asserts: Vec<Assertion>,
+    /// Connections of a custom test; 10k and 2m are numbers, too.
+    #[arg(long, value_parser = count_of, conflicts_with = "stages")]
+    connections: Option<u32>,
+    /// Stages instead, such as 10k,50k,100k: each adds connections and then rests.
+    #[arg(long, value_delimiter = ',', value_parser = count_of)]
+    stages: Vec<u32>,
+    /// What is spoken on the connections of a custom test.
+    #[arg(long, value_enum)]
+    kind: Option<Kind>,
+    /// How long they rest in each stage, such as 30s or 2m.
+    #[arg(long, value_parser = duration)]
+    hold: Option<Duration>,
+    /// A request on each, once per this interval.
+    #[arg(long, value_parser = duration)]
+    heartbeat: Option<Duration>,
+    /// Workers of the edge. One has a core to itself, and the clients have another.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    workers: u32,
+    /// What the edge stands on.
+    #[arg(long, value_enum, default_value = "uring")]
+    transport: EdgeTransport,
+    /// Print the result as one JSON object, too.
+    #[arg(long)]
+    json: bool,
     /// Take the released programs that are there, whatever the tree says meanwhile.
     #[arg(long)]
     no_build: bool,
 }
 
-/// Runs a profile; an error when an assertion fails.
-pub(crate) fn run(profile: &Loadtest) -> Result<()> {
-    match profile {
-        Loadtest::Smoke(arguments) => smoke(arguments),
-    }
+/// A test that is over.
+struct Tested {
+    host: Host,
+    profile: Profile,
+    transport: EdgeTransport,
+    workers: u32,
+    findings: Findings,
+    verdicts: Vec<Verdict>,
 }
 
-fn smoke(arguments: &Arguments) -> Result<()> {
-    let rig = Rig::new(arguments.no_build)?;
-    let (_origin, origin) = rig.origin()?;
-    let shape = EdgeShape::plain(2, EDGE_CONNECTIONS_MAX);
-    let (mut edge, server) = rig.edge(origin, shape)?;
-    let holding = rig.start_bomb(&hold_arguments(&server))?;
-    let rate = rig.bomb(&rate_arguments(&server))?;
-    let hold = holding.result()?;
-    edge.ensure_running()?;
-
-    let asserted = assertions(&hold, &rate, CONNECTIONS);
-    let result = json!({
-        "loadtest": "smoke",
-        "host": Host::here().json(),
-        "passed": asserted.iter().all(|it| it.passed),
-        "assertions": asserted.iter().map(Assertion::json).collect::<Vec<_>>(),
-        "hold": hold,
-        "rate": rate,
-    });
-    let folder = tree::target_folder().join("loadtest");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let path = folder.join("smoke.json");
-    fs::write(&path, serde_json::to_string_pretty(&result)?)
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    print(&hold, &rate);
-    for it in &asserted {
-        println!("{it}");
+/// Runs a load test; an error when an assertion fails.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let custom = Custom {
+        stages: arguments.connections.map_or_else(|| arguments.stages.clone(), |it| vec![it]),
+        kind: arguments.kind,
+        hold: arguments.hold,
+        heartbeat: arguments.heartbeat,
+    };
+    let profile = arguments.profile.profile(&custom)?;
+    let assertions = assertions(&profile, &arguments.asserts)?;
+    let mut rig = Rig::new(arguments.no_build)?;
+    if arguments.workers == 1 {
+        rig.keep_apart();
     }
-    println!("written to {}", path.display());
-    let failed = asserted.iter().filter(|it| !it.passed).count();
-    ensure!(failed == 0, "{failed} of {} assertions failed", asserted.len());
+    suffice::ask(&rig, &profile)?;
+    let crowd = Crowd {
+        kind: profile.kind,
+        connections: profile.connections(),
+        workers: arguments.workers,
+        transport: arguments.transport,
+    };
+    let findings = measure(&rig, &profile, crowd)?;
+    let verdicts = assertions.iter().map(|it| it.judge(it.metric.of(&findings))).collect();
+    let (transport, workers) = (arguments.transport, arguments.workers);
+    let tested = Tested { host: Host::here(), profile, transport, workers, findings, verdicts };
+    let paths = tested.write()?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&tested.json())?);
+    } else {
+        tested.print();
+        println!("written to {} and {}", paths[0].display(), paths[1].display());
+    }
+    let failed: Vec<_> = tested.verdicts.iter().filter(|it| !it.passed).collect();
+    let names: Vec<_> = failed.iter().map(|it| it.assertion.as_str()).collect();
+    let all = tested.verdicts.len();
+    ensure!(failed.is_empty(), "{} of {all} assertions failed: {}", failed.len(), names.join(", "));
     Ok(())
 }
 
-fn hold_arguments(server: &Server) -> Vec<String> {
-    vec![
-        "hold".to_owned(),
-        format!("--url={}", server.url("/bytes/1024/hold?max_age=3600")),
-        format!("--connections={CONNECTIONS}"),
-        "--hold=10s".to_owned(),
-        "--heartbeat=4s".to_owned(),
-        format!("--server-pid={}", server.pid_option()),
-    ]
+/// The profile's assertions, but for those whose figure is among `asked`, and these.
+fn assertions(profile: &Profile, asked: &[Assertion]) -> Result<Vec<Assertion>> {
+    let of_profile = profile.asserts.iter().map(|text| Assertion::parse(text));
+    let mut all = of_profile.collect::<Result<Vec<_>>>()?;
+    all.retain(|it| asked.iter().all(|other| other.metric != it.metric));
+    all.extend_from_slice(asked);
+    Ok(all)
 }
 
-fn rate_arguments(server: &Server) -> Vec<String> {
+fn measure(rig: &Rig, profile: &Profile, crowd: Crowd) -> Result<Findings> {
+    let mut stand = crowd.stand(rig)?;
+    let mut options = stand.hold_options(&profile.stages, profile.hold);
+    options.push(format!("--heartbeat={}ms", profile.heartbeat.as_millis()));
+    let mut holding = rig.start_bomb(&options)?;
+    let mut rate = None;
+    if !profile.kind.is_websocket() && await_rest(&stand.server, &mut holding, crowd.connections)? {
+        rate = Some(rig.bomb(&loop_options(&stand.server, profile.hold))?);
+    }
+    let hold = holding.result()?;
+    stand.edge.ensure_running()?;
+    let footprint = footprint(&stand, &hold);
+    Ok(Findings { hold, rate, footprint })
+}
+
+fn footprint(stand: &Stand, hold: &Value) -> Option<crate::parked::Footprint> {
+    // A hold that lacks figures fails the assertions on them.
+    stand.footprint(hold).ok()
+}
+
+/// Waits until all connections stand, or as many as there will be; false when the load is over
+/// before.
+fn await_rest(server: &Server, holding: &mut Program, connections: u32) -> Result<bool> {
+    let admin = server.admin.context("an edge has an admin API")?;
+    let mut best = (0, Instant::now());
+    while holding.is_running()? {
+        let standing = admin::standing(&admin::get(admin, "/status.json")?);
+        if standing > best.0 {
+            best = (standing, Instant::now());
+        }
+        let is_most = best.0 >= u64::from(connections) * 9 / 10 && best.1.elapsed() >= STILL;
+        if standing >= u64::from(connections) || is_most {
+            return Ok(true);
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    Ok(false)
+}
+
+/// A loop of hits that is over well before the connections have rested for `rest`.
+fn loop_options(server: &Server, rest: Duration) -> Vec<String> {
+    let time = (rest / 2).clamp(LOOP_MIN, LOOP_MAX);
     vec![
         "rate".to_owned(),
-        format!("--url={}", server.url("/bytes/16384/rate?max_age=3600")),
+        format!("--url={}", server.url("/bytes/16384/loop?max_age=3600")),
         "--connections=32".to_owned(),
-        "--requests=50000".to_owned(),
         "--warmup=500".to_owned(),
+        format!("--time={}ms", time.as_millis()),
         format!("--server-pid={}", server.pid_option()),
     ]
 }
 
-/// The summary; what is missing in a result prints as 0, and fails its assertion below.
-fn print(hold: &Value, rate: &Value) {
-    let number = |value: &Value, pointer: &str| {
-        value.pointer(pointer).and_then(Value::as_f64).unwrap_or_default()
-    };
-    Host::here().print();
-    println!();
-    println!(
-        "hold    {:.0} of {:.0} connections held, {:.0} + {:.0} answers verified, ramp {:.0} ms",
-        number(hold, "/held"),
-        number(hold, "/connections"),
-        number(hold, "/first/count"),
-        number(hold, "/heartbeats/count"),
-        number(hold, "/ramp_ms")
-    );
-    println!(
-        "        edge: {:.0} KiB of anonymous memory before, {:.0} KiB while holding; \
-         {:.2} s of CPU",
-        number(hold, "/server/memory_before/anonymous_bytes") / 1024.0,
-        number(hold, "/server/memory_after/anonymous_bytes") / 1024.0,
-        number(hold, "/server/cpu/total_us") / 1e6
-    );
-    println!(
-        "rate    {:.0} answers verified, {:.0} per second, p50 {:.0} µs, p99 {:.0} µs, \
-         hits {:.2} %",
-        number(rate, "/answers/count"),
-        number(rate, "/answers_per_s"),
-        number(rate, "/answers/latency/p50_us"),
-        number(rate, "/answers/latency/p99_us"),
-        number(rate, "/answers/hit_ratio") * 100.0
-    );
+impl Tested {
+    /// What was asked of the edge, in words.
+    fn load(&self) -> String {
+        let Profile { kind, stages, hold, heartbeat, .. } = &self.profile;
+        let stages: Vec<_> = stages
+            .iter()
+            .map(|it| Unit::Count.say(f64::from(*it)).replace('\u{a0}', " "))
+            .collect();
+        format!(
+            "{} connections ({}) over {}, {} worker(s); {} s of rest in each stage, a request on \
+             each every {} s",
+            stages.join(", then "),
+            kind.name(),
+            self.transport.kernel_name(),
+            self.workers,
+            hold.as_secs_f64(),
+            heartbeat.as_secs_f64()
+        )
+    }
+
+    fn json(&self) -> Value {
+        let verdict = |it: &Verdict| {
+            let Verdict { assertion, found, passed, .. } = it;
+            json!({ "assertion": assertion, "found": found, "passed": passed })
+        };
+        let footprint = self.findings.footprint.as_ref();
+        json!({
+            "loadtest": self.profile.name,
+            "host": self.host.json(),
+            "load": self.load(),
+            "passed": self.verdicts.iter().all(|it| it.passed),
+            "assertions": self.verdicts.iter().map(verdict).collect::<Vec<_>>(),
+            "figures": Metric::json(&self.findings),
+            "memory": footprint.map(|it| json!({
+                "reserved_bytes_each": it.reserved(),
+                "growth_bytes_each": it.growth(),
+                "slab_bytes_each": it.slab(),
+            })),
+            "hold": self.findings.hold,
+            "rate": self.findings.rate,
+        })
+    }
+
+    /// Writes `target/loadtest/PROFILE.json` and `.html`.
+    fn write(&self) -> Result<[PathBuf; 2]> {
+        let folder = tree::target_folder().join("loadtest");
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let path = |kind: &str| folder.join(format!("{}.{kind}", self.profile.name));
+        let written = [
+            (path("json"), serde_json::to_string_pretty(&self.json())?),
+            (path("html"), page::of(self)),
+        ];
+        for (path, text) in &written {
+            fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(written.map(|(path, _)| path))
+    }
+
+    fn print(&self) {
+        self.host.print();
+        println!("load       {}", self.load());
+        println!();
+        for metric in Metric::ALL {
+            if let Some(found) = metric.of(&self.findings) {
+                let said = metric.quantity().say(found);
+                println!("{:<16} {said:>12}   {}", metric.name(), metric.about());
+            }
+        }
+        println!();
+        for verdict in &self.verdicts {
+            println!("{verdict}");
+        }
+    }
 }
 
-/// Connections of the hold.
-const CONNECTIONS: u64 = 2000;
-/// Room for them, for the loop, and for some more.
-const EDGE_CONNECTIONS_MAX: u32 = 4096;
+/// A duration as typed: `250ms`, `30s`, `10m`.
+fn duration(text: &str) -> Result<Duration> {
+    let at = text.find(|c: char| !c.is_ascii_digit()).context("a unit is missing: such as 30s")?;
+    let (number, unit) = text.split_at(at);
+    let number: u64 = number.parse().context("a whole number and a unit: such as 30s")?;
+    let seconds = |each: u64| number.checked_mul(each).filter(|it| *it <= DURATION_S_MAX);
+    let found = match unit {
+        "ms" => (number <= DURATION_S_MAX * 1000).then(|| Duration::from_millis(number)),
+        "s" => seconds(1).map(Duration::from_secs),
+        "m" => seconds(60).map(Duration::from_secs),
+        "h" => seconds(3600).map(Duration::from_secs),
+        _ => anyhow::bail!("unknown unit {unit:?}: use ms, s, m or h"),
+    };
+    found.context("longer than a day")
+}
+
+fn help() -> String {
+    let mut help = "Figures to assert:\n".to_owned();
+    for metric in Metric::ALL {
+        let of = metric.quantity();
+        let example = format!("{} ({})", of.name(), of.example());
+        help.push_str(&format!("  {:<16} {example:<20} {}\n", metric.name(), metric.about()));
+    }
+    help + "Operators: >=, <=, ==, > and <. Units: % or a number up to 1; us, ms, s; B, KiB, MiB, \
+            GiB; k, m.\n\nResults: target/loadtest/PROFILE.json and PROFILE.html"
+}
+
+/// Longest rest and interval.
+const DURATION_S_MAX: u64 = 86_400;
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// No connection more for so long: there will be none.
+const STILL: Duration = Duration::from_secs(2);
+const LOOP_MIN: Duration = Duration::from_secs(2);
+const LOOP_MAX: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+mod tests;

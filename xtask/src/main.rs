@@ -39,9 +39,9 @@ enum Command {
     Compare(compare::Arguments),
     /// Shows which clauses of the RFCs are done, tested, excepted and missing.
     Req(req::Arguments),
-    /// Loads the release edge and fails when it loses a connection or a byte.
-    #[command(subcommand)]
-    Loadtest(loadtest::Loadtest),
+    /// Holds and loads the release edge, up to two million connections, and fails when an assertion
+    /// does.
+    Loadtest(loadtest::Arguments),
     /// Plays scenarios in which things go wrong, and fails when what must hold does not.
     Faults(faults::Arguments),
 }
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
         Command::Capacity(arguments) => capacity::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Req(arguments) => req::run(&arguments),
-        Command::Loadtest(profile) => loadtest::run(&profile),
+        Command::Loadtest(arguments) => loadtest::run(&arguments),
         Command::Faults(arguments) => faults::run(&arguments),
     };
     match outcome {

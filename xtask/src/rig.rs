@@ -252,6 +252,14 @@ impl Rig {
         Ok((!output.status.success()).then_some(said))
     }
 
+    /// What the edge says of this host, were it to have so many connections.
+    pub(crate) fn doctor(&self, connections: u32) -> Result<Value> {
+        let mut command = self.command("edge");
+        command.args(["doctor", "--json"]).arg(format!("--connections={connections}"));
+        let output = command.output().context("cannot start the edge")?;
+        serde_json::from_slice(&output.stdout).context("the edge's doctor brings no JSON")
+    }
+
     /// Writes the configuration of an edge with its addresses: listener, admin, origin.
     fn configure_edge(&self, addresses: [SocketAddr; 3], shape: EdgeShape) -> Result<PathBuf> {
         // Two edges at a time differ by their ports.
@@ -363,6 +371,11 @@ impl Program {
         serde_json::from_str(&text).with_context(|| {
             format!("{} ended with {status} and no result; it says:\n{}", self.name, self.said())
         })
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn is_running(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
     }
 
     /// Fails when it has ended, with what it said.

@@ -6,7 +6,6 @@ use anyhow::{Context as _, Result};
 use longhold_report::{Bar, Cell, Fact, Page, Table, Tone, bars};
 use serde_json::{Value, json};
 
-use super::page::host_facts;
 use super::{Arguments, write};
 use crate::bench::stats::Spread;
 use crate::host::Host;
@@ -173,7 +172,7 @@ fn print(host: &Host, [about, disturbance]: &[String; 2], rows: &[Row]) {
 
 fn page(host: &Host, [about, disturbance]: &[String; 2], rows: &[Row]) -> String {
     let mut page = Page::new("4 KiB at random: read, io_uring, mapping");
-    let mut facts = host_facts(host);
+    let mut facts = host.facts();
     facts.push(Fact::new("reads", about));
     let machine = if disturbance.starts_with("quiet") { Fact::new } else { Fact::alarm };
     facts.push(machine("machine", disturbance));

@@ -5,7 +5,6 @@ use longhold_report::{Bar, Cell, Chart, Fact, Page, Table, Tone, bars};
 use super::measure::{Absent, Kind, LoadRun, Subject};
 use super::report::{Claim, MIB, Report};
 use crate::bench::stats::Spread;
-use crate::host::Host;
 use crate::load::size_text;
 
 /// The page of a report.
@@ -22,18 +21,8 @@ pub(super) fn of(report: &Report) -> String {
     page.html()
 }
 
-/// What every figure is printed with.
-pub(super) fn host_facts(host: &Host) -> Vec<Fact> {
-    vec![
-        Fact::new("command", &host.command),
-        Fact::new("commit", &host.commit),
-        Fact::new("processor", &format!("{} ({} cores)", host.processor, host.cores)),
-        Fact::new("kernel", &host.kernel),
-    ]
-}
-
 fn facts(report: &Report) -> Vec<Fact> {
-    let mut facts = host_facts(&report.host);
+    let mut facts = report.host.facts();
     facts.push(Fact::new("cores", &report.cores_text()));
     let machine = if report.is_quiet() { Fact::new } else { Fact::alarm };
     facts.push(machine("machine", &report.verdict()));

@@ -1,127 +1,198 @@
-//! What a load test asserts of its results. A result that lacks a figure fails its assertion.
+//! What a load test asserts: `METRIC OPERATOR NUMBER UNIT`, such as `held>=99.9%`.
+//!
+//! ```text
+//! held>=99.9%   lost==0   p99<=20ms   rss_per_conn<=256   slab_per_conn<=10KiB   hit_ratio>=0.99
+//! ```
+//! Operators are `>=`, `<=`, `==`, `>` and `<`. A share is written in hundredths with `%`, or as a
+//! number from 0 to 1; a time has `us`, `ms` or `s`; bytes may have `B`, `KiB`, `MiB` or `GiB`; a
+//! count may end in `k` or `m`. A figure that a test does not have fails its assertion.
 
+use std::cmp::Ordering;
 use std::fmt;
 
-use serde_json::{Value, json};
+use anyhow::{Context as _, Result, bail, ensure};
 
-/// One assertion and what was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Assertion {
-    pub(super) name: &'static str,
-    pub(super) wanted: String,
-    pub(super) found: String,
+use super::metric::{Metric, Quantity};
+
+/// One assertion.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Assertion {
+    pub(super) metric: Metric,
+    operator: Operator,
+    /// In the metric's own unit: share of one, count, bytes, microseconds.
+    bound: f64,
+    /// As it was written, without spaces.
+    text: String,
+}
+
+/// An assertion beside what was found.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Verdict {
+    pub(super) assertion: String,
+    pub(super) found: Option<f64>,
+    pub(super) found_text: String,
     pub(super) passed: bool,
 }
 
+/// How found and wanted are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operator {
+    AtLeast,
+    AtMost,
+    Exactly,
+    Above,
+    Below,
+}
+
 impl Assertion {
-    /// As a member of the result.
-    pub(super) fn json(&self) -> Value {
-        json!({
-            "name": self.name,
-            "wanted": self.wanted,
-            "found": self.found,
-            "passed": self.passed,
-        })
+    /// Reads one as typed.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what would be right.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let text: String = text.split_whitespace().collect();
+        let at = text.find(['<', '>', '=']).with_context(|| {
+            format!("{text:?} compares nothing; write METRIC>=NUMBER, such as held>=99.9%")
+        })?;
+        let (name, rest) = text.split_at(at);
+        let found = OPERATORS.iter().find(|(sign, _)| rest.starts_with(sign));
+        let (sign, operator) =
+            *found.with_context(|| format!("{rest:?} begins with none of >=, <=, ==, > and <"))?;
+        let metric = Metric::named(name)?;
+        let bound = bound(metric.quantity(), &rest[sign.len()..])
+            .with_context(|| format!("in {text:?}"))?;
+        Ok(Self { metric, operator, bound, text })
+    }
+
+    /// Compares it with what was found.
+    pub(super) fn judge(&self, found: Option<f64>) -> Verdict {
+        let order = found.and_then(|found| found.partial_cmp(&self.bound));
+        let passed = order.is_some_and(|order| self.operator.allows(order));
+        let found_text = found.map_or_else(
+            || "nothing: this test does not have it".to_owned(),
+            |found| self.metric.quantity().say(found),
+        );
+        Verdict { assertion: self.text.clone(), found, found_text, passed }
     }
 }
 
-impl fmt::Display for Assertion {
+impl fmt::Display for Verdict {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.passed { "pass" } else { "FAIL" };
-        let Self { name, wanted, found, .. } = self;
-        write!(out, "{verdict}    {name}: {found} (wanted {wanted})")
+        write!(out, "{verdict}    {:<24} found {}", self.assertion, self.found_text)
     }
 }
 
-/// The assertions of a profile that holds `connections` and runs a closed loop beside them.
-pub(super) fn assertions(hold: &Value, rate: &Value, connections: u64) -> Vec<Assertion> {
-    let no_faults = |name, value: &Value| exactly(name, value, "/faults/total", 0);
-    vec![
-        exactly("connections held", hold, "/held", connections),
-        exactly("first answers verified", hold, "/first/count", connections),
-        no_faults("faults of the hold", hold),
-        at_least("heartbeats verified", hold, "/heartbeats/count", connections as f64),
-        no_faults("faults of the loop", rate),
-        exactly("requests unanswered", rate, "/unanswered", 0),
-        at_least("answers verified in the loop", rate, "/answers/count", 1.0),
-        at_least("hit ratio of the loop", rate, "/answers/hit_ratio", HIT_RATIO_MIN),
-    ]
-}
-
-fn exactly(name: &'static str, value: &Value, pointer: &str, wanted: u64) -> Assertion {
-    let found = value.pointer(pointer).and_then(Value::as_u64);
-    Assertion {
-        name,
-        wanted: wanted.to_string(),
-        found: found.map_or_else(|| "nothing".to_owned(), |found| found.to_string()),
-        passed: found == Some(wanted),
+impl Operator {
+    const fn allows(self, order: Ordering) -> bool {
+        match self {
+            Self::AtLeast => order.is_ge(),
+            Self::AtMost => order.is_le(),
+            Self::Exactly => order.is_eq(),
+            Self::Above => order.is_gt(),
+            Self::Below => order.is_lt(),
+        }
     }
 }
 
-fn at_least(name: &'static str, value: &Value, pointer: &str, wanted: f64) -> Assertion {
-    let found = value.pointer(pointer).and_then(Value::as_f64);
-    Assertion {
-        name,
-        wanted: format!("at least {wanted}"),
-        found: found.map_or_else(|| "nothing".to_owned(), |found| found.to_string()),
-        passed: found.is_some_and(|found| found >= wanted),
-    }
+/// The number behind the operator, in the quantity's own unit.
+fn bound(quantity: Quantity, text: &str) -> Result<f64> {
+    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (digits, unit) = text.split_at(at);
+    let number: f64 = digits.parse().ok().with_context(|| {
+        format!("{text:?} is no number of {}: such as {}", quantity.name(), quantity.example())
+    })?;
+    let units = quantity.units();
+    let known = units.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit));
+    let Some((_, factor)) = known else {
+        let names: Vec<_> =
+            units.iter().map(|(name, _)| *name).filter(|it| !it.is_empty()).collect();
+        let (names, example) = (names.join(", "), quantity.example());
+        if unit.is_empty() {
+            bail!("{} needs a unit ({names}): such as {example}", quantity.name());
+        }
+        bail!("{unit:?} is no unit of {} ({names}): such as {example}", quantity.name());
+    };
+    let bound = number * factor;
+    ensure!(
+        quantity != Quantity::Share || bound <= 1.0,
+        "{text:?} is more than everything: write 99.9% or 0.999"
+    );
+    Ok(bound)
 }
 
-const HIT_RATIO_MIN: f64 = 0.99;
+/// Longer signs before those that they begin with.
+const OPERATORS: [(&str, Operator); 5] = [
+    (">=", Operator::AtLeast),
+    ("<=", Operator::AtMost),
+    ("==", Operator::Exactly),
+    (">", Operator::Above),
+    ("<", Operator::Below),
+];
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use super::{Assertion, Metric};
 
-    use super::assertions;
-
-    fn good() -> (Value, Value) {
-        let hold = json!({
-            "held": 10, "first": { "count": 10 }, "heartbeats": { "count": 20 },
-            "faults": { "total": 0 },
-        });
-        let rate = json!({
-            "unanswered": 0, "answers": { "count": 50, "hit_ratio": 1.0 },
-            "faults": { "total": 0 },
-        });
-        (hold, rate)
+    fn parsed(text: &str) -> (Metric, f64) {
+        let it = Assertion::parse(text).expect(text);
+        (it.metric, it.bound)
     }
 
-    fn failed(hold: &Value, rate: &Value) -> Vec<&'static str> {
-        let all = assertions(hold, rate, 10);
-        all.into_iter().filter(|it| !it.passed).map(|it| it.name).collect()
+    fn passes(text: &str, found: f64) -> bool {
+        Assertion::parse(text).expect(text).judge(Some(found)).passed
     }
 
     #[test]
-    fn each_assertion_fails_by_its_own_figure() {
-        let (hold, rate) = good();
-        assert_eq!(failed(&hold, &rate), [""; 0]);
-        for (pointer, bad, name) in [
-            ("/held", json!(9), "connections held"),
-            ("/first/count", json!(9), "first answers verified"),
-            ("/heartbeats/count", json!(9), "heartbeats verified"),
-            ("/faults/total", json!(1), "faults of the hold"),
-        ] {
-            let mut hold = hold.clone();
-            *hold.pointer_mut(pointer).expect("there") = bad;
-            assert_eq!(failed(&hold, &rate), [name]);
-        }
-        for (pointer, bad, name) in [
-            ("/unanswered", json!(1), "requests unanswered"),
-            ("/answers/count", json!(0), "answers verified in the loop"),
-            ("/answers/hit_ratio", json!(0.98), "hit ratio of the loop"),
-            ("/answers/hit_ratio", Value::Null, "hit ratio of the loop"),
-            ("/faults/total", json!(1), "faults of the loop"),
-        ] {
-            let mut rate = rate.clone();
-            *rate.pointer_mut(pointer).expect("there") = bad;
-            assert_eq!(failed(&hold, &rate), [name]);
+    fn each_quantity_has_its_units() {
+        assert_eq!(parsed("held>=99.5%"), (Metric::Held, 0.995));
+        assert_eq!(parsed("held>=0.5"), (Metric::Held, 0.5));
+        assert_eq!(parsed("lost==0"), (Metric::Lost, 0.0));
+        assert_eq!(parsed("lost<=2k"), (Metric::Lost, 2000.0));
+        assert_eq!(parsed("p99<=20ms"), (Metric::P99, 20_000.0));
+        assert_eq!(parsed("p50 <= 80us"), (Metric::P50, 80.0));
+        assert_eq!(parsed("p999<=2s"), (Metric::P999, 2e6));
+        assert_eq!(parsed("rss_per_conn<=256"), (Metric::RssPerConn, 256.0));
+        assert_eq!(parsed("slab_per_conn<=8KiB"), (Metric::SlabPerConn, 8192.0));
+        assert_eq!(parsed("cpu_per_request<=40us"), (Metric::CpuPerRequest, 40.0));
+    }
+
+    #[test]
+    fn operators_compare_as_they_read() {
+        let rows = [
+            ("lost<=5", [true, true, false]),
+            ("lost<5", [true, false, false]),
+            ("lost==5", [false, true, false]),
+            ("lost>=5", [false, true, true]),
+            ("lost>5", [false, false, true]),
+        ];
+        for (text, expected) in rows {
+            assert_eq!([4.0, 5.0, 6.0].map(|found| passes(text, found)), expected, "{text}");
         }
     }
 
     #[test]
-    fn a_result_without_figures_fails_everything() {
-        assert_eq!(failed(&Value::Null, &Value::Null).len(), 8);
+    fn what_was_not_found_or_is_no_number_fails() {
+        for text in ["lost==0", "lost>=0", "lost<=9"] {
+            let assertion = Assertion::parse(text).expect(text);
+            assert!(!assertion.judge(None).passed && !assertion.judge(Some(f64::NAN)).passed);
+        }
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_remedy() {
+        let check = |text, expected: &str| {
+            let told = format!("{:#}", Assertion::parse(text).expect_err(text));
+            assert!(told.contains(expected), "{text}: {told}");
+        };
+        check("held", "write METRIC>=NUMBER");
+        check("held=9", "none of >=");
+        check("heald>=99%", "did you mean held?");
+        check("zzz==1", "it is one of held, lost");
+        check("held>=99.9", "write 99.9% or 0.999");
+        check("held>=", "is no number of a share");
+        check("p99<=20", "a time needs a unit (us, ms, s): such as 20ms");
+        check("p99<=20MiB", "\"MiB\" is no unit of a time");
+        check("rss_per_conn<=1.2.3", "is no number of bytes");
     }
 }
