@@ -8,7 +8,7 @@ use longhold_loadgen::hold::{HoldReport, hold};
 use longhold_loadgen::plan::{HoldPlan, Moment};
 use serde::Serialize;
 
-use crate::load::{Shared, count, duration, millis, transport};
+use crate::load::{Shared, count, duration, millis};
 use crate::rate::print_faults;
 use crate::server::{GeneratorUse, ServerUse, Watch};
 
@@ -67,8 +67,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         heartbeat_ms: arguments.heartbeat.map(millis),
     };
     let mut watch = Watch::new(&arguments.shared.server_pid)?;
-    let mut transport = transport(connections.max(1))?;
-    let report = hold(&mut transport, &plan, &mut watch)?;
+    let mut transport = arguments.shared.transport(connections)?;
+    let report = hold(&mut *transport, &plan, &mut watch)?;
     let outcome = Outcome {
         load: "hold",
         url: arguments.shared.url(),

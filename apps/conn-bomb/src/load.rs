@@ -1,24 +1,36 @@
 //! What the loads' command lines share: target, timeouts, the transport, durations.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
+use longhold_loadgen::dial::Dial;
 use longhold_loadgen::plan::Aim;
-use longhold_loadgen::target::{Outgoing, Target};
-use longhold_tls::layer::{LayerSettings, Secured, Wire};
-use longhold_transport::Config;
-use longhold_transport::uring::Reactor;
+use longhold_loadgen::target::{Reach, Target};
+use longhold_tls::layer::{LayerSettings, Secured};
+use longhold_transport::{Config, Transport as _, epoll, probe, uring};
 
 /// Options of every load.
 #[derive(Args, Debug)]
 pub(crate) struct Shared {
-    /// What to ask for: http://ADDRESS:PORT/PATH on a loopback address. The body of /bytes/N is
+    /// What to ask for: http://HOST:PORT/PATH on a loopback address. The body of /bytes/N is
     /// known beforehand; any other is compared with the first answer. ws://… opens WebSockets and
     /// sends messages, whose echo is verified. https://… and wss://… do so over TLS 1.3, without a
     /// look at the certificate.
     #[arg(long)]
     url: String,
+    /// The target is not a loopback address, and the host there is yours to load.
+    #[arg(long)]
+    i_own_this_host: bool,
+    /// Addresses of this machine that connections come from, in turn; each has ports for 20,000.
+    /// By default the kernel's choice, and for many to loopback several of 127.0.0.0/8.
+    #[arg(long, value_delimiter = ',')]
+    sources: Vec<IpAddr>,
+    /// What carries the load: io_uring, or epoll where the host forbids it. Over epoll the limit of
+    /// open files (ulimit -n) bounds the connections.
+    #[arg(long, value_enum, default_value_t = Carrier::Auto)]
+    transport: Carrier,
     /// How long a connect may take.
     #[arg(long, default_value = "5s", value_parser = duration)]
     connect_timeout: Duration,
@@ -39,13 +51,21 @@ pub(crate) struct Shared {
 impl Shared {
     /// The aim that the options describe.
     pub(crate) fn aim(&self) -> anyhow::Result<Aim> {
-        let target = Target::parse(&self.url).with_context(|| format!("--url {}", self.url))?;
+        let reach = if self.i_own_this_host { Reach::OwnHosts } else { Reach::Loopback };
+        let target =
+            Target::within(&self.url, reach).with_context(|| format!("--url {}", self.url))?;
         Ok(Aim {
+            sources: self.sources.clone(),
             connect_timeout_ms: millis(self.connect_timeout),
             answer_timeout_ms: millis(self.answer_timeout),
             time_max_ms: millis(self.time_max),
             ..Aim::new(target)
         })
+    }
+
+    /// A transport with room for `connections`.
+    pub(crate) fn transport(&self, connections: u32) -> anyhow::Result<Box<dyn Dial>> {
+        self.transport.start(connections.max(1))
     }
 
     /// The URL as typed, for the result.
@@ -54,13 +74,41 @@ impl Shared {
     }
 }
 
-/// A reactor with room for `connections`, and TLS over it for those that want it.
-pub(crate) fn transport(
-    connections: u32,
-) -> anyhow::Result<Secured<Reactor<Wire<Outgoing>>, Outgoing>> {
-    let config = Config { slots: connections, buffers: 0, ..Config::default() };
-    let reactor = Reactor::new(&config).context("cannot start the load's transport")?;
-    Ok(Secured::new(reactor, LayerSettings::default()))
+/// What may carry a load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Carrier {
+    /// io_uring where it is allowed, else epoll.
+    Auto,
+    /// io_uring; never anything else in its place.
+    Uring,
+    /// epoll.
+    Epoll,
+}
+
+impl Carrier {
+    /// A reactor with room for `connections`, and TLS over it for those that want it.
+    fn start(self, connections: u32) -> anyhow::Result<Box<dyn Dial>> {
+        let config = Config { slots: connections, buffers: 0, ..Config::default() };
+        let uring = match self {
+            Self::Auto => probe::probe().is_ok(),
+            Self::Uring => true,
+            Self::Epoll => false,
+        };
+        let failed = "cannot start the load's transport";
+        if uring {
+            let reactor = uring::Reactor::new(&config).context(failed)?;
+            return Ok(Box::new(Secured::new(reactor, LayerSettings::default())));
+        }
+        // In a table of descriptors of its own, of which the limit is known beforehand.
+        let reactor = epoll::Reactor::with_private_table(&config, Vec::new()).context(failed)?;
+        let room = reactor.slot_count();
+        ensure!(
+            room >= connections,
+            "over epoll there is room for {room} connections, not {connections}: raise the limit \
+             of open files (ulimit -n), or use io_uring"
+        );
+        Ok(Box::new(Secured::new(reactor, LayerSettings::default())))
+    }
 }
 
 /// A duration as typed: a whole number and a unit, `250ms`, `30s`, `10m`, `2h`.

@@ -9,7 +9,7 @@ use longhold_loadgen::rate::{RateReport, rate};
 use longhold_loadgen::series::Observer as _;
 use serde::Serialize;
 
-use crate::load::{Shared, duration, millis, transport};
+use crate::load::{Shared, duration, millis};
 use crate::server::{ServerUse, Watch};
 
 /// Options of `conn-bomb rate`.
@@ -63,8 +63,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         end,
     };
     let mut watch = Watch::new(&arguments.shared.server_pid)?;
-    let mut transport = transport(arguments.connections.max(1))?;
-    let report = rate(&mut transport, &plan, &mut |moment: Moment| watch.observe(moment))?;
+    let mut transport = arguments.shared.transport(arguments.connections)?;
+    let report = rate(&mut *transport, &plan, &mut |moment: Moment| watch.observe(moment))?;
     let server = watch.between(Moment::WarmedUp, Moment::Counted);
     let answers = report.answers.count as f64;
     let cpu_per_answer_us = server.as_ref().filter(|_| answers > 0.0).map(|server| PerAnswer {

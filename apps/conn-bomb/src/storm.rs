@@ -10,7 +10,7 @@ use longhold_loadgen::storm::{Manner, StormPlan, StormReport, storm};
 use longhold_loadgen::waves::{WavesPlan, WavesReport, waves};
 use serde::Serialize;
 
-use crate::load::{Shared, duration, millis, transport};
+use crate::load::{Shared, duration, millis};
 use crate::rate::print_faults;
 use crate::server::{ServerUse, Watch};
 
@@ -102,8 +102,8 @@ fn run_bad(arguments: &Arguments, manner: Manner, watch: &mut Watch) -> anyhow::
         piece_bytes: arguments.piece,
         burst: arguments.burst,
     };
-    let mut transport = transport(plan.at_once.max(1))?;
-    let report = storm(&mut transport, &plan)?;
+    let mut transport = arguments.shared.transport(plan.at_once)?;
+    let report = storm(&mut *transport, &plan)?;
     watch.observe(Moment::Held);
     tell(arguments, "storm", &report, watch, print)?;
     Ok(report.faults.total() == 0 && report.unfinished == 0)
@@ -117,8 +117,8 @@ fn run_waves(arguments: &Arguments, watch: &mut Watch) -> anyhow::Result<bool> {
         within_ms: millis(arguments.within),
         active_max: arguments.active,
     };
-    let mut transport = transport(plan.connections.max(1))?;
-    let report = waves(&mut transport, &plan)?;
+    let mut transport = arguments.shared.transport(plan.connections)?;
+    let report = waves(&mut *transport, &plan)?;
     watch.observe(Moment::Held);
     tell(arguments, "waves", &report, watch, print_waves)?;
     let all_held = report.waves.iter().all(|wave| wave.held == report.connections);

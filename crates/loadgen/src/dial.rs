@@ -3,8 +3,7 @@
 use longhold_tls::layer::{Secured, Wire};
 use longhold_tls::{ClientSettings, Connector, LoadError, Versions};
 use longhold_transport::sim::SimTransport;
-use longhold_transport::uring::Reactor;
-use longhold_transport::{Token, Transport};
+use longhold_transport::{Token, Transport, epoll, uring};
 
 use crate::target::Outgoing;
 
@@ -15,7 +14,13 @@ pub trait Dial: Transport<Payload = Outgoing> {
     fn begin(&mut self, token: Token, security: Option<&Security>) -> bool;
 }
 
-impl Dial for Reactor<Outgoing> {
+impl Dial for uring::Reactor<Outgoing> {
+    fn begin(&mut self, _: Token, security: Option<&Security>) -> bool {
+        security.is_none()
+    }
+}
+
+impl Dial for epoll::Reactor<Outgoing> {
     fn begin(&mut self, _: Token, security: Option<&Security>) -> bool {
         security.is_none()
     }

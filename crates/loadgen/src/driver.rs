@@ -62,7 +62,7 @@ pub(crate) struct Settings {
 }
 
 /// Connections, exchanges and slots over one transport.
-pub(crate) struct Driver<'t, T: Dial> {
+pub(crate) struct Driver<'t, T: Dial + ?Sized> {
     transport: &'t mut T,
     target: Target,
     settings: Settings,
@@ -161,7 +161,7 @@ struct Exchange {
     answer: Option<Answer>,
 }
 
-impl<'t, T: Dial> Driver<'t, T> {
+impl<'t, T: Dial + ?Sized> Driver<'t, T> {
     /// All connections `Idle`.
     pub(crate) fn new(transport: &'t mut T, target: Target, settings: Settings) -> Self {
         let idle = Connection { state: State::Idle, greeted: false, slot: NONE, exchange: NONE };

@@ -84,15 +84,14 @@ pub struct StageReport {
 /// # Errors
 /// A plan that cannot be carried out, or a transport that fails. What the server does wrong is in
 /// the report.
-pub fn hold<T: Dial>(
+pub fn hold<T: Dial + ?Sized>(
     transport: &mut T,
     plan: &HoldPlan,
     observer: &mut dyn Observer,
 ) -> Result<HoldReport, LoadError> {
     let asked = plan.connections();
     let settings = plan.settings()?;
-    let sources =
-        Sources::new(plan.aim.target.address(), asked).ok_or(LoadError::OneSource { asked })?;
+    let sources = plan.aim.sources(asked)?;
     let slots = transport.slot_count();
     if slots < asked {
         return Err(LoadError::Slots { slots, asked });
@@ -148,7 +147,7 @@ pub fn hold<T: Dial>(
     Ok(report)
 }
 
-struct Hold<'t, 'p, T: Dial> {
+struct Hold<'t, 'p, T: Dial + ?Sized> {
     driver: Driver<'t, T>,
     plan: &'p HoldPlan,
     sources: Sources,
@@ -191,7 +190,7 @@ enum Phase {
     Rest,
 }
 
-impl<T: Dial> Hold<'_, '_, T> {
+impl<T: Dial + ?Sized> Hold<'_, '_, T> {
     /// Opens the stage's connections and lets each rest after its first answer.
     fn ramp(&mut self) -> Result<(), LoadError> {
         self.phase = Phase::Ramp;

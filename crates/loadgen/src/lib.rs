@@ -10,7 +10,8 @@
 //! that a load knows the right bytes beforehand; [`sampler`] reads what a server process costs, and
 //! a [`series`] keeps it second by second.
 //!
-//! **What it is not.** No tool against hosts of others: only loopback targets exist. No open-loop
+//! **What it is not.** No tool against hosts of others: a target is a loopback address unless its
+//! owner says that it is theirs. No open-loop
 //! generator: its latencies are those of a closed loop. It asserts nothing; that is for those who
 //! read its reports.
 //!
@@ -22,7 +23,8 @@
 //! ```
 //!
 //! # Invariants
-//! - **LG-1** No byte goes to an address outside 127.0.0.0/8 and `::1`.
+//! - **LG-1** No byte goes to an address outside 127.0.0.0/8 and `::1`, unless whoever runs the
+//!   load has said that the host there is their own ([`target::Reach::OwnHosts`]).
 //! - **LG-2** An answer counts as right only if its status is 200 and length and hash of its body
 //!   are those expected; each other outcome of a request is exactly one counted fault, or shows as
 //!   unfinished.

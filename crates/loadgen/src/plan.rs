@@ -1,9 +1,11 @@
 //! What a load is to do, checked before it begins; and why it cannot be done.
 
+use std::net::IpAddr;
+
 use longhold_transport::TransportError;
 
 use crate::driver::Settings;
-use crate::target::{CONNECTIONS_PER_SOURCE_MAX, Target};
+use crate::target::{CONNECTIONS_PER_SOURCE_MAX, Sources, Target};
 use crate::verify::Expectation;
 
 /// What both loads have in common.
@@ -11,6 +13,9 @@ use crate::verify::Expectation;
 pub struct Aim {
     /// Where the connections go, and what they ask for.
     pub target: Target,
+    /// Addresses of this machine that connections come from, in turn. Without any the kernel
+    /// chooses, and for many to a loopback address several of 127.0.0.0/8 are used.
+    pub sources: Vec<IpAddr>,
     /// What every answer must be.
     pub expectation: Expectation,
     /// How long a connect may take.
@@ -23,11 +28,21 @@ pub struct Aim {
 }
 
 impl Aim {
+    /// Where so many connections come from.
+    ///
+    /// # Errors
+    /// [`LoadError::Sources`].
+    pub(crate) fn sources(&self, connections: u32) -> Result<Sources, LoadError> {
+        Sources::new(self.target.address(), &self.sources, connections)
+            .ok_or(LoadError::Sources { asked: connections })
+    }
+
     /// An aim with the default timeouts: 5 s for a connect, 30 s for an answer, 10 minutes in all.
     pub fn new(target: Target) -> Self {
         let expectation = Expectation::of_target(&target);
         Self {
             target,
+            sources: Vec::new(),
             expectation,
             connect_timeout_ms: 5_000,
             answer_timeout_ms: 30_000,
@@ -97,12 +112,12 @@ pub enum LoadError {
     /// A heartbeat of zero would never rest.
     #[error("a heartbeat interval is at least a millisecond")]
     Heartbeat,
-    /// An IPv6 target has only one loopback source address.
+    /// The target cannot be reached by so many connections from the addresses there are.
     #[error(
-        "{asked} connections need several source addresses, which only 127.0.0.0/8 has: at most \
-         {CONNECTIONS_PER_SOURCE_MAX} to an IPv6 target"
+        "{asked} connections need more source addresses, of the target's kind: each has ports for \
+         {CONNECTIONS_PER_SOURCE_MAX}"
     )]
-    OneSource {
+    Sources {
         /// What was asked for.
         asked: u32,
     },

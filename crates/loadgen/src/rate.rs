@@ -39,7 +39,7 @@ pub struct RateReport {
 /// # Errors
 /// A plan that cannot be carried out, or a transport that fails. What the server does wrong is in
 /// the report.
-pub fn rate<T: Dial>(
+pub fn rate<T: Dial + ?Sized>(
     transport: &mut T,
     plan: &RatePlan,
     observe: &mut dyn FnMut(Moment),
@@ -79,7 +79,7 @@ pub fn rate<T: Dial>(
     Ok(rate.report())
 }
 
-struct Rate<'t, 'p, T: Dial> {
+struct Rate<'t, 'p, T: Dial + ?Sized> {
     driver: Driver<'t, T>,
     plan: &'p RatePlan,
     expectation: Expectation,
@@ -107,7 +107,7 @@ struct Rate<'t, 'p, T: Dial> {
     observe: &'p mut dyn FnMut(Moment),
 }
 
-impl<T: Dial> Rate<'_, '_, T> {
+impl<T: Dial + ?Sized> Rate<'_, '_, T> {
     fn run(&mut self) -> Result<(), LoadError> {
         if self.plan.warmup_requests == 0 {
             self.start_counting();

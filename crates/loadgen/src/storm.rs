@@ -86,7 +86,7 @@ pub struct StormReport {
 ///
 /// # Errors
 /// A plan that cannot be carried out, or a transport that fails.
-pub fn storm<T: Transport<Payload = Outgoing>>(
+pub fn storm<T: Transport<Payload = Outgoing> + ?Sized>(
     transport: &mut T,
     plan: &StormPlan,
 ) -> Result<StormReport, LoadError> {
@@ -112,8 +112,7 @@ impl StormPlan {
         if !piece_ok || !burst_ok || self.every_ms == 0 {
             return Err(LoadError::Storm);
         }
-        Sources::new(self.aim.target.address(), self.peers)
-            .ok_or(LoadError::OneSource { asked: self.peers })
+        self.aim.sources(self.peers)
     }
 }
 

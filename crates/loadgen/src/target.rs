@@ -1,6 +1,7 @@
-//! What a load is aimed at: one URL on a loopback address, and the request that asks for it.
+//! What a load is aimed at: one URL, on a loopback address unless the host is one's own, and the
+//! request that asks for it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::rc::Rc;
 
 use longhold_transport::{Parts, Payload};
@@ -8,7 +9,7 @@ use longhold_transport::{Parts, Payload};
 use crate::dial::Security;
 use crate::websocket;
 
-/// A loopback address, a request target and the bytes that are sent.
+/// An address, a request target and the bytes that are sent.
 #[derive(Clone, Debug)]
 pub struct Target {
     address: SocketAddr,
@@ -32,12 +33,12 @@ pub(crate) enum Dialect {
 /// Why a URL cannot be a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    /// Not `http://address[:port][/path]`, nor the same with `https`, `ws` or `wss`.
-    #[error(
-        "a target is http://ADDRESS[:PORT][/PATH], or https, ws or wss, with an IP address or \
-         localhost"
-    )]
+    /// Not `http://host[:port][/path]`, nor the same with `https`, `ws` or `wss`.
+    #[error("a target is http://HOST[:PORT][/PATH], or https, ws or wss")]
     Syntax,
+    /// The name has no address.
+    #[error("the host's name cannot be resolved")]
+    Unresolved,
     /// The TLS library refuses its own settings.
     #[error("no TLS client can be made")]
     Tls,
@@ -45,17 +46,48 @@ pub enum TargetError {
     #[error("a target's path holds only visible ASCII characters and no '#'")]
     Path,
     /// The address is not this machine's own: a load is an attack on a host of others.
-    #[error("{0} is not a loopback address: loads are for this machine only")]
+    #[error(
+        "{0} is not a loopback address, and a load is an attack on hosts of others: say \
+         --i-own-this-host if it is yours"
+    )]
     NotLoopback(IpAddr),
 }
 
+/// How far loads may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// 127.0.0.0/8 and `::1`.
+    Loopback,
+    /// Anywhere: who runs the load has said that the host is their own.
+    OwnHosts,
+}
+
 impl Target {
-    /// Parses a URL and builds what is sent to it: the `GET` request for it, or for `ws` its
-    /// upgrade and a message. No name is resolved except `localhost`, which is 127.0.0.1.
+    /// Parses a URL of this machine: as [`within`](Self::within), with [`Reach::Loopback`].
     ///
     /// # Errors
     /// See [`TargetError`]; anything outside 127.0.0.0/8 and `::1` is refused.
     pub fn parse(url: &str) -> Result<Self, TargetError> {
+        Self::within(url, Reach::Loopback)
+    }
+
+    /// Parses a URL and builds what is sent to it: the `GET` request for it, or for `ws` its
+    /// upgrade and a message. `localhost` is 127.0.0.1; other names are resolved, once, which may
+    /// take as long as the host's resolver does.
+    ///
+    /// # Errors
+    /// See [`TargetError`]; an address beyond `reach` is refused.
+    pub fn within(url: &str, reach: Reach) -> Result<Self, TargetError> {
+        Self::resolved(url, reach, |name, port| {
+            (name, port).to_socket_addrs().ok().and_then(|mut addresses| addresses.next())
+        })
+    }
+
+    fn resolved(
+        url: &str,
+        reach: Reach,
+        resolve: impl Fn(&str, u16) -> Option<SocketAddr>,
+    ) -> Result<Self, TargetError> {
         let (dialect, secure, rest) = match url.split_once("://") {
             Some(("http", rest)) => (Dialect::Http, false, rest),
             Some(("https", rest)) => (Dialect::Http, true, rest),
@@ -66,8 +98,13 @@ impl Target {
         let path_at = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(path_at);
         let port = if secure { 443 } else { 80 };
-        let address = parse_authority(authority, port).ok_or(TargetError::Syntax)?;
-        if !address.ip().to_canonical().is_loopback() {
+        let (host, port) = split_authority(authority, port).ok_or(TargetError::Syntax)?;
+        let address = match host.parse() {
+            Ok(ip) => SocketAddr::new(ip, port),
+            Err(_) if host.eq_ignore_ascii_case("localhost") => (Ipv4Addr::LOCALHOST, port).into(),
+            Err(_) => resolve(host, port).ok_or(TargetError::Unresolved)?,
+        };
+        if reach == Reach::Loopback && !address.ip().to_canonical().is_loopback() {
             return Err(TargetError::NotLoopback(address.ip()));
         }
         if !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
@@ -84,7 +121,7 @@ impl Target {
                 (upgrade.into(), websocket::message().into())
             }
         };
-        let security = secure.then(|| Security::new(address.ip().to_string()).map(Rc::new));
+        let security = secure.then(|| Security::new(host.to_owned()).map(Rc::new));
         let security = security.transpose().map_err(|_| TargetError::Tls)?;
         Ok(Self { address, path, dialect, security, first, next })
     }
@@ -154,52 +191,73 @@ impl Payload for Outgoing {
     }
 }
 
-/// Source addresses for the connections of a load: none up to [`CONNECTIONS_PER_SOURCE`], since
-/// one address has ports enough for those; above, 127.1.0.1 and on, that many connections each.
-/// An IPv6 target has to do with one for up to [`CONNECTIONS_PER_SOURCE_MAX`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sources {
-    several: bool,
+/// Source addresses for the connections of a load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Sources {
+    /// Whichever the kernel takes: one address has ports enough.
+    Kernel,
+    /// 127.1.0.1 and on, [`CONNECTIONS_PER_SOURCE`] connections each.
+    Loopback,
+    /// These in turn.
+    Given(Vec<IpAddr>),
 }
 
 impl Sources {
-    /// Sources for `connections` to `target`; `None` when more than one is needed and the target
-    /// is an IPv6 address, of whose loopback there is only one.
-    pub(crate) fn new(target: SocketAddr, connections: u32) -> Option<Self> {
-        let several = target.is_ipv4() && connections > CONNECTIONS_PER_SOURCE;
-        (several || connections <= CONNECTIONS_PER_SOURCE_MAX).then_some(Self { several })
+    /// Sources for `connections` to `target`: those that are given, in turn; else, to an IPv4
+    /// address of loopback, as many as are needed. `None` when there are too few, or such as
+    /// cannot reach the target.
+    pub(crate) fn new(target: SocketAddr, given: &[IpAddr], connections: u32) -> Option<Self> {
+        let many = matches!(target.ip(), IpAddr::V4(ip) if ip.is_loopback());
+        let sources = match given {
+            [] if many && connections > CONNECTIONS_PER_SOURCE => return Some(Self::Loopback),
+            [] => Self::Kernel,
+            _ => Self::Given(given.to_vec()),
+        };
+        let count = given.len().max(1) as u64;
+        let room = u64::from(connections) <= count * u64::from(CONNECTIONS_PER_SOURCE_MAX);
+        let reach = given.iter().all(|source| source.is_ipv4() == target.is_ipv4());
+        (room && reach).then_some(sources)
     }
 
     /// Where connection number `index` comes from; `None` leaves it to the kernel.
-    pub(crate) fn of(self, index: u32) -> Option<SocketAddr> {
-        if !self.several {
-            return None;
+    pub(crate) fn of(&self, index: u32) -> Option<SocketAddr> {
+        let source = match self {
+            Self::Kernel => return None,
+            Self::Loopback => {
+                let source = index / CONNECTIONS_PER_SOURCE;
+                let (third, fourth) = (source / 250 % 250, source % 250 + 1);
+                IpAddr::V4(Ipv4Addr::new(127, 1, third as u8, fourth as u8))
+            }
+            Self::Given(sources) => *sources.get(index as usize % sources.len().max(1))?,
+        };
+        Some(SocketAddr::new(source, 0))
+    }
+}
+
+/// Host and port of an authority; an IPv6 address without its brackets.
+fn split_authority(authority: &str, default_port: u16) -> Option<(&str, u16)> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']')?;
+            host.parse::<std::net::Ipv6Addr>().ok()?;
+            (host, port)
         }
-        let source = index / CONNECTIONS_PER_SOURCE;
-        let (third, fourth) = (source / 250 % 250, source % 250 + 1);
-        let address = Ipv4Addr::new(127, 1, third as u8, fourth as u8);
-        Some(SocketAddr::new(IpAddr::V4(address), 0))
-    }
-}
-
-fn parse_authority(authority: &str, default_port: u16) -> Option<SocketAddr> {
-    if let Ok(address) = authority.parse() {
-        return Some(address);
-    }
-    if let Some(rest) = authority.strip_prefix("localhost") {
-        let port =
-            if rest.is_empty() { default_port } else { rest.strip_prefix(':')?.parse().ok()? };
-        return Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
-    }
-    let bare = authority.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let ip = match bare {
-        Some(v6) => IpAddr::V6(v6.parse::<Ipv6Addr>().ok()?),
-        None => IpAddr::V4(authority.parse::<Ipv4Addr>().ok()?),
+        None => {
+            let host = authority.split(':').next().unwrap_or(authority);
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            if host.is_empty() || !host.bytes().all(is_plain) {
+                return None;
+            }
+            (host, &authority[host.len()..])
+        }
     };
-    Some(SocketAddr::new(ip, default_port))
+    match port.strip_prefix(':') {
+        Some(port) => Some((host, port.parse().ok()?)),
+        None => port.is_empty().then_some((host, default_port)),
+    }
 }
 
-/// Connections from one source address to one target where there is only one: below the kernel's
+/// Connections from one source address to one target where there are no others: below the kernel's
 /// default of 28,232 ephemeral ports, with room for what is in TIME-WAIT.
 pub const CONNECTIONS_PER_SOURCE_MAX: u32 = 20_000;
 /// Connections from each of several source addresses. The kernel tries the ports of one parity

@@ -66,7 +66,10 @@ pub struct Wave {
 ///
 /// # Errors
 /// A plan that cannot be carried out, or a transport that fails.
-pub fn waves<T: Dial>(transport: &mut T, plan: &WavesPlan) -> Result<WavesReport, LoadError> {
+pub fn waves<T: Dial + ?Sized>(
+    transport: &mut T,
+    plan: &WavesPlan,
+) -> Result<WavesReport, LoadError> {
     check_connections(plan.connections, HOLD_CONNECTIONS_MAX)?;
     if !(1..=WAVES_MAX).contains(&plan.waves) || plan.within_ms == 0 {
         return Err(LoadError::Waves);
@@ -80,8 +83,7 @@ pub fn waves<T: Dial>(transport: &mut T, plan: &WavesPlan) -> Result<WavesReport
     }
     // Each wave has ports of its own: those of the last one are still in TIME-WAIT.
     let all = plan.connections.saturating_mul(plan.waves);
-    let sources = Sources::new(plan.aim.target.address(), all);
-    let sources = sources.ok_or(LoadError::OneSource { asked: all })?;
+    let sources = plan.aim.sources(all)?;
     let settings = settings(&plan.aim, plan.connections, plan.active_max.min(plan.connections));
     let driver = Driver::new(transport, plan.aim.target.clone(), settings);
     let begin_us = driver.now_us();
@@ -111,7 +113,7 @@ pub fn waves<T: Dial>(transport: &mut T, plan: &WavesPlan) -> Result<WavesReport
     })
 }
 
-struct Sea<'t, 'p, T: Dial> {
+struct Sea<'t, 'p, T: Dial + ?Sized> {
     driver: Driver<'t, T>,
     plan: &'p WavesPlan,
     sources: Sources,
@@ -125,7 +127,7 @@ struct Sea<'t, 'p, T: Dial> {
     events: Vec<Event>,
 }
 
-impl<T: Dial> Sea<'_, '_, T> {
+impl<T: Dial + ?Sized> Sea<'_, '_, T> {
     /// One wave, from its first connect to its last close.
     fn roll(&mut self, number: u32) -> Result<Wave, LoadError> {
         self.wave = Wave::default();

@@ -8,7 +8,7 @@ use crate::dial::Dial;
 use crate::fault::Fault;
 use crate::target::Outgoing;
 
-impl<T: Dial> Driver<'_, T> {
+impl<T: Dial + ?Sized> Driver<'_, T> {
     pub(super) fn handle_completion(
         &mut self,
         completion: Completion<Outgoing>,

@@ -2,13 +2,14 @@
 //! once with its reason (LG-2), with few exchanges for many connections (LG-3), and to its end
 //! whatever the server does (LG-4, LG-5).
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
 
 use longhold_tls::layer::{LayerSettings, Secured};
 use longhold_tls::{Acceptor, CertificateFiles, ServerSettings};
 use longhold_transport::uring::Reactor;
-use longhold_transport::{Config, Transport as _, bind_listeners};
+use longhold_transport::{Config, Transport as _, bind_listeners, epoll};
 use std::thread;
 use std::time::Duration;
 
@@ -198,7 +199,31 @@ fn connections_come_from_several_sources_when_they_must() {
     let v6 = "[::1]:1".parse().expect("an address");
     let many = HoldPlan { stages: vec![20_001], ..plan(v6) };
     let refused = hold(&mut transport(), &many, &mut |_: Moment| {}).err();
-    assert_eq!(refused, Some(LoadError::OneSource { asked: 20_001 }));
+    assert_eq!(refused, Some(LoadError::Sources { asked: 20_001 }));
+}
+
+#[test]
+fn given_sources_take_turns_and_epoll_carries_a_hold_as_well() {
+    let given: Vec<IpAddr> =
+        ["127.7.0.1", "127.7.0.2"].map(|ip| ip.parse().expect("an address")).to_vec();
+    let seen = Arc::new(Mutex::new(BTreeMap::new()));
+    let told = Arc::clone(&seen);
+    let address = serve(move |mut asked| {
+        if asked.request == 0 {
+            let source = asked.stream.peer_addr().expect("connected").ip();
+            *told.lock().expect("nobody panicked").entry(source).or_insert(0) += 1;
+        }
+        asked.answer("")
+    });
+    let mut plan = HoldPlan { heartbeat_ms: Some(20), ..plan(address) };
+    plan.aim.sources.clone_from(&given);
+    let config = Config { slots: 64, ..Config::default() };
+    let mut transport = epoll::Reactor::new(&config).expect("descriptors");
+    let report = hold(&mut transport, &plan, &mut |_: Moment| {}).expect("the load runs");
+    assert_eq!((report.held, report.lost), (30, 0), "{report:?}");
+    assert!(report.heartbeats.count >= 30, "{report:?}");
+    let seen = seen.lock().expect("nobody panicked").clone();
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), [(given[0], 15), (given[1], 15)]);
 }
 
 #[test]

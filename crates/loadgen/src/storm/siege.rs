@@ -24,7 +24,7 @@ use super::script::{Reading, Script};
 use super::{Ending, Endings, StormPlan, StormReport};
 
 /// One storm under way.
-pub(super) struct Siege<'t, 'p, T: Transport<Payload = Outgoing>> {
+pub(super) struct Siege<'t, 'p, T: Transport<Payload = Outgoing> + ?Sized> {
     transport: &'t mut T,
     plan: &'p StormPlan,
     script: Script,
@@ -93,7 +93,7 @@ enum State {
     Gone,
 }
 
-impl<'t, 'p, T: Transport<Payload = Outgoing>> Siege<'t, 'p, T> {
+impl<'t, 'p, T: Transport<Payload = Outgoing> + ?Sized> Siege<'t, 'p, T> {
     pub(super) fn new(transport: &'t mut T, plan: &'p StormPlan, sources: Sources) -> Self {
         let peer = Peer {
             slot: NONE,
