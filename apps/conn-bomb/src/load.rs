@@ -142,6 +142,20 @@ pub(crate) fn count(text: &str) -> anyhow::Result<u32> {
     number.checked_mul(factor).context("too many")
 }
 
+/// A size as typed: a number of bytes, or of `KiB` or `MiB`.
+pub(crate) fn bytes(text: &str) -> anyhow::Result<u64> {
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let unit_bytes = match unit {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        _ => anyhow::bail!("unknown unit {unit:?}: use B, KiB or MiB"),
+    };
+    let number: u64 = number.parse().context("a whole number, such as 512, 16KiB or 1MiB")?;
+    number.checked_mul(unit_bytes).context("too large")
+}
+
 /// Whole milliseconds.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -151,7 +165,7 @@ const DURATION_MS_MAX: u64 = 7 * 24 * 3_600_000;
 
 #[cfg(test)]
 mod tests {
-    use super::{count, duration, millis};
+    use super::{bytes, count, duration, millis};
 
     fn check(text: &str, expected: Option<u64>) {
         assert_eq!(duration(text).ok().map(millis), expected, "{text:?}");
@@ -164,6 +178,17 @@ mod tests {
         }
         for wrong in ["", "k", "-1", "1g", "5000m", "1.5m", "10 k"] {
             assert!(count(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_may_be_typed_in_kibibytes() {
+        let sizes = [("0", 0), ("512", 512), ("7B", 7), ("16KiB", 16 << 10), ("2MiB", 2 << 20)];
+        for (text, expected) in sizes {
+            assert_eq!(bytes(text).ok(), Some(expected), "{text:?}");
+        }
+        for wrong in ["", "KiB", "-1", "1k", "1.5KiB", "1 KiB", "99999999999999MiB"] {
+            assert!(bytes(wrong).is_err(), "{wrong:?}");
         }
     }
 

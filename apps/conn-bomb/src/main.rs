@@ -22,7 +22,8 @@ use clap::Parser;
 enum Command {
     /// Opens many keep-alive connections that make a request each and then rest.
     Hold(hold::Arguments),
-    /// Asks and asks again on a few connections (closed loop), for the cost per request.
+    /// Asks again and again on a few connections: each after its answer (closed loop), for the
+    /// cost per request, or at given rates (open loop, --per-second), for what clients would see.
     Rate(rate::Arguments),
     /// Comes in waves, or behaves badly in one of many ways, and tells what became of each peer.
     Storm(storm::Arguments),

@@ -13,6 +13,8 @@
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use crate::chance::{GOLDEN, mix};
+
 /// The body of one path.
 ///
 /// ```
@@ -93,10 +95,8 @@ impl Content {
 
     fn word(&self, index: u64) -> [u8; WORD_BYTES as usize] {
         // SplitMix64's finaliser: every word depends on the seed and on its own index.
-        let mut z = self.seed.wrapping_add(index.wrapping_add(1).wrapping_mul(GOLDEN));
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)).to_le_bytes()
+        // Every word depends on the seed and on its own index.
+        mix(self.seed.wrapping_add(index.wrapping_add(1).wrapping_mul(GOLDEN))).to_le_bytes()
     }
 }
 
@@ -105,7 +105,6 @@ pub const CONTENT_BYTES_MAX: u64 = 16 << 30;
 
 const WORD_BYTES: u64 = 8;
 const BLOCK_BYTES: usize = 64 * 1024;
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 #[cfg(test)]
 mod tests;

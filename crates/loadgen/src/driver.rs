@@ -27,7 +27,7 @@ use crate::answer::{Answer, AnswerReader, Progress};
 use crate::dial::Dial;
 use crate::fault::Fault;
 use crate::slots::SlotMap;
-use crate::target::{Dialect, Outgoing, Target};
+use crate::target::{Dialect, Outgoing, Question, Target};
 use crate::websocket::EchoReader;
 
 mod handle;
@@ -152,6 +152,8 @@ struct Exchange {
     /// Who holds it; `NONE` when it is free.
     connection: u32,
     reader: Reader,
+    /// What is asked; `None`: what the target says.
+    question: Option<Question>,
     /// `None` while a receive has it.
     buffer: Option<Buffer>,
     started_us: u64,
@@ -169,6 +171,7 @@ impl<'t, T: Dial + ?Sized> Driver<'t, T> {
         let exchange = || Exchange {
             connection: NONE,
             reader: Reader::of(dialect),
+            question: None,
             buffer: Some(Buffer::with_capacity(settings.receive_bytes)),
             started_us: 0,
             sending: false,
@@ -196,6 +199,11 @@ impl<'t, T: Dial + ?Sized> Driver<'t, T> {
     /// Microseconds on the transport's clock.
     pub(crate) fn now_us(&self) -> u64 {
         self.transport.now().monotonic_us
+    }
+
+    /// When the events of the latest turn were seen.
+    pub(crate) fn turn_us(&self) -> u64 {
+        self.turn_us
     }
 
     /// Whether a connect or a request would find a free exchange.
@@ -263,6 +271,43 @@ impl<'t, T: Dial + ?Sized> Driver<'t, T> {
                 | State::Closing,
             )
             | None => false,
+        }
+    }
+
+    /// Asks a question of its own on a connection that has just answered, or that is idle and is
+    /// connected first. Does nothing, and says so, in any other state.
+    pub(crate) fn ask(
+        &mut self,
+        connection: u32,
+        from: Option<SocketAddr>,
+        question: Option<Question>,
+    ) -> bool {
+        match self.state(connection) {
+            Some(State::Idle) => {
+                let connects = self.connect(connection, from);
+                self.set_question(connection, question);
+                connects
+            }
+            Some(State::Exchanging) if !self.is_asking(connection) => {
+                self.set_question(connection, question);
+                self.request(connection)
+            }
+            Some(
+                State::Exchanging
+                | State::Connecting
+                | State::Abandoned
+                | State::Waking
+                | State::Parked
+                | State::Examining
+                | State::Closing,
+            )
+            | None => false,
+        }
+    }
+
+    fn set_question(&mut self, connection: u32, question: Option<Question>) {
+        if let Some(exchange) = self.exchange(connection) {
+            exchange.question = question;
         }
     }
 
@@ -365,6 +410,8 @@ impl<'t, T: Dial + ?Sized> Driver<'t, T> {
         let is_first = !self.is_greeted(connection);
         let Some(exchange) = self.exchange(connection) else { return };
         exchange.connection = connection;
+        let question = exchange.question.as_ref();
+        let length_bytes_max = question.map_or(length_bytes_max, |it| it.length_bytes_max);
         exchange.reader.reset(is_first, length_bytes_max);
         exchange.started_us = now_us;
         (exchange.sending, exchange.bytes_seen, exchange.answer) = (false, false, None);
@@ -372,7 +419,7 @@ impl<'t, T: Dial + ?Sized> Driver<'t, T> {
 
     fn release_exchange(&mut self, connection: u32) {
         if let Some(exchange) = self.exchange(connection) {
-            exchange.connection = NONE;
+            (exchange.connection, exchange.question) = (NONE, None);
         }
         if let Some(holder) = self.connections.get_mut(connection as usize)
             && holder.exchange != NONE
@@ -384,14 +431,17 @@ impl<'t, T: Dial + ?Sized> Driver<'t, T> {
 
     fn send(&mut self, connection: u32) {
         let Some(token) = self.token(connection) else { return };
+        let mut question = None;
         if let Some(exchange) = self.exchange(connection) {
             exchange.sending = true;
+            question = exchange.question.as_ref().map(|it| Outgoing::new(&it.request));
         }
         let is_first = !self.is_greeted(connection);
         if let Some(connection) = self.connections.get_mut(connection as usize) {
             connection.greeted = true;
         }
-        self.transport.send(token, self.target.request(is_first));
+        let request = question.unwrap_or_else(|| self.target.request(is_first));
+        self.transport.send(token, request);
     }
 
     /// Whether a request is under way whose answer was not told yet.

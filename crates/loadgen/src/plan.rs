@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use longhold_transport::TransportError;
 
+use crate::arrivals::{Spacing, Step};
+use crate::catalog::Catalog;
 use crate::driver::Settings;
 use crate::target::{CONNECTIONS_PER_SOURCE_MAX, Sources, Target};
 use crate::verify::Expectation;
@@ -74,10 +76,31 @@ pub struct RatePlan {
     pub aim: Aim,
     /// Connections, 1 to [`ACTIVE_MAX`].
     pub connections: u32,
+    /// What is asked for, if it is not the target's own URL each time.
+    pub catalog: Option<Catalog>,
     /// Answers that are verified but neither counted nor timed, at the beginning.
     pub warmup_requests: u64,
     /// When the load ends.
     pub end: End,
+}
+
+/// Requests by a schedule, whether or not the server keeps up (open loop).
+#[derive(Clone, Debug)]
+pub struct OpenPlan {
+    /// Target, expectation, timeouts.
+    pub aim: Aim,
+    /// What is asked for, if it is not the target's own URL each time.
+    pub catalog: Option<Catalog>,
+    /// Connections, 1 to [`ACTIVE_MAX`]: so many requests can be under way at a time.
+    pub connections: u32,
+    /// Requests of the closed loop at the beginning; at least one on each connection.
+    pub warmup_requests: u64,
+    /// Rates, one after another: 1 to [`STEPS_MAX`].
+    pub steps: Vec<Step>,
+    /// How the requests of a rate are spread.
+    pub spacing: Spacing,
+    /// Where chance begins: the same gaps for the same seed.
+    pub seed: u64,
 }
 
 /// The end of a closed loop, counted from the end of its warm-up.
@@ -127,6 +150,12 @@ pub enum LoadError {
     /// Waves of nothing, or within no time.
     #[error("between 1 and {WAVES_MAX} waves, each within a millisecond or more")]
     Waves,
+    /// A schedule of nothing, or one that is longer than the load may take.
+    #[error(
+        "an open loop has between 1 and {STEPS_MAX} steps, each of a rate and a time that are not \
+         0, and they fit the time limit"
+    )]
+    Steps,
     /// The transport was made for fewer connections.
     #[error("the transport has {slots} slots for {asked} connections")]
     Slots {
@@ -184,6 +213,20 @@ impl RatePlan {
     }
 }
 
+impl OpenPlan {
+    pub(crate) fn settings(&self) -> Result<Settings, LoadError> {
+        check_connections(self.connections, ACTIVE_MAX)?;
+        let is_some = |step: &Step| step.per_second > 0 && step.for_ms > 0;
+        let for_ms = self.steps.iter().try_fold(0_u64, |sum, step| sum.checked_add(step.for_ms));
+        let fits = for_ms.is_some_and(|for_ms| for_ms < self.aim.time_max_ms);
+        let counts = (1..=STEPS_MAX).contains(&self.steps.len());
+        if !counts || !fits || !self.steps.iter().all(is_some) {
+            return Err(LoadError::Steps);
+        }
+        Ok(settings(&self.aim, self.connections, self.connections))
+    }
+}
+
 pub(crate) fn check_connections(asked: u32, max: u32) -> Result<(), LoadError> {
     if (1..=max).contains(&asked) { Ok(()) } else { Err(LoadError::Connections { asked, max }) }
 }
@@ -203,6 +246,8 @@ pub(crate) fn settings(aim: &Aim, connections: u32, active_max: u32) -> Settings
 pub const HOLD_CONNECTIONS_MAX: u32 = 4_000_000;
 /// Most waves of reconnects.
 pub const WAVES_MAX: u32 = 1000;
+/// Most steps of an open loop: each has 24 KiB of histograms.
+pub const STEPS_MAX: usize = 64;
 /// Most connects and requests under way at a time: each has a receive buffer.
 pub const ACTIVE_MAX: u32 = 4096;
 

@@ -8,12 +8,14 @@
 
 use serde::Serialize;
 
+use crate::catalog::Asker;
 use crate::dial::Dial;
 use crate::driver::{Driver, Event};
 use crate::fault::{Fault, FaultLog};
 use crate::plan::{End, LoadError, Moment, RatePlan};
+use crate::series::{Counts, Observer, Series};
 use crate::tally::{Answers, Tally};
-use crate::verify::Expectation;
+use crate::target::Sources;
 
 /// What a closed loop found.
 #[derive(Clone, Debug, Serialize)]
@@ -30,11 +32,14 @@ pub struct RateReport {
     pub reopened: u64,
     /// Requests that the time limit left without an answer.
     pub unanswered: u64,
+    /// All of it, second by second, warm-up included.
+    pub series: Series,
     /// What went wrong, warm-up included.
     pub faults: FaultLog,
 }
 
-/// Runs a closed loop on `transport` to its end, telling `observe` each [`Moment`] as it comes.
+/// Runs a closed loop on `transport` to its end, telling `observer` each [`Moment`] as it comes,
+/// and how it goes on.
 ///
 /// # Errors
 /// A plan that cannot be carried out, or a transport that fails. What the server does wrong is in
@@ -42,9 +47,10 @@ pub struct RateReport {
 pub fn rate<T: Dial + ?Sized>(
     transport: &mut T,
     plan: &RatePlan,
-    observe: &mut dyn FnMut(Moment),
+    observer: &mut dyn Observer,
 ) -> Result<RateReport, LoadError> {
     let settings = plan.settings()?;
+    let sources = plan.aim.sources(plan.connections)?;
     let slots = transport.slot_count();
     if slots < plan.connections {
         return Err(LoadError::Slots { slots, asked: plan.connections });
@@ -54,7 +60,9 @@ pub fn rate<T: Dial + ?Sized>(
     let mut rate = Rate {
         driver,
         plan,
-        expectation: plan.aim.expectation,
+        sources,
+        asker: Asker::new(plan.aim.expectation, plan.catalog.as_ref()),
+        keys: vec![0; plan.connections as usize],
         begin_us,
         counted_from_us: begin_us,
         deadline_us: begin_us + plan.aim.time_max_ms * 1000,
@@ -67,14 +75,18 @@ pub fn rate<T: Dial + ?Sized>(
         closing: 0,
         reopened: 0,
         tally: Tally::default(),
+        counts: Counts::default(),
+        series: Series::default(),
         faults: FaultLog::default(),
         dead: vec![false; plan.connections as usize],
-        observe,
+        observer,
     };
-    (rate.observe)(Moment::Begin);
+    rate.observer.observe(Moment::Begin);
     rate.run()?;
     rate.counted_to_us = rate.driver.now_us();
-    (rate.observe)(Moment::Counted);
+    rate.observer.observe(Moment::Counted);
+    let at_ms = rate.at_ms();
+    rate.series.mark(at_ms, rate.counts, rate.observer);
     rate.driver.close_all()?;
     Ok(rate.report())
 }
@@ -82,7 +94,10 @@ pub fn rate<T: Dial + ?Sized>(
 struct Rate<'t, 'p, T: Dial + ?Sized> {
     driver: Driver<'t, T>,
     plan: &'p RatePlan,
-    expectation: Expectation,
+    sources: Sources,
+    asker: Asker,
+    /// What each connection was asked for last.
+    keys: Vec<u32>,
     begin_us: u64,
     counted_from_us: u64,
     counted_to_us: u64,
@@ -101,10 +116,12 @@ struct Rate<'t, 'p, T: Dial + ?Sized> {
     closing: u32,
     reopened: u64,
     tally: Tally,
+    counts: Counts,
+    series: Series,
     faults: FaultLog,
     /// Connections that met a fault and are not opened again.
     dead: Vec<bool>,
-    observe: &'p mut dyn FnMut(Moment),
+    observer: &'p mut dyn Observer,
 }
 
 impl<T: Dial + ?Sized> Rate<'_, '_, T> {
@@ -123,7 +140,11 @@ impl<T: Dial + ?Sized> Rate<'_, '_, T> {
             }
             let end_us = self.end_us();
             self.stopping |= now_us >= end_us;
-            self.driver.turn(if self.stopping { self.deadline_us } else { end_us }, &mut events)?;
+            let until_us = if self.stopping { self.deadline_us } else { end_us };
+            let at_ms = self.at_ms();
+            self.series.pulse(at_ms, self.counts, self.observer);
+            let pulse_us = self.begin_us + self.series.next_ms() * 1000;
+            self.driver.turn(until_us.min(pulse_us), &mut events)?;
             for event in events.drain(..) {
                 self.handle_event(event);
             }
@@ -137,7 +158,11 @@ impl<T: Dial + ?Sized> Rate<'_, '_, T> {
         if !self.wants_more() {
             return;
         }
-        if self.driver.request(connection) || self.driver.connect(connection, None) {
+        let (key, question) = self.asker.draw(&self.plan.aim.target);
+        if self.driver.ask(connection, self.sources.of(connection), question) {
+            if let Some(asked) = self.keys.get_mut(connection as usize) {
+                *asked = key;
+            }
             self.asked += 1;
             self.under_way += 1;
         }
@@ -145,14 +170,20 @@ impl<T: Dial + ?Sized> Rate<'_, '_, T> {
 
     fn handle_event(&mut self, event: Event) {
         match event {
-            Event::Connected { .. } => {}
+            Event::Connected { .. } => self.counts.stands(),
             Event::Answered { connection, answer, latency_us } => {
                 self.under_way = self.under_way.saturating_sub(1);
                 self.handled += 1;
-                if let Err(fault) = self.tally.take(&mut self.expectation, &answer, latency_us) {
-                    self.record(connection, fault);
+                let key = self.keys.get(connection as usize).copied().unwrap_or_default();
+                match self.asker.check(key, &answer) {
+                    Ok(()) => {
+                        self.tally.add(&answer, latency_us);
+                        self.counts.answers += 1;
+                        self.series.record(latency_us);
+                    }
+                    Err(fault) => self.record(connection, fault),
                 }
-                self.driver.set_length_bytes_max(self.expectation.length_bytes_max());
+                self.driver.set_length_bytes_max(self.asker.length_bytes_max());
                 if !self.warm && self.handled >= self.plan.warmup_requests {
                     self.start_counting();
                 }
@@ -160,12 +191,14 @@ impl<T: Dial + ?Sized> Rate<'_, '_, T> {
                     self.ask(connection);
                 } else {
                     self.closing += 1;
+                    self.counts.ends();
                     self.driver.close(connection);
                 }
             }
             Event::Lost { connection, fault, .. } => {
                 self.under_way = self.under_way.saturating_sub(1);
                 self.record(connection, fault);
+                self.counts.is_lost(fault);
                 if let Some(dead) = self.dead.get_mut(connection as usize) {
                     *dead = true;
                 }
@@ -187,7 +220,7 @@ impl<T: Dial + ?Sized> Rate<'_, '_, T> {
         self.asked = self.under_way;
         self.reopened = 0;
         self.counted_from_us = self.driver.now_us();
-        (self.observe)(Moment::WarmedUp);
+        self.observer.observe(Moment::WarmedUp);
     }
 
     /// Whether any further request is to be made.
@@ -208,8 +241,14 @@ impl<T: Dial + ?Sized> Rate<'_, '_, T> {
     }
 
     fn record(&mut self, connection: u32, fault: Fault) {
-        let at_ms = (self.driver.now_us() - self.begin_us) / 1000;
+        let at_ms = self.at_ms();
+        self.counts.faults += 1;
         self.faults.record(at_ms, connection, fault);
+        self.observer.fault(at_ms, connection, fault);
+    }
+
+    fn at_ms(&self) -> u64 {
+        (self.driver.now_us() - self.begin_us) / 1000
     }
 
     fn report(&self) -> RateReport {
@@ -222,6 +261,7 @@ impl<T: Dial + ?Sized> Rate<'_, '_, T> {
             answers_per_s: answers.count as f64 * 1e6 / elapsed_us as f64,
             reopened: self.reopened,
             unanswered: self.under_way,
+            series: self.series.clone(),
             faults: self.faults.clone(),
         }
     }

@@ -42,6 +42,27 @@ pub struct Counts {
     pub faults: u64,
 }
 
+impl Counts {
+    /// A connection stands, of a loop, which holds all that stand.
+    pub(crate) fn stands(&mut self) {
+        self.opened += 1;
+        self.held += 1;
+    }
+
+    /// One of them ends as it should.
+    pub(crate) fn ends(&mut self) {
+        self.held = self.held.saturating_sub(1);
+    }
+
+    /// One of them, or one that was to become one, is lost.
+    pub(crate) fn is_lost(&mut self, fault: Fault) {
+        self.lost += 1;
+        if !fault.is_of_connect() {
+            self.ends();
+        }
+    }
+}
+
 /// What a load costs, as its observer measures it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Costs {

@@ -28,7 +28,7 @@ pub struct Answers {
     pub hits: u64,
     /// Hits among all of them, 0 to 1; `None` when no answer had a `Cache-Status`.
     pub hit_ratio: Option<f64>,
-    /// From the request to the last byte.
+    /// From the request, or in an open loop from when it was due, to the last byte.
     pub latency: Latency,
 }
 
@@ -41,6 +41,12 @@ impl Tally {
         latency_us: u64,
     ) -> Result<(), Fault> {
         expectation.check(answer)?;
+        self.add(answer, latency_us);
+        Ok(())
+    }
+
+    /// Counts an answer that was found to be right.
+    pub(crate) fn add(&mut self, answer: &Answer, latency_us: u64) {
         self.count += 1;
         self.body_bytes += answer.body.length_bytes;
         self.histogram.record(latency_us);
@@ -48,7 +54,6 @@ impl Tally {
             self.with_cache_status += 1;
             self.hits += u64::from(hit);
         }
-        Ok(())
     }
 
     pub(crate) fn count(&self) -> u64 {

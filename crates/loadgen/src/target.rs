@@ -13,6 +13,7 @@ use crate::websocket;
 #[derive(Clone, Debug)]
 pub struct Target {
     address: SocketAddr,
+    authority: String,
     path: String,
     dialect: Dialect,
     security: Option<Rc<Security>>,
@@ -107,7 +108,7 @@ impl Target {
         if reach == Reach::Loopback && !address.ip().to_canonical().is_loopback() {
             return Err(TargetError::NotLoopback(address.ip()));
         }
-        if !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+        if !is_path(path) {
             return Err(TargetError::Path);
         }
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
@@ -123,7 +124,8 @@ impl Target {
         };
         let security = secure.then(|| Security::new(host.to_owned()).map(Rc::new));
         let security = security.transpose().map_err(|_| TargetError::Tls)?;
-        Ok(Self { address, path, dialect, security, first, next })
+        let authority = authority.to_owned();
+        Ok(Self { address, authority, path, dialect, security, first, next })
     }
 
     /// Where to connect to.
@@ -134,6 +136,22 @@ impl Target {
     /// Path and query, as sent.
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// Scheme and authority, as typed.
+    pub(crate) fn origin(&self) -> String {
+        let scheme = match (self.dialect, self.security.is_some()) {
+            (Dialect::Http, false) => "http",
+            (Dialect::Http, true) => "https",
+            (Dialect::WebSocket, false) => "ws",
+            (Dialect::WebSocket, true) => "wss",
+        };
+        format!("{scheme}://{}", self.authority)
+    }
+
+    /// The request for another path there.
+    pub(crate) fn request_for(&self, path: &str) -> Rc<[u8]> {
+        get_request(path, &self.authority).into()
     }
 
     /// What is spoken there.
@@ -152,6 +170,11 @@ impl Target {
     }
 }
 
+/// Whether a request target may hold these bytes.
+pub(crate) fn is_path(path: &str) -> bool {
+    path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
+}
+
 fn get_request(path: &str, authority: &str) -> Vec<u8> {
     format!(
         "GET {path} HTTP/1.1\r\n\
@@ -160,6 +183,15 @@ fn get_request(path: &str, authority: &str) -> Vec<u8> {
          Accept: */*\r\n\r\n"
     )
     .into_bytes()
+}
+
+/// A request that is not the target's own, and what is known of its answer beforehand.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    /// What is sent.
+    pub(crate) request: Rc<[u8]>,
+    /// The answer's body has no more bytes than this.
+    pub(crate) length_bytes_max: u64,
 }
 
 /// A request on its way: shared bytes and how many of them are out.

@@ -33,7 +33,12 @@ impl Expectation {
         if target.dialect() == Dialect::WebSocket {
             return Self::Compared;
         }
-        Content::of_target(target.path()).map_or(Self::FirstAnswer, |content| {
+        Self::of_path(target.path())
+    }
+
+    /// The same for the path of a request.
+    pub(crate) fn of_path(path: &str) -> Self {
+        Content::of_target(path).map_or(Self::FirstAnswer, |content| {
             Self::Known(Body { length_bytes: content.length_bytes(), hash: content.hash() })
         })
     }

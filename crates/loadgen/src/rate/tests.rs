@@ -10,11 +10,17 @@ use crate::plan::{ACTIVE_MAX, End, LoadError, Moment, RatePlan};
 use crate::scripted::{Asked, aim, right_answer, serve, transport};
 
 fn plan(address: SocketAddr) -> RatePlan {
-    RatePlan { aim: aim(address), connections: 4, warmup_requests: 0, end: End::Requests(40) }
+    RatePlan {
+        aim: aim(address),
+        catalog: None,
+        connections: 4,
+        warmup_requests: 0,
+        end: End::Requests(40),
+    }
 }
 
 fn run(plan: &RatePlan) -> RateReport {
-    rate(&mut transport(), plan, &mut |_| {}).expect("the load runs")
+    rate(&mut transport(), plan, &mut |_: Moment| {}).expect("the load runs")
 }
 
 fn check(script: impl Fn(Asked) -> bool + Send + Sync + 'static, fault: &str) {
@@ -36,6 +42,8 @@ fn right_answers_are_counted_with_bytes_and_hits() {
     assert_eq!(report.answers.hit_ratio, Some(0.9));
     assert_eq!((report.faults.total(), report.unanswered, report.reopened), (0, 0, 0));
     assert_eq!(report.answers.latency.count, 40);
+    let last = report.series.points().last().expect("a point").counts;
+    assert_eq!((last.opened, last.held, last.answers, last.faults), (4, 4, 40, 0));
 }
 
 #[test]
@@ -43,8 +51,8 @@ fn warm_up_is_verified_and_not_counted() {
     let address = serve(|mut asked| asked.answer(""));
     let plan = RatePlan { warmup_requests: 20, ..plan(address) };
     let mut moments = Vec::new();
-    let report =
-        rate(&mut transport(), &plan, &mut |moment| moments.push(moment)).expect("the load runs");
+    let report = rate(&mut transport(), &plan, &mut |moment: Moment| moments.push(moment))
+        .expect("the load runs");
     assert_eq!(report.answers.count, 40);
     assert_eq!(report.answers.hit_ratio, None);
     assert_eq!(moments, [Moment::Begin, Moment::WarmedUp, Moment::Counted]);
@@ -168,7 +176,7 @@ fn plans_that_cannot_be_carried_out_are_refused() {
     let address = serve(|mut asked| asked.answer(""));
     let refused = |connections| {
         let plan = RatePlan { connections, ..plan(address) };
-        rate(&mut transport(), &plan, &mut |_| {}).err()
+        rate(&mut transport(), &plan, &mut |_: Moment| {}).err()
     };
     let max = ACTIVE_MAX;
     assert_eq!(refused(0), Some(LoadError::Connections { asked: 0, max }));
