@@ -62,6 +62,7 @@ mod refetch;
 mod relay;
 mod ruled;
 mod sources;
+mod told;
 mod tunnels;
 mod vigil;
 

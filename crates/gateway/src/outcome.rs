@@ -4,7 +4,7 @@
 pub use longhold_policy::status::{CacheOutcome, Fwd};
 
 /// What became of one exchange; feeds access log, counters and `Cache-Status`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Outcome {
     /// Status code sent, 0 when none was sent.
     pub status: u16,

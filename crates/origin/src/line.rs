@@ -77,12 +77,14 @@ impl Line {
         Ok(())
     }
 
-    /// Reads behind what is in `input`: at most [`READ_BYTES`], or what one record holds. 0 is the
+    /// Reads behind what is in `input`: at most 16 KiB, or what one record holds. 0 is the
     /// end; a session whose end is the socket's alone was cut. Dropping the future loses nothing.
     pub(crate) async fn read_more(&mut self, input: &mut BytesMut) -> io::Result<usize> {
         let Some(socket) = &mut self.socket else { return Err(gone()) };
         let Some(session) = &mut self.session else {
-            input.reserve(READ_BYTES);
+            if input.capacity() - input.len() < SPARE_BYTES_MIN {
+                input.reserve(READ_BYTES);
+            }
             return socket.read_buf(input).await;
         };
         loop {
@@ -178,5 +180,8 @@ fn gone() -> io::Error {
     io::ErrorKind::NotConnected.into()
 }
 
+/// Room in which a read is worth its call.
+const SPARE_BYTES_MIN: usize = 1024;
+
 /// Bytes of one read of plain TCP.
-pub(crate) const READ_BYTES: usize = 16 * 1024;
+const READ_BYTES: usize = 16 * 1024;

@@ -28,7 +28,7 @@ use crate::config::OriginConfig;
 use crate::connect::HEAD_BYTES_MAX;
 use crate::error::FetchError;
 use crate::exchange::{OriginBody, unix_ms};
-use crate::line::{Line, READ_BYTES};
+use crate::line::Line;
 use crate::pool::{OriginPool, Turn};
 use crate::request::{OriginRequest, OriginResponse, RequestBody};
 
@@ -116,7 +116,7 @@ impl OriginPool {
         let deadline = Instant::now() + Duration::from_millis(config.first_byte_timeout_ms);
         let sent = timeout_at(deadline, line.write_all(&head)).await;
         sent.map_err(|_| FetchError::FirstByteTimeout)?.map_err(|_| FetchError::Reset)?;
-        let mut input = BytesMut::with_capacity(READ_BYTES);
+        let mut input = BytesMut::with_capacity(HEAD_BYTES_USUAL);
         let answer = loop {
             let answer = Answer::read(&mut line, &mut input, deadline).await?;
             if !answer.is_interim() {
@@ -132,7 +132,8 @@ impl OriginPool {
             let (socket, session) = line.hand_over().await?;
             let session = session.map(Box::new);
             let Answer { status, version, fields, framing, .. } = answer;
-            let early = input.freeze();
+            // Mostly nothing, of which none must hold the memory of a whole read.
+            let early = Bytes::copy_from_slice(&input);
             let framing = if is_head { Framing::None } else { framing };
             return Ok(Exchanged::Connection(Handover {
                 status,
@@ -384,3 +385,7 @@ impl RawBody {
         self.failed.is_none() && matches!(self.left, Left::Nothing)
     }
 }
+
+/// Most heads that open a tunnel fit in this, and small pieces leave few half-used pages behind; a
+/// longer head gets more.
+const HEAD_BYTES_USUAL: usize = 2048;

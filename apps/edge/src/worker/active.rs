@@ -165,10 +165,33 @@ impl Draft {
         self.sent_bytes = 0;
     }
 
-    pub(super) fn part(&self, part: usize) -> &[u8] {
+    /// The line of the exchange, with what became of it.
+    pub(super) fn line(&self, outcome: Outcome) -> Line<'_> {
+        Line {
+            parts: [0, 1, 2, 3, 4].map(|part| self.part(part)),
+            is_http10: self.is_http10,
+            outcome,
+            started_us: self.started_us,
+            received_bytes: self.received_bytes,
+            sent_bytes: self.sent_bytes,
+        }
+    }
+
+    fn part(&self, part: usize) -> &[u8] {
         let start = part.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
         &self.text[start..self.ends[part] as usize]
     }
+}
+
+/// What a line in the access log says of an exchange.
+pub(super) struct Line<'a> {
+    /// Method, target, host, referer, user agent.
+    pub(super) parts: [&'a [u8]; DRAFT_PARTS],
+    pub(super) is_http10: bool,
+    pub(super) outcome: Outcome,
+    pub(super) started_us: u64,
+    pub(super) received_bytes: u64,
+    pub(super) sent_bytes: u64,
 }
 
 /// Method, target, host, referer, user agent.

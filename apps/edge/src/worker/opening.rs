@@ -25,7 +25,7 @@ use longhold_transport::{Buffer, IoFault, Token, Transport};
 
 use super::active::{Active, Leaving, Phase};
 use super::exchange::{Held, LOOP};
-use super::tunnels::{Extra, Tunnel};
+use super::tunnels::{Tunnel, Watched};
 use super::{Worker, output};
 use crate::fill::JobKind;
 use crate::fill::tunnel::Taken;
@@ -158,14 +158,15 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let Some(active) = self.actives.get_mut(index) else { return };
         let client = active.token;
         let Some(Opening { mut taken, .. }) = active.opening.take() else { return };
-        let draft = self.log.is_some().then(|| std::mem::take(&mut active.draft));
-        let Some(mut active) = self.actives.close(index) else { return };
         let held = active.held.take();
         let kind = if taken.ask.is_some() { Kind::Tunnel } else { Kind::Stream };
         let outcome = Outcome {
             cache: Some(CacheOutcome::Fwd(held.as_ref().map_or(Fwd::Bypass, |held| held.fwd))),
             ..Outcome::local(taken.head.status)
         };
+        let phrases = &mut self.tunnels.phrases;
+        let told = self.log.is_some().then(|| phrases.tell(&active.draft, outcome));
+        let Some(mut active) = self.actives.close(index) else { return };
         self.count_opening(&taken, outcome);
         let head = self.opening_head(&taken, kind, outcome);
         let input = self.take_input(&mut active, kind);
@@ -173,10 +174,9 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let mut watch = watch_of(kind, taken.framing);
         let last = self.cut_early(&mut taken, watch.as_mut());
         let from_origin = if last { Begin::EarlyLast } else { Begin::Early };
-        let extra = (draft.is_some() || watch.is_some())
-            .then(|| Box::new(Extra { draft, outcome, watch, discarded_bytes: 0 }));
+        let watched = watch.map(|watch| Box::new(Watched { watch, discarded_bytes: 0 }));
         let awake = Some(self.tunnels.awaken(Machine::open(kind, begin, from_origin)));
-        let place = self.tunnels.open(Tunnel { extra, awake, ..Tunnel::default() });
+        let place = self.tunnels.open(Tunnel { told, watched, awake });
         self.pair(kind, (client, origin), place, held.map_or(0, |held| held.site.number));
         self.begin_tunnel((client, origin), (begin, active.watched), (head, taken), input);
     }

@@ -5,14 +5,14 @@ use std::ops::Range;
 
 use longhold_conn::deadline::Flow;
 use longhold_conn::{After, CloseReason};
-use longhold_gateway::outcome::{CacheOutcome, Fwd, Outcome};
+use longhold_gateway::outcome::{CacheOutcome, Fwd};
 use longhold_origin::Next;
 use longhold_store::{PageIn, PinnedSlice, ReadError, Record, Window};
 use longhold_telemetry::access_log::Record as LogRecord;
 use longhold_telemetry::{Counter, Histogram};
 use longhold_transport::{Buffer, IoFault, Token, Transport};
 
-use super::active::{Body, Draft, Link, Phase};
+use super::active::{Body, Line, Link, Phase};
 use super::{Worker, fault_reason};
 use crate::outgoing::{Outgoing, Piece};
 
@@ -292,20 +292,20 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         }
         let Some(log) = &mut self.log else { return };
         let Some(slot) = self.slots.get(active.token.slot) else { return };
-        let told = (&active.draft, outcome);
-        let record = log_record(told, slot.peer(), (unix_ms, duration_us), close);
+        let line = active.draft.line(outcome);
+        let record = log_record(&line, slot.peer(), (unix_ms, duration_us), close);
         if !log.push(&record) {
             self.counters.add(Counter::AccessLogDropped, 1);
         }
     }
 
     /// Writes the log line of a tunnel that is over.
-    pub(super) fn log_tunnel(&mut self, client: u32, told: (&Draft, Outcome), close: CloseReason) {
-        let duration_us = self.now.monotonic_us.saturating_sub(told.0.started_us);
+    pub(super) fn log_tunnel(&mut self, client: u32, line: &Line<'_>, close: CloseReason) {
+        let duration_us = self.now.monotonic_us.saturating_sub(line.started_us);
         let times = (self.now.unix_ms, duration_us);
         let Some(log) = &mut self.log else { return };
         let Some(slot) = self.slots.get(client) else { return };
-        if !log.push(&log_record(told, slot.peer(), times, Some(close))) {
+        if !log.push(&log_record(line, slot.peer(), times, Some(close))) {
             self.counters.add(Counter::AccessLogDropped, 1);
         }
     }
@@ -373,27 +373,28 @@ fn copied(buffer: &mut Buffer, body: &PinnedSlice) -> Result<bool, ReadError> {
     read.map(|()| fits)
 }
 
-fn log_record(
-    (draft, outcome): (&Draft, Outcome),
+fn log_record<'a>(
+    line: &Line<'a>,
     peer: std::net::SocketAddr,
     (unix_ms, duration_us): (u64, u64),
     close: Option<CloseReason>,
-) -> LogRecord<'_> {
+) -> LogRecord<'a> {
+    let [method, target, host, referer, user_agent] = line.parts;
     LogRecord {
         unix_ms,
         peer,
-        method: draft.part(0),
-        target: draft.part(1),
-        host: draft.part(2),
-        protocol: if draft.is_http10 { "HTTP/1.0" } else { "HTTP/1.1" },
-        status: outcome.status,
-        received_bytes: draft.received_bytes,
-        sent_bytes: draft.sent_bytes,
+        method,
+        target,
+        host,
+        protocol: if line.is_http10 { "HTTP/1.0" } else { "HTTP/1.1" },
+        status: line.outcome.status,
+        received_bytes: line.received_bytes,
+        sent_bytes: line.sent_bytes,
         duration_us,
-        cache: outcome.word(),
+        cache: line.outcome.word(),
         close: close.map_or("", CloseReason::name),
-        referer: draft.part(3),
-        user_agent: draft.part(4),
+        referer,
+        user_agent,
     }
 }
 

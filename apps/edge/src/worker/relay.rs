@@ -5,7 +5,7 @@
 //! Readable ─► borrow a buffer ─► receive ─► send to the other half ─► park
 //! ```
 //! Both halves are awake or parked together. A parked one holds its slot, a park, and with its
-//! partner 32 bytes more (ED-1).
+//! partner 24 bytes more (ED-1).
 
 use longhold_conn::deadline::Flow;
 use longhold_conn::tunnel::{Event, Kind, Order, Over, Passed, Relay as Machine, Side};
@@ -80,9 +80,9 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
 
     /// The stream's end is an end only where its framing says so.
     fn end_of(&self, pair: &Pair) -> Event {
-        let extra = self.tunnels.get(pair.place).and_then(|tunnel| tunnel.extra.as_ref());
-        match extra.and_then(|extra| extra.watch.as_ref()) {
-            Some(watch) if pair.side == Side::Origin && !watch.ends_with_connection() => {
+        let watched = self.tunnels.get(pair.place).and_then(|tunnel| tunnel.watched.as_ref());
+        match watched {
+            Some(watched) if pair.side == Side::Origin && !watched.watch.ends_with_connection() => {
                 Event::Failed
             }
             Some(_) | None => Event::End,
@@ -93,16 +93,16 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     fn look_at(&mut self, pair: &Pair, buffer: &mut Buffer) -> Event {
         let limits = self.shared.limits;
         let most = self.shared.drain_bytes_max;
-        let extra = self.tunnels.get_mut(pair.place).and_then(|tunnel| tunnel.extra.as_mut());
-        let Some(extra) = extra.filter(|extra| extra.watch.is_some()) else {
+        let tunnel = self.tunnels.get_mut(pair.place);
+        let Some(watched) = tunnel.and_then(|tunnel| tunnel.watched.as_mut()) else {
             return Event::Received;
         };
-        match (&mut extra.watch, pair.side) {
-            (Some(_), Side::Client) => {
-                extra.discarded_bytes += buffer.len() as u64;
-                if extra.discarded_bytes > most { Event::Failed } else { Event::Received }
+        match pair.side {
+            Side::Client => {
+                watched.discarded_bytes += buffer.len() as u64;
+                if watched.discarded_bytes > most { Event::Failed } else { Event::Received }
             }
-            (Some(watch), Side::Origin) => match watch.pass(buffer.filled(), &limits) {
+            Side::Origin => match watched.watch.pass(buffer.filled(), &limits) {
                 Ok(Passed::All) => Event::Received,
                 Ok(Passed::Last(0)) => Event::End,
                 Ok(Passed::Last(len)) => {
@@ -111,7 +111,6 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 }
                 Err(_) => Event::Failed,
             },
-            (None, _) => Event::Received,
         }
     }
 
@@ -146,14 +145,14 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
     }
 
     fn count_sent(&mut self, source: &Pair, sent: u64) {
-        let Some(tunnel) = self.tunnels.get_mut(source.place) else { return };
+        let told = self.tunnels.get_mut(source.place).and_then(|tunnel| tunnel.told.as_mut());
         match source.side {
             Side::Client => {
-                tunnel.to_origin_bytes += sent;
+                told.into_iter().for_each(|told| told.received_bytes += sent);
                 self.counters.add(Counter::TunnelBytesToOrigin, sent);
             }
             Side::Origin => {
-                tunnel.to_client_bytes += sent;
+                told.into_iter().for_each(|told| told.sent_bytes += sent);
                 self.counters.add(Counter::TunnelBytesToClient, sent);
                 self.counters.add(Counter::DownstreamSentBytes, sent);
             }
@@ -351,16 +350,11 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 cell.unpair();
             }
         }
-        let Tunnel { to_origin_bytes, to_client_bytes, extra, awake } =
-            self.tunnels.close(pair.place);
+        let Tunnel { told, watched: _, awake } = self.tunnels.close(pair.place);
         self.tunnels.retire(awake);
         self.counters.lower(Gauge::TunnelsOpen, 1);
-        if let Some(extra) = extra
-            && let Some(mut draft) = extra.draft
-        {
-            draft.received_bytes += to_origin_bytes;
-            draft.sent_bytes += to_client_bytes;
-            self.log_tunnel(pair.client.slot, (&draft, extra.outcome), reason);
+        if let Some(told) = told {
+            self.log_tunnel(pair.client.slot, &told.line(), reason);
         }
         self.close(pair.token(pair.side.other()), reason);
     }

@@ -2,32 +2,28 @@
 
 use longhold_conn::deadline::Flow;
 use longhold_conn::tunnel::{Relay, Side, Watch};
-use longhold_gateway::outcome::Outcome;
 use longhold_transport::Token;
 
-use super::active::Draft;
+use super::told::{Phrases, Told};
 
-/// One open tunnel; 32 bytes, so that with two slots and the reactor's words it is under 200.
+/// One open tunnel; 24 bytes, so that with two slots and the reactor's words it is under 200.
 #[derive(Default)]
 pub(super) struct Tunnel {
-    pub(super) to_origin_bytes: u64,
-    pub(super) to_client_bytes: u64,
-    /// `None` where there is no log, nor anything to watch.
-    pub(super) extra: Option<Box<Extra>>,
+    /// For the line in the access log, where there is one.
+    pub(super) told: Option<Box<Told>>,
+    /// Of a stream.
+    pub(super) watched: Option<Box<Watched>>,
     /// Only while bytes move.
     pub(super) awake: Option<Box<Awake>>,
 }
 
-const _: () = assert!(size_of::<Tunnel>() == 32);
+const _: () = assert!(size_of::<Tunnel>() == 24);
 
-/// What only some tunnels need.
-pub(super) struct Extra {
-    /// For the line in the access log.
-    pub(super) draft: Option<Draft>,
-    pub(super) outcome: Outcome,
-    /// Of a stream.
-    pub(super) watch: Option<Watch>,
-    /// What the client of a stream has sent, which nobody reads.
+/// An endless response.
+pub(super) struct Watched {
+    /// Looks for its end.
+    pub(super) watch: Watch,
+    /// What the client has sent, which nobody reads.
     pub(super) discarded_bytes: u64,
 }
 
@@ -71,6 +67,7 @@ impl Awake {
 pub(super) struct Tunnels {
     pages: Vec<Vec<Tunnel>>,
     free: Vec<u32>,
+    pub(super) phrases: Phrases,
     /// Kept for tunnels that wake.
     #[expect(clippy::vec_box, reason = "they go in and out as the boxes that they are")]
     spare: Vec<Box<Awake>>,
