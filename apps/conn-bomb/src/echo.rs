@@ -1,4 +1,5 @@
-//! `conn-bomb echo`: a WebSocket origin that sends every message back.
+//! `conn-bomb echo`: a WebSocket origin that sends every message back, and an origin of event
+//! streams.
 
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -27,8 +27,12 @@ pub(crate) struct Arguments {
     #[arg(long, default_value = "5s", value_parser = duration)]
     hold: Duration,
     /// While they rest: a request on each, once per this interval, spread evenly.
-    #[arg(long, value_parser = duration)]
+    #[arg(long, value_parser = duration, conflicts_with = "events")]
     heartbeat: Option<Duration>,
+    /// Hear event streams: --url …/events?interval=10s of an origin such as conn-bomb echo. One is
+    /// held while its events come whole, in order, and no later than --answer-timeout.
+    #[arg(long)]
+    events: bool,
     /// Connects and requests under way at a time.
     #[arg(long, default_value_t = 256)]
     active: u32,
@@ -50,7 +54,9 @@ struct Outcome<'a> {
 
 /// Runs a hold and prints what it found; true when every connection was held.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
-    let aim = arguments.shared.aim()?;
+    let target = arguments.shared.target()?;
+    let target = if arguments.events { target.with_events()? } else { target };
+    let aim = arguments.shared.aim_at(target);
     let least_ms = millis(arguments.hold);
     let stages = match arguments.stages.is_empty() {
         true => vec![arguments.connections],

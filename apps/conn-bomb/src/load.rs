@@ -34,7 +34,8 @@ pub(crate) struct Shared {
     /// How long a connect may take.
     #[arg(long, default_value = "5s", value_parser = duration)]
     connect_timeout: Duration,
-    /// How long an answer may take.
+    /// How long an answer may take; of event streams, how much later than its interval an event may
+    /// come.
     #[arg(long, default_value = "30s", value_parser = duration)]
     answer_timeout: Duration,
     /// How long the whole load may take.
@@ -51,16 +52,24 @@ pub(crate) struct Shared {
 impl Shared {
     /// The aim that the options describe.
     pub(crate) fn aim(&self) -> anyhow::Result<Aim> {
+        Ok(self.aim_at(self.target()?))
+    }
+
+    /// What the URL names, as far as it may be loaded.
+    pub(crate) fn target(&self) -> anyhow::Result<Target> {
         let reach = if self.i_own_this_host { Reach::OwnHosts } else { Reach::Loopback };
-        let target =
-            Target::within(&self.url, reach).with_context(|| format!("--url {}", self.url))?;
-        Ok(Aim {
+        Target::within(&self.url, reach).with_context(|| format!("--url {}", self.url))
+    }
+
+    /// The aim at this target, with the limits that the options set.
+    pub(crate) fn aim_at(&self, target: Target) -> Aim {
+        Aim {
             sources: self.sources.clone(),
             connect_timeout_ms: millis(self.connect_timeout),
             answer_timeout_ms: millis(self.answer_timeout),
             time_max_ms: millis(self.time_max),
             ..Aim::new(target)
-        })
+        }
     }
 
     /// A transport with room for `connections`.

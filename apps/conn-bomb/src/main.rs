@@ -20,7 +20,7 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "conn-bomb", version)]
 enum Command {
-    /// Opens many keep-alive connections that make a request each and then rest.
+    /// Opens many connections that make a request each and then rest; or hear event streams.
     Hold(hold::Arguments),
     /// Asks again and again on a few connections: each after its answer (closed loop), for the
     /// cost per request, or at given rates (open loop, --per-second), for what clients would see.
@@ -29,7 +29,8 @@ enum Command {
     Storm(storm::Arguments),
     /// Serves bodies that follow from the path: /bytes/N with status, lifetime and delay by query.
     Origin(origin::Arguments),
-    /// Serves WebSockets: every message comes back.
+    /// Serves WebSockets, where every message comes back, and /events?interval=10s, a stream of
+    /// numbered events without end (250ms, 10s; up to a day).
     Echo(echo::Arguments),
 }
 

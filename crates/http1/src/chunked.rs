@@ -64,6 +64,12 @@ impl Chunked {
         self.state == State::Done
     }
 
+    /// Whether a chunk has ended, or none has begun, and nothing of the next one has been read: a
+    /// new decoder would go on as well.
+    pub fn is_between_chunks(&self) -> bool {
+        self.state == State::Size && self.line_bytes == 0
+    }
+
     /// Decodes the front of `input`: how many bytes of it are used, and what they gave. Data is
     /// handed out in place. After [`ChunkEvent::End`] nothing more is used.
     ///

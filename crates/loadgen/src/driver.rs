@@ -25,12 +25,14 @@ use longhold_transport::{Buffer, Completion, Token, TransportError};
 
 use crate::answer::{Answer, AnswerReader, Progress};
 use crate::dial::Dial;
+use crate::events::{self, EventReader, Place};
 use crate::fault::Fault;
 use crate::slots::SlotMap;
 use crate::target::{Dialect, Outgoing, Question, Target};
 use crate::websocket::EchoReader;
 
 mod handle;
+mod hear;
 
 /// What has happened to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,9 @@ pub(crate) enum Event {
     /// The connection is lost; it closes by itself, then `Closed` follows.
     /// `parked`: it had come to rest before.
     Lost { connection: u32, fault: Fault, parked: bool },
+    /// Events came on a parked connection, which rests again. `late_us`: how much later than their
+    /// interval, if that is known.
+    Heard { answer: Answer, late_us: u64 },
     /// Nothing is left of the connection; it may be connected again.
     Closed { connection: u32 },
 }
@@ -72,6 +77,12 @@ pub(crate) struct Driver<'t, T: Dial + ?Sized> {
     slots: SlotMap,
     /// Connections that are not idle.
     open: u32,
+    /// Of event streams: where each of them rests. Otherwise empty.
+    streams: Vec<Stream>,
+    /// How far apart their events are; 0 when that is not known.
+    interval_us: u64,
+    /// Stream from which on overdue ones are looked for next.
+    next_stream: usize,
     /// Parked connections that became readable while no exchange was free.
     unexamined: VecDeque<u32>,
     completions: Vec<Completion<Outgoing>>,
@@ -79,6 +90,14 @@ pub(crate) struct Driver<'t, T: Dial + ?Sized> {
     /// When the completions of this turn were fetched.
     turn_us: u64,
     next_sweep_us: u64,
+}
+
+/// An event stream at rest.
+#[derive(Clone, Copy)]
+struct Stream {
+    /// When the last event came.
+    heard_us: u64,
+    place: Place,
 }
 
 /// A connection: where it is, and which exchange it holds.
@@ -115,6 +134,7 @@ enum State {
 enum Reader {
     Http(Box<AnswerReader>),
     WebSocket(EchoReader),
+    Events(Box<EventReader>),
 }
 
 impl Reader {
@@ -122,6 +142,7 @@ impl Reader {
         match dialect {
             Dialect::Http => Self::Http(Box::default()),
             Dialect::WebSocket => Self::WebSocket(EchoReader::default()),
+            Dialect::Events => Self::Events(Box::default()),
         }
     }
 
@@ -129,6 +150,7 @@ impl Reader {
         match self {
             Self::Http(reader) => reader.reset(length_bytes_max),
             Self::WebSocket(reader) => reader.reset(is_first),
+            Self::Events(reader) => reader.reset(None),
         }
     }
 
@@ -136,13 +158,14 @@ impl Reader {
         match self {
             Self::Http(reader) => reader.read(input),
             Self::WebSocket(reader) => reader.read(input),
+            Self::Events(reader) => reader.read(input),
         }
     }
 
     fn read_end(&self) -> Result<Answer, Fault> {
         match self {
             Self::Http(reader) => reader.read_end(),
-            Self::WebSocket(_) => Err(Fault::Truncated),
+            Self::WebSocket(_) | Self::Events(_) => Err(Fault::Truncated),
         }
     }
 }
@@ -179,6 +202,12 @@ impl<'t, T: Dial + ?Sized> Driver<'t, T> {
             answer: None,
         };
         let slot_count = transport.slot_count();
+        let nothing = Stream { heard_us: 0, place: Place { next: 1, is_chunked: false } };
+        let streams = match dialect {
+            Dialect::Events => vec![nothing; settings.connections as usize],
+            Dialect::Http | Dialect::WebSocket => Vec::new(),
+        };
+        let interval_ms = events::interval_ms(target.path()).unwrap_or(0);
         Self {
             transport,
             target,
@@ -188,6 +217,9 @@ impl<'t, T: Dial + ?Sized> Driver<'t, T> {
             free: (0..settings.active_max).rev().collect(),
             slots: SlotMap::new(slot_count),
             open: 0,
+            streams,
+            next_stream: 0,
+            interval_us: u64::from(interval_ms) * 1000,
             unexamined: VecDeque::new(),
             completions: Vec::with_capacity(1024),
             length_bytes_max: u64::MAX,
@@ -211,14 +243,27 @@ impl<'t, T: Dial + ?Sized> Driver<'t, T> {
         !self.free.is_empty()
     }
 
-    /// Whether nothing is under way: all connections are idle or parked.
+    /// Whether nothing that was asked for is under way. Events come by themselves.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.free.len() == self.exchanges.len() && self.unexamined.is_empty()
+        let all_free = self.free.len() == self.exchanges.len() && self.unexamined.is_empty();
+        all_free || !self.streams.is_empty()
     }
 
-    /// Whether `connection` is parked and nothing has been heard of it.
+    /// Whether `connection` is parked and nothing has been heard of it, or nothing but events.
     pub(crate) fn is_parked(&self, connection: u32) -> bool {
-        self.state(connection) == Some(State::Parked)
+        match self.state(connection) {
+            Some(State::Parked) => true,
+            Some(State::Examining) => !self.streams.is_empty(),
+            Some(
+                State::Idle
+                | State::Connecting
+                | State::Abandoned
+                | State::Exchanging
+                | State::Waking
+                | State::Closing,
+            )
+            | None => false,
+        }
     }
 
     /// No answer may have a longer body from now on.
@@ -355,6 +400,7 @@ impl<'t, T: Dial + ?Sized> Driver<'t, T> {
         if self.turn_us >= self.next_sweep_us {
             self.next_sweep_us = self.turn_us + SWEEP_US;
             self.sweep(events);
+            self.sweep_streams(events);
         }
         waited
     }

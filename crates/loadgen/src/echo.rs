@@ -1,10 +1,12 @@
-//! A WebSocket server that sends every message back (RFC 6455), for as many connections as the
-//! transport has slots: the origin behind an edge whose tunnels are counted by the million.
+//! A WebSocket server that sends every message back (RFC 6455), and streams of numbered
+//! [`events`], for as many connections as the transport has slots: the origin behind an edge whose
+//! tunnels are counted by the million.
 //!
-//! A connection that says nothing is a parked slot and five bytes here. What comes is answered from
-//! the buffer that it came in; only the front part of a message that has not come whole is kept.
+//! A connection that says nothing is a parked slot and 16 bytes here, and an event stream has a
+//! place in the line of its interval besides. What comes is answered from the buffer that it came
+//! in; only the front part of a message that has not come whole is kept.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
@@ -13,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use longhold_http1::Limits;
 use longhold_transport::{Buffer, Completion, Token, Transport, TransportError};
 
+use crate::events;
 use crate::target::Outgoing;
 
 /// The server's state over one transport, which listens already.
@@ -23,6 +26,9 @@ pub struct Echo<T: Transport<Payload = Outgoing>> {
     unfinished: HashMap<u32, Buffer>,
     /// Connections that spoke while no buffer was free.
     starved: Vec<Token>,
+    /// Event streams by their interval in milliseconds, each in the order in which its streams
+    /// speak next, with when, µs.
+    lines: BTreeMap<u32, VecDeque<(u64, Token)>>,
     completions: Vec<Completion<Outgoing>>,
     messages: u64,
 }
@@ -31,6 +37,8 @@ pub struct Echo<T: Transport<Payload = Outgoing>> {
 struct Slot {
     generation: u32,
     phase: Phase,
+    /// Of an event stream: the number of its last event.
+    number: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +48,8 @@ enum Phase {
     Request,
     /// Messages go back and forth.
     Open,
+    /// Events are sent.
+    Stream { interval_ms: u32 },
     /// The last bytes are on their way.
     Ending,
 }
@@ -54,7 +64,7 @@ enum Said {
 }
 
 impl<T: Transport<Payload = Outgoing>> Echo<T> {
-    /// A server over `transport`, whose listeners it serves. Takes 8 bytes per slot.
+    /// A server over `transport`, whose listeners it serves. Takes 16 bytes per slot.
     pub fn new(transport: T) -> Self {
         let slots = vec![Slot::default(); transport.slot_count() as usize];
         Self {
@@ -62,12 +72,13 @@ impl<T: Transport<Payload = Outgoing>> Echo<T> {
             slots,
             unfinished: HashMap::new(),
             starved: Vec::new(),
+            lines: BTreeMap::new(),
             completions: Vec::new(),
             messages: 0,
         }
     }
 
-    /// Messages that were sent back so far.
+    /// Messages that were sent back so far, and events.
     pub fn messages(&self) -> u64 {
         self.messages
     }
@@ -79,12 +90,15 @@ impl<T: Transport<Payload = Outgoing>> Echo<T> {
     /// The transport can go on no more.
     pub fn turn(&mut self, until_us: Option<u64>) -> Result<(), TransportError> {
         let mut completions = std::mem::take(&mut self.completions);
+        let due_us = self.lines.values().filter_map(|line| line.front()).map(|(due_us, _)| *due_us);
+        let until_us = until_us.into_iter().chain(due_us).min();
         let waited = self.transport.wait(until_us, &mut completions);
         for completion in completions.drain(..) {
             self.handle(completion);
         }
         self.completions = completions;
         self.feed();
+        self.tell_events();
         waited
     }
 
@@ -96,7 +110,11 @@ impl<T: Transport<Payload = Outgoing>> Echo<T> {
                 let token = Token::new(slot, cell.generation);
                 self.transport.park(token);
             }
-            Completion::Readable { token } => self.receive(token),
+            Completion::Readable { token } => match self.phase(token) {
+                // Who hears events has nothing to say: it has left.
+                Some(Phase::Stream { .. }) => self.transport.close(token),
+                Some(Phase::Request | Phase::Open | Phase::Ending) | None => self.receive(token),
+            },
             Completion::Received { token, buffer, result } => match result {
                 Ok(1..) if self.is_current(token) => self.answer(token, buffer),
                 Ok(_) | Err(_) => {
@@ -106,8 +124,12 @@ impl<T: Transport<Payload = Outgoing>> Echo<T> {
             },
             Completion::Sent { token, payload, result } => match result {
                 Ok(_) if !payload.is_sent() => self.transport.send(token, payload),
-                Ok(_) if self.phase(token) == Some(Phase::Open) => self.go_on(token),
-                Ok(_) | Err(_) => self.transport.close(token),
+                Ok(_) => match self.phase(token) {
+                    Some(Phase::Open) => self.go_on(token),
+                    Some(Phase::Stream { interval_ms }) => self.await_event(token, interval_ms),
+                    Some(Phase::Request | Phase::Ending) | None => self.transport.close(token),
+                },
+                Err(_) => self.transport.close(token),
             },
             Completion::Closed { token } => {
                 if let Some(buffer) = self.unfinished.remove(&token.slot) {
@@ -149,7 +171,7 @@ impl<T: Transport<Payload = Outgoing>> Echo<T> {
         let said = match self.phase(token) {
             Some(Phase::Request) => read_request(buffer.filled()),
             Some(Phase::Open) => read_message(buffer.filled()),
-            Some(Phase::Ending) | None => Err(()),
+            Some(Phase::Stream { .. } | Phase::Ending) | None => Err(()),
         };
         let (used, answer, then) = match said {
             Err(()) => {
@@ -176,6 +198,15 @@ impl<T: Transport<Payload = Outgoing>> Echo<T> {
         self.messages += u64::from(self.phase(token) == Some(Phase::Open));
         if let Some(cell) = self.slots.get_mut(token.slot as usize) {
             cell.phase = then;
+            cell.number = 1;
+        }
+        if let Phase::Stream { interval_ms } = then {
+            let known = self.lines.len() < INTERVALS_MAX || self.lines.contains_key(&interval_ms);
+            if !known {
+                return self.transport.close(token);
+            }
+            self.lines.entry(interval_ms).or_default();
+            self.transport.park(token);
         }
         self.transport.send(token, Outgoing::new(&Rc::from(answer)));
     }
@@ -185,6 +216,32 @@ impl<T: Transport<Payload = Outgoing>> Echo<T> {
         match self.unfinished.remove(&token.slot) {
             Some(buffer) => self.answer(token, buffer),
             None => self.transport.park(token),
+        }
+    }
+
+    /// An event is out: the next one follows in its time.
+    fn await_event(&mut self, token: Token, interval_ms: u32) {
+        let due_us = self.transport.now().monotonic_us + u64::from(interval_ms) * 1000;
+        self.lines.entry(interval_ms).or_default().push_back((due_us, token));
+    }
+
+    /// Sends the events whose time has come. A stream that has gone meanwhile leaves its line here.
+    fn tell_events(&mut self) {
+        let now_us = self.transport.now().monotonic_us;
+        let mut due = Vec::new();
+        for line in self.lines.values_mut() {
+            while let Some((_, token)) = line.pop_front_if(|(due_us, _)| *due_us <= now_us) {
+                due.push(token);
+            }
+        }
+        for token in due {
+            let Some(Phase::Stream { .. }) = self.phase(token) else { continue };
+            let Some(cell) = self.slots.get_mut(token.slot as usize) else { continue };
+            cell.number = cell.number.wrapping_add(1);
+            let mut answer = Vec::new();
+            write_chunk(cell.number, &mut answer);
+            self.messages += 1;
+            self.transport.send(token, Outgoing::new(&Rc::from(answer)));
         }
     }
 
@@ -198,13 +255,23 @@ impl<T: Transport<Payload = Outgoing>> Echo<T> {
     }
 }
 
-/// The answer to an upgrade; anything else is refused.
+/// The answer to an upgrade, or the begin of an event stream; anything else is refused.
 fn read_request(input: &[u8]) -> Result<Said, ()> {
     let parsed = longhold_http1::parse_request(input, &Limits::default());
     let Some(head) = parsed.map_err(|_| ())? else { return Ok(Said::More) };
     let is_key = |name: &str| name.eq_ignore_ascii_case("sec-websocket-key");
     let key = head.fields.iter().find(|(name, _)| is_key(name)).map(|(_, value)| *value);
     let used = head.head_bytes;
+    if let Some(interval_ms) = events::interval_ms(head.target.path_and_query) {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: {}\r\nCache-Control: no-store\r\n\
+             Transfer-Encoding: chunked\r\n\r\n",
+            events::STREAM_TYPE
+        );
+        let mut answer = head.into_bytes();
+        write_chunk(1, &mut answer);
+        return Ok(Said::Answer { used, answer, then: Phase::Stream { interval_ms } });
+    }
     let Some(key) = key else {
         let answer = b"HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\n\
             Connection: Upgrade, close\r\nContent-Length: 0\r\n\r\n";
@@ -259,6 +326,15 @@ fn read_message(input: &[u8]) -> Result<Said, ()> {
     Ok(Said::Answer { used, answer, then })
 }
 
+/// Writes event `number` as a chunk of its own.
+fn write_chunk(number: u32, out: &mut Vec<u8>) {
+    let mut event = String::new();
+    events::write_event(number, &mut event);
+    out.extend_from_slice(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes());
+}
+
+/// Different intervals that streams may have at a time; others are turned away.
+const INTERVALS_MAX: usize = 64;
 /// Longest message that is sent back.
 pub const MESSAGE_BYTES_MAX: usize = 8 * 1024;
 const MASK_BYTES: usize = 4;

@@ -55,6 +55,16 @@ pub enum Fault {
     CloseAnnounced,
     /// The TLS handshake failed.
     HandshakeFailed,
+    /// Of an event stream: something other than the event that comes next.
+    WrongEvent {
+        /// Its number.
+        awaited: u32,
+    },
+    /// Of an event stream: no event when one was long due.
+    EventOverdue {
+        /// Its number.
+        awaited: u32,
+    },
 }
 
 impl Fault {
@@ -83,6 +93,8 @@ impl Fault {
             Self::Unsolicited => 15,
             Self::CloseAnnounced => 16,
             Self::HandshakeFailed => 17,
+            Self::WrongEvent { .. } => 18,
+            Self::EventOverdue { .. } => 19,
         }
     }
 
@@ -114,13 +126,16 @@ impl Fault {
     }
 
     /// What is known beyond the name, in words.
-    fn detail(self) -> String {
+    pub fn detail(self) -> String {
         match self {
             Self::ConnectFailed(fault) | Self::SendFailed(fault) | Self::ReceiveFailed(fault) => {
                 fault.to_string()
             }
             Self::BadSyntax(reject) => reject.to_string(),
             Self::WrongStatus { found } => format!("status {found}"),
+            Self::WrongEvent { awaited } | Self::EventOverdue { awaited } => {
+                format!("awaited event {awaited}")
+            }
             Self::WrongLength { found_bytes } => format!("{found_bytes} bytes"),
             Self::WrongBody { found_hash } => format!("hash {found_hash:016x}"),
             Self::ConnectRefused
@@ -204,7 +219,7 @@ impl Serialize for FaultLog {
 /// Faults kept as examples.
 pub const EXAMPLES_MAX: usize = 16;
 
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 20] = [
     "connect-refused",
     "connect-timed-out",
     "connect-exhausted",
@@ -223,6 +238,8 @@ const NAMES: [&str; 18] = [
     "unsolicited",
     "close-announced",
     "handshake-failed",
+    "wrong-event",
+    "event-overdue",
 ];
 
 #[cfg(test)]

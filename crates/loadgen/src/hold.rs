@@ -36,7 +36,8 @@ pub struct HoldReport {
     pub unfinished: u32,
     /// First answers.
     pub first: Answers,
-    /// Answers to heartbeats.
+    /// Answers to heartbeats; or events behind each stream's first, with the latency of one being
+    /// how much later it came than its interval.
     pub heartbeats: Answers,
     /// From a connect to its completion.
     pub connect: Latency,
@@ -311,6 +312,13 @@ impl<T: Dial + ?Sized> Hold<'_, '_, T> {
                     Err(fault) => self.lose(connection, fault, false),
                 }
                 self.driver.set_length_bytes_max(self.expectation.length_bytes_max());
+            }
+            Event::Heard { answer, late_us } => {
+                // Its reader has compared it.
+                if self.heartbeats.take(&mut self.expectation, &answer, late_us).is_ok() {
+                    self.series.record(late_us);
+                    self.stage_beats.record(late_us);
+                }
             }
             Event::Lost { connection, fault, .. }
                 if fault.is_of_connect() && self.will_try_again(connection) => {}

@@ -7,10 +7,10 @@
 //! the many of a [`catalog`]. They verify status, length and hash of every answer, count what was
 //! wrong by name, and keep the first faults as evidence. What badly behaved peers do is
 //! [`storm`](storm::storm), which tells what became of each. Loads speak HTTP or, to a `ws://`
-//! target, WebSocket, for which [`echo`] is an origin that holds as many; both over TLS 1.3, too
-//! ([`dial`]). [`content`] is what the scripted origin serves, so that a load knows the right bytes
-//! beforehand; [`sampler`] reads what a server process costs, and a [`series`] keeps it second by
-//! second.
+//! target, WebSocket, or hear streams of [`events`]; for the latter two [`echo`] is an origin that
+//! holds as many; all over TLS 1.3, too ([`dial`]). [`content`] is what the scripted origin serves,
+//! so that a load knows the right bytes beforehand; [`sampler`] reads what a server process costs,
+//! and a [`series`] keeps it second by second.
 //!
 //! **What it is not.** No tool against hosts of others: a target is a loopback address unless its
 //! owner says that it is theirs. It asserts nothing; that is for those who read its reports.
@@ -44,6 +44,7 @@ pub mod catalog;
 pub mod content;
 pub mod dial;
 pub mod echo;
+pub mod events;
 pub mod fault;
 pub mod histogram;
 pub mod hold;

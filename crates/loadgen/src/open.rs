@@ -283,6 +283,8 @@ impl<T: Dial + ?Sized> Open<'_, '_, T> {
 
     fn handle_event(&mut self, event: Event) {
         match event {
+            // Nobody asks for events here.
+            Event::Heard { .. } => {}
             Event::Connected { .. } => self.counts.stands(),
             Event::Answered { connection, answer, .. } => {
                 self.finish(connection, Ok(answer));

@@ -7,7 +7,7 @@ use longhold_transport::TransportError;
 use crate::arrivals::{Spacing, Step};
 use crate::catalog::Catalog;
 use crate::driver::Settings;
-use crate::target::{CONNECTIONS_PER_SOURCE_MAX, Sources, Target};
+use crate::target::{CONNECTIONS_PER_SOURCE_MAX, Dialect, Sources, Target};
 use crate::verify::Expectation;
 
 /// What both loads have in common.
@@ -22,7 +22,8 @@ pub struct Aim {
     pub expectation: Expectation,
     /// How long a connect may take.
     pub connect_timeout_ms: u64,
-    /// How long an answer may take, from the request to its last byte.
+    /// How long an answer may take, from the request to its last byte; and how much later than its
+    /// interval an event may come.
     pub answer_timeout_ms: u64,
     /// How long the whole load may take, from its begin. What is not done by then stays undone
     /// and shows in the report.
@@ -133,7 +134,7 @@ pub enum LoadError {
     #[error("each stage of a hold has more connections than the one before")]
     Stages,
     /// A heartbeat of zero would never rest.
-    #[error("a heartbeat interval is at least a millisecond")]
+    #[error("a heartbeat interval is at least a millisecond, and event streams have none")]
     Heartbeat,
     /// The target cannot be reached by so many connections from the addresses there are.
     #[error(
@@ -195,7 +196,8 @@ impl HoldPlan {
         if !self.stages.is_sorted_by(|a, b| a < b) {
             return Err(LoadError::Stages);
         }
-        if self.heartbeat_ms == Some(0) {
+        let hears = self.aim.target.dialect() == Dialect::Events;
+        if self.heartbeat_ms == Some(0) || hears && self.heartbeat_ms.is_some() {
             return Err(LoadError::Heartbeat);
         }
         if !(1..=ACTIVE_MAX).contains(&self.active_max) {

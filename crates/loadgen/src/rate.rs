@@ -170,6 +170,8 @@ impl<T: Dial + ?Sized> Rate<'_, '_, T> {
 
     fn handle_event(&mut self, event: Event) {
         match event {
+            // Nobody asks for events here.
+            Event::Heard { .. } => {}
             Event::Connected { .. } => self.counts.stands(),
             Event::Answered { connection, answer, latency_us } => {
                 self.under_way = self.under_way.saturating_sub(1);

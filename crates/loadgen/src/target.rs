@@ -7,7 +7,7 @@ use std::rc::Rc;
 use longhold_transport::{Parts, Payload};
 
 use crate::dial::Security;
-use crate::websocket;
+use crate::{events, websocket};
 
 /// An address, a request target and the bytes that are sent.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub(crate) enum Dialect {
     Http,
     /// One upgrade, then messages and their echoes.
     WebSocket,
+    /// One request, then numbered events without end.
+    Events,
 }
 
 /// Why a URL cannot be a target.
@@ -37,6 +39,9 @@ pub enum TargetError {
     /// Not `http://host[:port][/path]`, nor the same with `https`, `ws` or `wss`.
     #[error("a target is http://HOST[:PORT][/PATH], or https, ws or wss")]
     Syntax,
+    /// A WebSocket is no event stream.
+    #[error("event streams are for http and https")]
+    NoEvents,
     /// The name has no address.
     #[error("the host's name cannot be resolved")]
     Unresolved,
@@ -113,8 +118,8 @@ impl Target {
         }
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         let (first, next) = match dialect {
-            Dialect::Http => {
-                let request: Rc<[u8]> = get_request(&path, authority).into();
+            Dialect::Http | Dialect::Events => {
+                let request: Rc<[u8]> = get_request(&path, authority, ANYTHING).into();
                 (Rc::clone(&request), request)
             }
             Dialect::WebSocket => {
@@ -126,6 +131,21 @@ impl Target {
         let security = security.transpose().map_err(|_| TargetError::Tls)?;
         let authority = authority.to_owned();
         Ok(Self { address, authority, path, dialect, security, first, next })
+    }
+
+    /// The same as a stream of [`events`]: asked for once, heard from then on.
+    ///
+    /// # Errors
+    /// [`TargetError::NoEvents`] for `ws` and `wss`.
+    pub fn with_events(self) -> Result<Self, TargetError> {
+        match self.dialect {
+            Dialect::WebSocket => Err(TargetError::NoEvents),
+            Dialect::Http | Dialect::Events => {
+                let request = get_request(&self.path, &self.authority, events::STREAM_TYPE);
+                let first: Rc<[u8]> = request.into();
+                Ok(Self { dialect: Dialect::Events, next: Rc::clone(&first), first, ..self })
+            }
+        }
     }
 
     /// Where to connect to.
@@ -141,8 +161,8 @@ impl Target {
     /// Scheme and authority, as typed.
     pub(crate) fn origin(&self) -> String {
         let scheme = match (self.dialect, self.security.is_some()) {
-            (Dialect::Http, false) => "http",
-            (Dialect::Http, true) => "https",
+            (Dialect::Http | Dialect::Events, false) => "http",
+            (Dialect::Http | Dialect::Events, true) => "https",
             (Dialect::WebSocket, false) => "ws",
             (Dialect::WebSocket, true) => "wss",
         };
@@ -151,7 +171,7 @@ impl Target {
 
     /// The request for another path there.
     pub(crate) fn request_for(&self, path: &str) -> Rc<[u8]> {
-        get_request(path, &self.authority).into()
+        get_request(path, &self.authority, ANYTHING).into()
     }
 
     /// What is spoken there.
@@ -175,12 +195,12 @@ pub(crate) fn is_path(path: &str) -> bool {
     path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
 }
 
-fn get_request(path: &str, authority: &str) -> Vec<u8> {
+fn get_request(path: &str, authority: &str, accept: &str) -> Vec<u8> {
     format!(
         "GET {path} HTTP/1.1\r\n\
          Host: {authority}\r\n\
          User-Agent: conn-bomb\r\n\
-         Accept: */*\r\n\r\n"
+         Accept: {accept}\r\n\r\n"
     )
     .into_bytes()
 }
@@ -289,6 +309,8 @@ fn split_authority(authority: &str, default_port: u16) -> Option<(&str, u16)> {
     }
 }
 
+/// Any media type.
+const ANYTHING: &str = "*/*";
 /// Connections from one source address to one target where there are no others: below the kernel's
 /// default of 28,232 ephemeral ports, with room for what is in TIME-WAIT.
 pub const CONNECTIONS_PER_SOURCE_MAX: u32 = 20_000;

@@ -27,11 +27,12 @@ pub struct Body {
 
 impl Expectation {
     /// [`Known`](Self::Known) for a target whose body follows from its path ([`Content`]), else
-    /// [`FirstAnswer`](Self::FirstAnswer); of a WebSocket every answer is known. Cost: generating
-    /// the body once.
+    /// [`FirstAnswer`](Self::FirstAnswer); of a WebSocket every answer is known, and of a stream
+    /// every event. Cost: generating the body once.
     pub fn of_target(target: &Target) -> Self {
-        if target.dialect() == Dialect::WebSocket {
-            return Self::Compared;
+        match target.dialect() {
+            Dialect::WebSocket | Dialect::Events => return Self::Compared,
+            Dialect::Http => {}
         }
         Self::of_path(target.path())
     }

@@ -175,6 +175,8 @@ impl<T: Dial + ?Sized> Sea<'_, '_, T> {
 
     fn handle_event(&mut self, event: Event) {
         match event {
+            // Nobody asks for events here.
+            Event::Heard { .. } => {}
             Event::Connected { latency_us, .. } => self.connect.record(latency_us),
             Event::Answered { connection, answer, latency_us } => {
                 match self.tally.take(&mut self.expectation, &answer, latency_us) {

@@ -56,6 +56,7 @@ impl<T: Dial + ?Sized> Driver<'_, T> {
             if self.state(connection) == Some(State::Examining)
                 && self.take_exchange(connection).is_some()
             {
+                self.go_on_hearing(connection);
                 self.receive(connection);
             }
         }
@@ -167,7 +168,7 @@ impl<T: Dial + ?Sized> Driver<'_, T> {
         events: &mut Vec<Event>,
     ) {
         let Some(connection) = self.slots.owner(token) else { return };
-        let state = self.state(connection);
+        let (state, hears) = (self.state(connection), !self.streams.is_empty());
         let Some(exchange) = self.exchange(connection) else { return };
         match state {
             Some(State::Exchanging) => {
@@ -193,6 +194,9 @@ impl<T: Dial + ?Sized> Driver<'_, T> {
                     Err(fault) => self.lose(connection, fault, events),
                 }
             }
+            Some(State::Examining) if hears => {
+                self.on_events(token, buffer, result, events);
+            }
             Some(State::Examining) => {
                 exchange.buffer = Some(buffer);
                 let fault = match result {
@@ -215,7 +219,7 @@ impl<T: Dial + ?Sized> Driver<'_, T> {
     }
 
     /// Feeds what was received to the reader; `None`: more was asked for.
-    fn read_answer(
+    pub(super) fn read_answer(
         &mut self,
         connection: u32,
         token: Token,
@@ -287,6 +291,7 @@ impl<T: Dial + ?Sized> Driver<'_, T> {
     }
 
     fn tell_answer(&mut self, connection: u32, answer: Answer, events: &mut Vec<Event>) {
+        self.note_place(connection);
         let turn_us = self.turn_us;
         let Some(exchange) = self.exchange(connection) else { return };
         let latency_us = turn_us.saturating_sub(exchange.started_us);
@@ -302,8 +307,9 @@ impl<T: Dial + ?Sized> Driver<'_, T> {
         events.push(Event::Closed { connection });
     }
 
-    fn lose(&mut self, connection: u32, fault: Fault, events: &mut Vec<Event>) {
-        let parked = matches!(self.state(connection), Some(State::Waking | State::Examining));
+    pub(super) fn lose(&mut self, connection: u32, fault: Fault, events: &mut Vec<Event>) {
+        let state = self.state(connection);
+        let parked = matches!(state, Some(State::Waking | State::Examining | State::Parked));
         events.push(Event::Lost { connection, fault, parked });
         self.close(connection);
     }

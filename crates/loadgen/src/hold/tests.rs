@@ -299,6 +299,84 @@ fn connections_over_tls_are_held_and_their_messages_verified() {
     assert_eq!((report.held, report.lost), (0, 30), "{report:?}");
 }
 
+/// An origin of event streams on a thread of its own; it ends with the process.
+fn event_origin() -> SocketAddr {
+    let listener = bind_listeners("127.0.0.1:0".parse().expect("an address"), 1);
+    let listener = listener.expect("a free port").remove(0);
+    let address = listener.address();
+    thread::spawn(move || {
+        let mut transport = transport();
+        transport.listen(listener).expect("it listens");
+        let mut echo = Echo::new(transport);
+        while echo.turn(None).is_ok() {}
+    });
+    address
+}
+
+fn event_plan(address: SocketAddr, query: &str) -> HoldPlan {
+    let target = Target::parse(&format!("http://{address}/events{query}"));
+    let target = target.and_then(Target::with_events).expect("a target");
+    HoldPlan { aim: Aim::new(target), ..plan(address) }
+}
+
+#[test]
+fn event_streams_are_held_while_their_events_keep_coming() {
+    let address = event_origin();
+    let plan = HoldPlan {
+        hold_ms: 500,
+        stages: vec![10, 30],
+        active_max: 3,
+        ..event_plan(address, "?interval=50ms")
+    };
+    let report = run(&plan);
+    assert_eq!((report.held, report.first.count), (30, 30), "{report:?}");
+    assert!(report.heartbeats.count >= 100, "{report:?}");
+    assert!(report.stages.iter().all(|stage| stage.heartbeats > 10), "{report:?}");
+    let refused =
+        hold(&mut transport(), &HoldPlan { heartbeat_ms: Some(10), ..plan }, &mut |_: Moment| {});
+    assert_eq!(refused.err(), Some(LoadError::Heartbeat));
+}
+
+#[test]
+fn each_stream_that_breaks_is_lost_for_its_own_reason() {
+    let address = serve(|mut asked| {
+        let events = |numbers: &[u32]| {
+            let mut text = String::new();
+            numbers.iter().for_each(|number| crate::events::write_event(*number, &mut text));
+            text
+        };
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+        asked.write(head.to_owned() + &events(&[1]));
+        thread::sleep(Duration::from_millis(20));
+        let connection = asked.connection;
+        match connection {
+            0 => asked.write(events(&[3])),
+            1 => asked.write(events(&[2]).replace("longhold", "Longhold")),
+            2 => asked.write(&events(&[2])[..20]),
+            3 => true,
+            _ => {
+                for number in 2..9 {
+                    asked.write(events(&[number]));
+                    thread::sleep(Duration::from_millis(50));
+                }
+                true
+            }
+        };
+        // 2 and 4 break off: within an event, and between two.
+        !(connection == 2 || connection == 4)
+    });
+    let mut plan = HoldPlan { hold_ms: 1000, ..event_plan(address, "?interval=50ms") };
+    plan.aim.answer_timeout_ms = 250;
+    plan.stages = vec![5];
+    let report = run(&plan);
+    assert_eq!((report.held, report.lost), (0, 5), "{report:?}");
+    let expected =
+        [("wrong-event", 2), ("truncated", 1), ("event-overdue", 1), ("closed-while-parked", 1)];
+    for (fault, count) in expected {
+        assert_eq!(report.faults.count(fault), count, "{fault}: {report:?}");
+    }
+}
+
 /// As many are due at that time, and one microsecond before it not yet.
 #[test]
 fn a_heartbeat_is_due_when_its_turn_comes() {
