@@ -1,7 +1,7 @@
 //! `conn-bomb origin`: a scripted origin whose bodies follow from the path.
 //!
 //! ```text
-//! GET /bytes/N[/name]?status=404&max_age=60&delay_ms=10&chunked=1 …    N bytes, known beforehand
+//! GET /bytes/N[/name]?status=404&max_age=60&delay_ms=10&ranges=1 …     N bytes, known beforehand
 //! POST /upload                                                         {"received_bytes", "hash"}
 //! GET /stats                                                           {"requests", …}
 //! GET /                                                                what the parameters are
@@ -25,9 +25,11 @@ use clap::Args;
 
 use crate::load::duration;
 use exchange::Connection;
+use script::HELP;
 
 /// Options of `conn-bomb origin`.
 #[derive(Args, Debug)]
+#[command(after_help = HELP)]
 pub(crate) struct Arguments {
     /// Loopback address to listen on; port 0 picks a free one. The address is printed.
     #[arg(long, default_value = "127.0.0.1:9000")]

@@ -3,13 +3,17 @@
 use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use longhold_http1::emit::{self, HeadWriter};
 use longhold_http1::{BodyFraming, ChunkEvent, Chunked, Limits, RequestHead, parse_request};
 use longhold_policy::date;
+use longhold_policy::range::{RangeChoice, select};
+use longhold_policy::validate::Validators;
+use rustix::net::sockopt::set_socket_linger;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Stats;
@@ -27,6 +31,8 @@ struct Request {
     method: Method,
     target: String,
     if_none_match: Option<String>,
+    range: Option<Vec<u8>>,
+    if_range: Option<Vec<u8>>,
     framing: BodyFraming,
     expects_continue: bool,
     wants_close: bool,
@@ -38,6 +44,14 @@ enum Method {
     Head,
     Upload,
     Other,
+}
+
+/// How a scripted answer goes on from here.
+struct Choice {
+    status: u16,
+    /// What is sent of the content; `None` where there is no body.
+    part: Option<Range<u64>>,
+    content_range: Option<String>,
 }
 
 /// A request body that was read and dropped.
@@ -148,45 +162,26 @@ impl Connection {
     /// Answers as the script says.
     fn play(&mut self, request: &Request, script: &Script) -> io::Result<()> {
         thread::sleep(script.delay);
-        let tag = script.entity_tag();
-        let matches = script.etag && request.if_none_match.as_deref() == Some(&tag);
-        let status = if matches { 304 } else { script.status };
-        let mut head_bytes = Vec::with_capacity(512);
-        let mut head = HeadWriter::response(&mut head_bytes, status);
-        head.field("Date", &date::format(unix_s()));
-        head.field("Content-Type", b"application/octet-stream");
-        if script.etag {
-            head.field("ETag", tag.as_bytes());
+        let choice = Choice::of(request, script);
+        let head = choice.head(request, script);
+        if let Some(cut_bytes) = script.cut_head_bytes {
+            self.stream.write_all(head.get(..cut_bytes).unwrap_or(&head))?;
+            return self.break_off(script);
         }
-        if let Some(value) = &script.cache_control {
-            head.field("Cache-Control", value.as_bytes());
+        self.stream.write_all(&head)?;
+        if let Some(part) = choice.part.filter(|_| request.method != Method::Head) {
+            self.write_content(script, part)?;
         }
-        if let Some(value) = &script.vary {
-            head.field("Vary", value.as_bytes());
-        }
-        if script.close || request.wants_close {
-            head.field("Connection", b"close");
-        }
-        let has_body = !matches!(status, 204 | 304);
-        if has_body && script.chunked {
-            head.field("Transfer-Encoding", b"chunked");
-        } else if has_body {
-            head.field_u64("Content-Length", script.content.length_bytes());
-        }
-        head.finish();
-        self.stream.write_all(&head_bytes)?;
-        if has_body && request.method != Method::Head {
-            self.write_content(script)?;
-        }
-        if script.close { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+        if script.ends_connection() { self.break_off(script) } else { Ok(()) }
     }
 
-    /// Writes the body, or the part of it before the cut, which ends the connection.
-    fn write_content(&mut self, script: &Script) -> io::Result<()> {
-        let length_bytes = script.content.length_bytes();
-        let end = script.cut_bytes.unwrap_or(length_bytes).min(length_bytes);
+    /// Writes a part of the content, or as much of it as comes before the cut, which ends the
+    /// connection.
+    fn write_content(&mut self, script: &Script, part: Range<u64>) -> io::Result<()> {
+        let length_bytes = part.end - part.start;
+        let end = part.start + script.cut_bytes.unwrap_or(length_bytes).min(length_bytes);
         let mut block = vec![0; WRITE_BYTES];
-        let mut offset = 0;
+        let mut offset = part.start;
         while offset < end {
             let take =
                 usize::try_from(end - offset).map_or(WRITE_BYTES, |left| left.min(WRITE_BYTES));
@@ -203,13 +198,22 @@ impl Connection {
             offset += take as u64;
         }
         if script.cut_bytes.is_some() {
-            return Err(io::ErrorKind::ConnectionAborted.into());
+            return self.break_off(script);
         }
         if script.chunked {
             self.stream.write_all(emit::LAST_CHUNK)?;
         }
         // What no response has announced: it must not become a part of the next one.
         self.stream.write_all(&b"extra ".repeat(script.extra_bytes.div_ceil(6) as usize))
+    }
+
+    /// Ends the connection as the script says: with the error that this returns it is dropped.
+    fn break_off(&mut self, script: &Script) -> io::Result<()> {
+        if script.reset {
+            // Closing without lingering is a reset.
+            set_socket_linger(&self.stream, Some(Duration::ZERO))?;
+        }
+        Err(io::ErrorKind::ConnectionAborted.into())
     }
 
     fn answer_page(
@@ -270,7 +274,79 @@ impl Connection {
     }
 }
 
+impl Choice {
+    fn of(request: &Request, script: &Script) -> Self {
+        let tag = script.entity_tag();
+        if script.etag && request.if_none_match.as_deref() == Some(&tag) {
+            return Self { status: 304, part: None, content_range: None };
+        }
+        let whole_bytes = script.content.length_bytes();
+        let ranged = script.ranges && script.status == 200 && request.method == Method::Get;
+        let ranges = if ranged { request.ranges() } else { Vec::new() };
+        let etag = script.etag.then_some(tag.as_bytes());
+        let stored = Validators { etag, ..Default::default() };
+        match select(&ranges, "GET", whole_bytes, &stored) {
+            RangeChoice::Whole | RangeChoice::Multiple(_) => {
+                let has_body = !matches!(script.status, 204 | 304);
+                let part = has_body.then_some(0..whole_bytes);
+                Self { status: script.status, part, content_range: None }
+            }
+            RangeChoice::Single(part) => {
+                let told = format!("bytes {}-{}/{whole_bytes}", part.start, part.end - 1);
+                Self { status: 206, part: Some(part), content_range: Some(told) }
+            }
+            RangeChoice::Unsatisfiable => {
+                let told = format!("bytes */{whole_bytes}");
+                Self { status: 416, part: Some(0..0), content_range: Some(told) }
+            }
+        }
+    }
+
+    fn head(&self, request: &Request, script: &Script) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(512);
+        let mut head = HeadWriter::response(&mut bytes, self.status);
+        head.field("Date", &date::format(unix_s()));
+        head.field("Content-Type", b"application/octet-stream");
+        if script.etag {
+            head.field("ETag", script.entity_tag().as_bytes());
+        }
+        if script.ranges {
+            head.field("Accept-Ranges", b"bytes");
+        }
+        for (name, value) in [
+            ("Cache-Control", &script.cache_control),
+            ("Vary", &script.vary),
+            ("Content-Range", &self.content_range),
+        ] {
+            if let Some(value) = value {
+                head.field(name, value.as_bytes());
+            }
+        }
+        if script.ends_connection() || request.wants_close {
+            head.field("Connection", b"close");
+        }
+        match &self.part {
+            Some(_) if script.chunked => {
+                head.field("Transfer-Encoding", b"chunked");
+            }
+            Some(part) => {
+                head.field_u64("Content-Length", part.end - part.start);
+            }
+            None => {}
+        }
+        head.finish();
+        bytes
+    }
+}
+
 impl Request {
+    /// The fields that ask for a part.
+    fn ranges(&self) -> Vec<(&str, &[u8])> {
+        let fields = [("range", &self.range), ("if-range", &self.if_range)];
+        let there = fields.into_iter().map(|(name, value)| Some((name, value.as_deref()?)));
+        there.flatten().collect()
+    }
+
     fn of(head: &RequestHead<'_>) -> Self {
         let tag = head.fields.first("if-none-match");
         Self {
@@ -282,6 +358,8 @@ impl Request {
             },
             target: head.target.path_and_query.to_owned(),
             if_none_match: tag.map(|value| String::from_utf8_lossy(value).into_owned()),
+            range: head.fields.first("range").map(<[u8]>::to_vec),
+            if_range: head.fields.first("if-range").map(<[u8]>::to_vec),
             framing: head.framing,
             expects_continue: head.expect_continue,
             wants_close: head.wants_close,

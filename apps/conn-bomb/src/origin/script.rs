@@ -21,6 +21,12 @@ pub(super) struct Script {
     pub(super) chunked: bool,
     /// Break off after so many bytes of the body.
     pub(super) cut_bytes: Option<u64>,
+    /// Break off after so many bytes of the head.
+    pub(super) cut_head_bytes: Option<usize>,
+    /// End the connection by a reset: at the cut, or else after the answer.
+    pub(super) reset: bool,
+    /// Answer to a range with it.
+    pub(super) ranges: bool,
     /// Send so many bytes more than announced, behind the body.
     pub(super) extra_bytes: u64,
     /// Send an entity tag, and answer 304 to one that matches.
@@ -44,6 +50,9 @@ impl Script {
             delay: Duration::ZERO,
             chunked: false,
             cut_bytes: None,
+            cut_head_bytes: None,
+            reset: false,
+            ranges: false,
             extra_bytes: 0,
             etag: true,
             close: false,
@@ -71,6 +80,9 @@ impl Script {
             }
             "chunked" => self.chunked = switch(value)?,
             "cut" => self.cut_bytes = Some(value.parse().ok()?),
+            "cut_head" => self.cut_head_bytes = Some(value.parse().ok()?),
+            "reset" => self.reset = switch(value)?,
+            "ranges" => self.ranges = switch(value)?,
             "extra" => self.extra_bytes = value.parse().ok().filter(|n| *n <= EXTRA_BYTES_MAX)?,
             "etag" => self.etag = switch(value)?,
             "close" => self.close = switch(value)?,
@@ -79,6 +91,11 @@ impl Script {
             _ => return None,
         }
         Some(())
+    }
+
+    /// Whether the connection ends with the answer, whoever asks.
+    pub(super) fn ends_connection(&self) -> bool {
+        self.close || self.reset
     }
 
     /// The entity tag, quoted.
@@ -102,16 +119,20 @@ fn field_value(value: &str) -> Option<String> {
     valid.then(|| value.replace('+', " "))
 }
 
-/// What `/` answers.
+/// What `/` answers, and `--help` adds.
 pub(super) const HELP: &str = "\
-GET /bytes/N[/name]    N bytes that follow from the path; parameters:\n\
+GET /bytes/N[/name]    N bytes that follow from the path; nothing is stored, so a million\n\
+                       names cost what one does; parameters behind '?', joined by '&':\n\
   status=200..599      status code\n\
   max_age=S            Cache-Control: max-age=S\n\
   cache_control=V      Cache-Control: V, '+' for a space\n\
   vary=V               Vary: V\n\
   delay_ms=MS          wait before the head, at most 60000\n\
   chunked=1            chunked framing instead of a length\n\
+  ranges=1             answer to Range: bytes=… with 206 or 416; several ranges get the whole\n\
   cut=BYTES            break off after so many bytes of the body\n\
+  cut_head=BYTES       break off after so many bytes of the head; 0 answers nothing\n\
+  reset=1              break off by a reset: at the cut, or after the answer\n\
   extra=BYTES          so many bytes more than announced, at most 65536\n\
   etag=0               no entity tag\n\
   close=1              close after the answer\n\
@@ -147,6 +168,9 @@ mod tests {
                 && s.cut_bytes == Some(3)
         });
         check("/bytes/5?extra=9", |s| s.extra_bytes == 9);
+        check("/bytes/5?cut_head=7&reset=1", |s| s.cut_head_bytes == Some(7) && s.reset);
+        check("/bytes/5?ranges=1", |s| s.ranges && !s.ends_connection());
+        check("/bytes/5?reset=1&ranges=0", |s| !s.ranges && s.ends_connection());
         check("/bytes/5/x?chunked=1&etag=0&close=1&key=9", |s| s.chunked && !s.etag && s.close);
     }
 
@@ -157,6 +181,9 @@ mod tests {
             "max_age=x",
             "delay_ms=60001",
             "extra=65537",
+            "cut_head=-1",
+            "reset=yes",
+            "ranges=",
             "chunked=2",
             "nonsense=1",
             "vary=",
