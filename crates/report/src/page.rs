@@ -140,8 +140,11 @@ impl Page {
     /// A table.
     pub fn table(&mut self, table: &Table) {
         self.body.push_str("<div class=\"wide\"><table><tr>");
-        for heading in &table.headings {
-            let _ = write!(self.body, "<th>{}</th>", escape(heading));
+        for (column, heading) in table.headings.iter().enumerate() {
+            let first = table.rows.first().and_then(|row| row.get(column));
+            let is_prose = matches!(first, Some(Cell::Prose(_)));
+            let class = if is_prose { " class=\"text\"" } else { "" };
+            let _ = write!(self.body, "<th{class}>{}</th>", escape(heading));
         }
         self.body.push_str("</tr>\n");
         for row in &table.rows {

@@ -17,7 +17,8 @@ pub(crate) struct Scale {
 impl Scale {
     /// From zero, in even steps of 1, 2 or 5 of the unit, up to `greatest`.
     pub(crate) fn linear(greatest: f64, unit: Unit) -> Self {
-        let greatest = if greatest.is_finite() { greatest.clamp(LEAST, GREATEST) } else { 1.0 };
+        let is_drawn = greatest.is_finite() && greatest > 0.0;
+        let greatest = if is_drawn { greatest.clamp(LEAST, GREATEST) } else { 1.0 };
         let base = unit.base(greatest);
         let mut step = round_step(greatest / base / STEPS) * base;
         if matches!(unit, Unit::Count) {
@@ -34,8 +35,10 @@ impl Scale {
 
     /// In factors of ten round `least` and `greatest`; what is not above zero has no place on it.
     pub(crate) fn logarithmic(least: f64, greatest: f64) -> Self {
-        let bounded =
-            |value: f64| if value.is_finite() { value.clamp(LEAST, GREATEST) } else { 1.0 };
+        let bounded = |value: f64| {
+            let is_drawn = value.is_finite() && value > 0.0;
+            if is_drawn { value.clamp(LEAST, GREATEST) } else { 1.0 }
+        };
         let mut low = 1.0;
         while low > bounded(least) {
             low /= 10.0;
@@ -122,6 +125,7 @@ mod tests {
         check(2_000_000.0, Unit::Count, &[0.0, 5e5, 1e6, 1.5e6, 2e6]);
         check(1.0, Unit::Count, &[0.0, 1.0]);
         check(0.0, Unit::Count, &[0.0, 1.0]);
+        check(0.0, Unit::Bytes, &[0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
         check(3072.0, Unit::Bytes, &[0.0, 1024.0, 2048.0, 3072.0]);
         check(f64::NAN, Unit::Count, &[0.0, 1.0]);
     }
