@@ -11,6 +11,7 @@ mod assertion;
 mod metric;
 mod page;
 mod profile;
+mod proof;
 mod suffice;
 
 use std::fs;
@@ -91,6 +92,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let profile = arguments.profile.profile(&custom)?;
     let assertions = assertions(&profile, &arguments.asserts)?;
+    if arguments.profile == Name::Sabotage {
+        return proof::run(&profile, &assertions);
+    }
     let mut rig = Rig::new(arguments.no_build)?;
     if arguments.workers == 1 {
         rig.keep_apart();
@@ -120,6 +124,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// Shows that each assertion fails on an edge that fails on purpose, and on no other.
+pub(crate) fn prove() -> Result<()> {
+    let profile = Name::Sabotage.profile(&Custom::default())?;
+    proof::run(&profile, &assertions(&profile, &[])?)
+}
+
 /// The profile's assertions, but for those whose figure is among `asked`, and these.
 fn assertions(profile: &Profile, asked: &[Assertion]) -> Result<Vec<Assertion>> {
     let of_profile = profile.asserts.iter().map(|text| Assertion::parse(text));
@@ -133,10 +143,11 @@ fn measure(rig: &Rig, profile: &Profile, crowd: Crowd) -> Result<Findings> {
     let mut stand = crowd.stand(rig)?;
     let mut options = stand.hold_options(&profile.stages, profile.hold);
     options.push(format!("--heartbeat={}ms", profile.heartbeat.as_millis()));
+    options.push(format!("--answer-timeout={}ms", profile.patience.as_millis()));
     let mut holding = rig.start_bomb(&options)?;
     let mut rate = None;
     if !profile.kind.is_websocket() && await_rest(&stand.server, &mut holding, crowd.connections)? {
-        rate = Some(rig.bomb(&loop_options(&stand.server, profile.hold))?);
+        rate = Some(rig.bomb(&loop_options(&stand.server, profile))?);
     }
     let hold = holding.result()?;
     stand.edge.ensure_running()?;
@@ -168,15 +179,17 @@ fn await_rest(server: &Server, holding: &mut Program, connections: u32) -> Resul
     Ok(false)
 }
 
-/// A loop of hits that is over well before the connections have rested for `rest`.
-fn loop_options(server: &Server, rest: Duration) -> Vec<String> {
-    let time = (rest / 2).clamp(LOOP_MIN, LOOP_MAX);
+/// A loop of hits that is over well before the connections have rested.
+fn loop_options(server: &Server, profile: &Profile) -> Vec<String> {
+    let time = (profile.hold / 2).clamp(LOOP_MIN, LOOP_MAX);
+    let time_max = time + profile.patience / 2;
     vec![
         "rate".to_owned(),
         format!("--url={}", server.url("/bytes/16384/loop?max_age=3600")),
         "--connections=32".to_owned(),
-        "--warmup=500".to_owned(),
+        "--warmup=100".to_owned(),
         format!("--time={}ms", time.as_millis()),
+        format!("--time-max={}ms", time_max.as_millis()),
         format!("--server-pid={}", server.pid_option()),
     ]
 }
@@ -287,8 +300,8 @@ fn help() -> String {
 const DURATION_S_MAX: u64 = 86_400;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// No connection more for so long: there will be none.
-const STILL: Duration = Duration::from_secs(2);
-const LOOP_MIN: Duration = Duration::from_secs(2);
+const STILL: Duration = Duration::from_secs(1);
+const LOOP_MIN: Duration = Duration::from_secs(1);
 const LOOP_MAX: Duration = Duration::from_secs(20);
 
 #[cfg(test)]

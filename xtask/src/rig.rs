@@ -27,6 +27,8 @@ pub(crate) struct Rig {
     programs: PathBuf,
     scratch: PathBuf,
     cores: Option<Cores>,
+    /// In which way the edge is to fail, if it is one that fails on purpose.
+    sabotage: Option<&'static str>,
 }
 
 /// Where servers and clients run when they are kept apart.
@@ -77,13 +79,41 @@ impl Rig {
         if !no_build {
             build()?;
         }
+        Self::of("release")
+    }
+
+    /// Programs as developed, built first, with an edge that fails on purpose once
+    /// [`Self::sabotage`] says how.
+    pub(crate) fn sabotaged() -> Result<Self> {
+        let mut cargo = tree::cargo();
+        cargo.args(["build", "--locked", "--features", "longhold-edge/sabotage"]);
+        for (package, program) in [("edge", "edge-sabotaged"), ("conn-bomb", "conn-bomb")] {
+            cargo.args(["--package", &format!("longhold-{package}"), "--bin", program]);
+        }
+        let status = cargo.status().context("cannot run cargo")?;
+        ensure!(status.success(), "the programs do not build: {status}");
+        let mut rig = Self::of("debug")?;
+        rig.sabotage("");
+        Ok(rig)
+    }
+
+    /// From now on its edges fail in this way; in none when it is empty.
+    pub(crate) fn sabotage(&mut self, way: &'static str) {
+        self.sabotage = Some(way);
+    }
+
+    fn of(profile: &str) -> Result<Self> {
         let target = tree::target_folder();
-        let programs = target.join("release");
-        ensure!(programs.join("edge").exists(), "no edge in {}: build it", programs.display());
+        let programs = target.join(profile);
+        ensure!(
+            programs.join("conn-bomb").exists(),
+            "no programs in {}: build it",
+            programs.display()
+        );
         let scratch = target.join(format!("rig-{}", std::process::id()));
         fs::create_dir_all(&scratch)
             .with_context(|| format!("cannot make {}", scratch.display()))?;
-        Ok(Self { programs, scratch, cores: None })
+        Ok(Self { programs, scratch, cores: None, sabotage: None })
     }
 
     /// Keeps servers and clients on a core each, from now on, if there are two.
@@ -313,7 +343,17 @@ impl Rig {
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.programs.join(program));
+        let mut command = match (program, self.sabotage) {
+            ("edge", Some(way)) => {
+                let mut command = Command::new(self.programs.join("edge-sabotaged"));
+                // An empty name would be no way to fail.
+                if !way.is_empty() {
+                    command.env("LONGHOLD_SABOTAGE", way);
+                }
+                command
+            }
+            (_, Some(_) | None) => Command::new(self.programs.join(program)),
+        };
         command.current_dir(&self.scratch).stdin(Stdio::null());
         command
     }

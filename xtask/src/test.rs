@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{req, tidy, tree};
+use crate::{loadtest, req, tidy, tree};
 
 /// What to leave out.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Leave out the plays without io_uring, the loom models and the documentation.
+    /// Leave out the plays without io_uring, the edges that fail on purpose, the loom models and
+    /// the documentation.
     #[arg(long)]
     quick: bool,
 }
@@ -27,6 +28,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     step("tests", || totals.add(cargo(&["test", "--locked", "--workspace", "--no-fail-fast"])))?;
     if !arguments.quick {
         step("plays where io_uring is forbidden", || totals.add(confined_plays()))?;
+        step("a load test notices each way to fail", loadtest::prove)?;
         for models in loom_models()? {
             step(&format!("loom models of {}", models.package), || totals.add(loom(&models)))?;
         }

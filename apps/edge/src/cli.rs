@@ -174,6 +174,8 @@ pub fn demo(options: DemoOptions) -> anyhow::Result<()> {
 /// The config's faults, or what keeps the edge from serving.
 pub fn run(options: &RunOptions) -> anyhow::Result<()> {
     let config = config::load(&options.config)?;
+    #[cfg(feature = "sabotage")]
+    let config = crate::sabotage::bend(&config);
     start_log(&config.log)?;
     let stop = Stop::new();
     let _listening = listen_to_signals(&stop)?;

@@ -27,6 +27,8 @@ pub mod paging;
 pub mod pressure;
 pub mod roster;
 pub mod run;
+#[cfg(feature = "sabotage")]
+pub mod sabotage;
 pub mod secure;
 pub mod shared;
 pub mod signals;

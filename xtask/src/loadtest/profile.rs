@@ -29,6 +29,9 @@ pub(crate) enum Name {
     WebsocketMillion,
     /// What --stages, --kind, --hold and --heartbeat say.
     Custom,
+    /// Edges that fail on purpose, each in another way, and whether each is noticed; with programs
+    /// as developed, since released ones cannot.
+    Sabotage,
 }
 
 /// What a load test does.
@@ -42,6 +45,8 @@ pub(super) struct Profile {
     pub(super) hold: Duration,
     /// A request on each, once per this interval.
     pub(super) heartbeat: Duration,
+    /// How long an answer may take, and half of it what the loop waits for its last ones.
+    pub(super) patience: Duration,
     /// What must hold, as it is typed.
     pub(super) asserts: Vec<String>,
 }
@@ -81,6 +86,11 @@ impl Name {
             Self::WebsocketMillion => {
                 of("websocket-million", Kind::Websocket, &[500_000, 1_000_000], [60, 60])
             }
+            Self::Sabotage => Profile {
+                patience: SABOTAGE_PATIENCE,
+                asserts: SABOTAGE_ASSERTS.map(str::to_owned).into(),
+                ..of("sabotage", Kind::Plain, &[1_000], [2, 2])
+            },
             Self::Custom => {
                 let asked =
                     |given: Option<Duration>, or: u64| given.unwrap_or(Duration::from_secs(or));
@@ -130,10 +140,29 @@ fn of(name: &'static str, kind: Kind, stages: &[u32], [hold, heartbeat]: [u64; 2
         stages: stages.to_vec(),
         hold: Duration::from_secs(hold),
         heartbeat: Duration::from_secs(heartbeat),
+        patience: PATIENCE,
         asserts,
     }
 }
 
+const PATIENCE: Duration = Duration::from_secs(30);
+const SABOTAGE_PATIENCE: Duration = Duration::from_secs(3);
+/// Far from what an edge does that does not fail on purpose, and as far from what one does that
+/// does: a busy machine makes no difference.
+const SABOTAGE_ASSERTS: [&str; 12] = [
+    "held==100%",
+    "lost==0",
+    "wrong==0",
+    "faults==0",
+    "unanswered==0",
+    "hit_ratio>=99%",
+    "p99<=250ms",
+    "p999<=300ms",
+    "heartbeat_p99<=300ms",
+    "rss_per_conn<=1KiB",
+    "slab_per_conn<=32KiB",
+    "cpu_per_request<=500us",
+];
 /// Up to here none may be lost at all.
 const NONE_LOST_MAX: u32 = 100_000;
 /// From here on the memory of a connection is told apart from the edge's own.

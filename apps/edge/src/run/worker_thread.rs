@@ -117,6 +117,12 @@ fn on_epoll(config: &Config, seat: &mut Seat) -> anyhow::Result<epoll::Reactor<W
     epoll::Reactor::with_private_table(config, listeners).context("a worker cannot wait by epoll")
 }
 
+/// What a worker meets of its transport.
+#[cfg(not(feature = "sabotage"))]
+type Front<T> = Secured<T, Outgoing>;
+#[cfg(feature = "sabotage")]
+type Front<T> = crate::sabotage::Sabotaged<Secured<T, Outgoing>>;
+
 /// Works over `below` until the stop is complete. Says first that it is ready.
 fn work<T: Transport<Payload = Wire<Outgoing>>>(
     (below, descriptors): (T, Descriptors),
@@ -136,7 +142,7 @@ fn make<T: Transport<Payload = Wire<Outgoing>>>(
     below: T,
     (index, seat): (usize, Seat),
     common: &Common,
-) -> Worker<Secured<T, Outgoing>> {
+) -> Worker<Front<T>> {
     let mut io = Secured::new(below, layer_settings(common, seat.tls_counters));
     // Listeners are numbered in the order of the config.
     for (listener, acceptor) in (0..).zip(common.acceptors.all()) {
@@ -144,6 +150,8 @@ fn make<T: Transport<Payload = Wire<Outgoing>>>(
             io.secure_listener(ListenerId(listener), Arc::clone(acceptor));
         }
     }
+    #[cfg(feature = "sabotage")]
+    let io = crate::sabotage::Sabotaged::new(io);
     let inbox = Arc::new(Inbox::of(&io));
     seat.member.begin(Arc::clone(&inbox), io.now());
     let woken = Arc::clone(&inbox);
@@ -160,7 +168,7 @@ fn make<T: Transport<Payload = Wire<Outgoing>>>(
         stop: common.stop.clone(),
         resting_max: common.buffers / 2,
     };
-    let adopt = |io: &mut Secured<T, Outgoing>, token, session| io.adopt_awake(token, session);
+    let adopt = |io: &mut Front<T>, token, session| io.adopt_awake(token, session);
     Worker::new(io, setup).carrying_sessions(adopt)
 }
 

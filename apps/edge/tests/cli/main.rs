@@ -45,6 +45,16 @@ hosts = [\"*\"]
 origin = { urls = [\"http://127.0.0.1:9000\"] }
 ";
 
+/// Whatever makes an edge fail on purpose is in no other: its switch is not even a word there.
+#[cfg(not(feature = "sabotage"))]
+#[test]
+fn the_edge_cannot_be_made_to_fail() {
+    let binary = fs::read(env!("CARGO_BIN_EXE_edge")).unwrap();
+    let words = String::from_utf8_lossy(&binary);
+    assert!(words.contains("LONGHOLD_ADMIN_TOKEN"), "a variable is found as it stands");
+    assert!(!words.contains("LONGHOLD_SABOTAGE") && !words.contains("sabotage"));
+}
+
 #[test]
 fn check_prints_what_holds_and_can_be_read_back() {
     let folder = tempfile::tempdir().unwrap();
