@@ -121,24 +121,25 @@ fn field_value(value: &str) -> Option<String> {
 
 /// What `/` answers, and `--help` adds.
 pub(super) const HELP: &str = "\
-GET /bytes/N[/name]    N bytes that follow from the path; nothing is stored, so a million\n\
-                       names cost what one does; parameters behind '?', joined by '&':\n\
-  status=200..599      status code\n\
-  max_age=S            Cache-Control: max-age=S\n\
-  cache_control=V      Cache-Control: V, '+' for a space\n\
-  vary=V               Vary: V\n\
-  delay_ms=MS          wait before the head, at most 60000\n\
-  chunked=1            chunked framing instead of a length\n\
-  ranges=1             answer to Range: bytes=… with 206 or 416; several ranges get the whole\n\
-  cut=BYTES            break off after so many bytes of the body\n\
-  cut_head=BYTES       break off after so many bytes of the head; 0 answers nothing\n\
-  reset=1              break off by a reset: at the cut, or after the answer\n\
-  extra=BYTES          so many bytes more than announced, at most 65536\n\
-  etag=0               no entity tag\n\
-  close=1              close after the answer\n\
-  key=ANY              makes further keys of the same object\n\
-POST or PUT /upload    counts and hashes the body\n\
-GET /stats             counts so far\n";
+GET /bytes/N[/name]    N bytes that follow from the path; nothing is stored, so a million names
+                       cost what one does. Parameters stand behind '?', joined by '&':
+  status=200..599      status code
+  max_age=S            Cache-Control: max-age=S
+  cache_control=V      Cache-Control: V, '+' for a space
+  vary=V               Vary: V
+  delay_ms=MS          wait before the head, at most 60000
+  chunked=1            chunked framing instead of a length
+  ranges=1             answer to Range: bytes=… with 206 or 416; several ranges get the whole
+  cut=BYTES            break off after so many bytes of the body
+  cut_head=BYTES       break off after so many bytes of the head; 0 answers nothing
+  reset=1              break off by a reset: at the cut, or after the answer
+  extra=BYTES          so many bytes more than announced, at most 65536
+  etag=0               no entity tag
+  close=1              close after the answer
+  key=ANY              makes further keys of the same object
+POST or PUT /upload    counts and hashes the body
+GET /stats             counts so far
+";
 
 const EXTRA_BYTES_MAX: u64 = 64 << 10;
 const DELAY_MS_MAX: u64 = 60_000;
