@@ -1,14 +1,18 @@
-//! For tests: a server whose every answer a closure writes, and a transport to load it with.
+//! For tests: a server whose every answer a closure writes, one that speaks TLS, and transports to
+//! load them with.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-use longhold_transport::Config;
+use longhold_tls::layer::{LayerSettings, Secured, Wire};
+use longhold_tls::{Acceptor, CertificateFiles, ServerSettings};
 use longhold_transport::uring::Reactor;
+use longhold_transport::{Config, Transport as _, bind_listeners};
 
 use crate::content::Content;
+use crate::echo::Echo;
 use crate::plan::Aim;
 use crate::target::{Outgoing, Target};
 
@@ -93,6 +97,37 @@ pub(crate) fn aim(address: SocketAddr) -> Aim {
 /// A transport for a few connections.
 pub(crate) fn transport() -> Reactor<Outgoing> {
     Reactor::new(&Config { slots: 64, ..Config::default() }).expect("io_uring is allowed here")
+}
+
+/// A WebSocket origin over TLS on a thread of its own; it ends with the process.
+pub(crate) fn secure_echo() -> SocketAddr {
+    let files = tempfile::tempdir().expect("a scratch folder");
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    let (certificate, key) = (files.path().join("c.pem"), files.path().join("k.pem"));
+    std::fs::write(&certificate, made.cert.pem()).expect("written");
+    std::fs::write(&key, made.signing_key.serialize_pem()).expect("written");
+    let settings = ServerSettings {
+        certificates: vec![CertificateFiles { certificate, key, ocsp: None, names: Vec::new() }],
+        ..ServerSettings::default()
+    };
+    let acceptor = Arc::new(Acceptor::new(settings).expect("a certificate"));
+    let address = "127.0.0.1:0".parse().expect("an address");
+    let listener = bind_listeners(address, 1).expect("a free port").remove(0);
+    let address = listener.address();
+    thread::spawn(move || {
+        let mut transport = secured();
+        let listener = transport.listen(listener).expect("it listens");
+        transport.secure_listener(listener, acceptor);
+        let mut echo = Echo::new(transport);
+        while echo.turn(None).is_ok() {}
+    });
+    address
+}
+
+/// The same with TLS over it.
+pub(crate) fn secured() -> Secured<Reactor<Wire<Outgoing>>, Outgoing> {
+    let reactor = Reactor::new(&Config { slots: 64, ..Config::default() });
+    Secured::new(reactor.expect("io_uring is allowed here"), LayerSettings::default())
 }
 
 /// The path whose content is the right answer.

@@ -6,9 +6,6 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
-use longhold_tls::layer::{LayerSettings, Secured};
-use longhold_tls::{Acceptor, CertificateFiles, ServerSettings};
-use longhold_transport::uring::Reactor;
 use longhold_transport::{Config, Transport as _, bind_listeners, epoll};
 use std::thread;
 use std::time::Duration;
@@ -16,7 +13,7 @@ use std::time::Duration;
 use super::{HoldReport, StageReport, hold};
 use crate::echo::Echo;
 use crate::plan::{Aim, HoldPlan, LoadError, Moment};
-use crate::scripted::{aim, right_answer, serve, transport};
+use crate::scripted::{aim, right_answer, secure_echo, secured, serve, transport};
 use crate::series::Counts;
 use crate::target::Target;
 
@@ -242,33 +239,6 @@ fn plans_that_cannot_be_carried_out_are_refused() {
     assert_eq!(refused(HoldPlan { heartbeat_ms: Some(0), ..base }), Some(LoadError::Heartbeat));
 }
 
-/// A WebSocket origin over TLS on a thread of its own; it ends with the process.
-fn secure_echo() -> SocketAddr {
-    let files = tempfile::tempdir().expect("a scratch folder");
-    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
-    let (certificate, key) = (files.path().join("c.pem"), files.path().join("k.pem"));
-    std::fs::write(&certificate, made.cert.pem()).expect("written");
-    std::fs::write(&key, made.signing_key.serialize_pem()).expect("written");
-    let settings = ServerSettings {
-        certificates: vec![CertificateFiles { certificate, key, ocsp: None, names: Vec::new() }],
-        ..ServerSettings::default()
-    };
-    let acceptor = Arc::new(Acceptor::new(settings).expect("a certificate"));
-    let address = "127.0.0.1:0".parse().expect("an address");
-    let listener = bind_listeners(address, 1).expect("a free port").remove(0);
-    let address = listener.address();
-    std::thread::spawn(move || {
-        let config = Config { slots: 64, ..Config::default() };
-        let reactor = Reactor::new(&config).expect("io_uring is allowed here");
-        let mut transport = Secured::new(reactor, LayerSettings::default());
-        let listener = transport.listen(listener).expect("it listens");
-        transport.secure_listener(listener, acceptor);
-        let mut echo = Echo::new(transport);
-        while echo.turn(None).is_ok() {}
-    });
-    address
-}
-
 #[test]
 fn connections_over_tls_are_held_and_their_messages_verified() {
     let address = secure_echo();
@@ -276,11 +246,6 @@ fn connections_over_tls_are_held_and_their_messages_verified() {
         Aim::new(Target::parse(&format!("{scheme}://{address}/")).expect("a loopback URL"))
     };
     let plan = HoldPlan { aim: aim("wss"), heartbeat_ms: Some(20), ..plan(address) };
-    let config = Config { slots: 64, ..Config::default() };
-    let secured = || {
-        let reactor = Reactor::new(&config).expect("io_uring is allowed here");
-        Secured::new(reactor, LayerSettings::default())
-    };
     let report = hold(&mut secured(), &plan, &mut |_: Moment| {}).expect("the load runs");
     assert_eq!((report.held, report.lost), (30, 0), "{report:?}");
     assert!(report.heartbeats.count >= 30, "{report:?}");
