@@ -14,6 +14,7 @@ use crate::certificates::{CertificateFiles, Certificates, LoadError, load_roots}
 use crate::driver::Peer;
 use crate::fault::Fault;
 use crate::handshake::Handshake;
+use crate::preference;
 use crate::tickets::Ticketer;
 use crate::{RecordLayer, Versions};
 
@@ -81,6 +82,8 @@ pub struct Acceptor {
 struct Loaded {
     settings: ServerSettings,
     config: Arc<ServerConfig>,
+    /// For clients that would rather not have AES; none where everybody's order is followed.
+    for_chacha: Option<Arc<ServerConfig>>,
     ticketer: Option<Arc<Ticketer>>,
     stamps: Vec<(PathBuf, Option<Stamp>)>,
 }
@@ -107,10 +110,9 @@ impl Acceptor {
     /// [`Fault::Internal`] if the library refuses its own settings.
     pub fn begin(&self) -> Result<Handshake, Fault> {
         let loaded = self.loaded();
-        let config = Arc::clone(&loaded.config);
-        let connection =
-            UnbufferedServerConnection::new(config).map_err(|error| Fault::from_rustls(&error))?;
-        Ok(Handshake::new(Peer::Server(Box::new(connection)), loaded.settings.record_layer, false))
+        let peer = server_of(Arc::clone(&loaded.config))?;
+        let handshake = Handshake::new(peer, loaded.settings.record_layer, false);
+        Ok(handshake.with_alternative(loaded.for_chacha.clone()))
     }
 
     /// Reads the files again, all of them. From then on handshakes use what they say.
@@ -154,7 +156,8 @@ impl Loaded {
         // Before the files are read: one that changes meanwhile is found changed.
         let paths = paths_of(&settings);
         let stamps = paths.into_iter().map(|path| (path.clone(), Stamp::of(&path))).collect();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let provider =
+            Arc::new(preference::aes_128_first(rustls::crypto::aws_lc_rs::default_provider()));
         let refuse = settings.refuse_unknown_names;
         let certificates = Certificates::load(&settings.certificates, refuse, &provider)?;
         let verifier = verifier(&settings.client_authentication, &provider)?;
@@ -174,8 +177,17 @@ impl Loaded {
             config.key_log = Arc::new(KeyHook);
             config.enable_secret_extraction = true;
         }
-        Ok(Self { settings, config: Arc::new(config), ticketer, stamps })
+        let for_chacha = preference::has_aes().then(|| Arc::new(config.clone()));
+        config.ignore_client_order = for_chacha.is_some();
+        Ok(Self { settings, config: Arc::new(config), for_chacha, ticketer, stamps })
     }
+}
+
+/// A connection that waits for its client.
+pub(crate) fn server_of(config: Arc<ServerConfig>) -> Result<Peer, Fault> {
+    let connection =
+        UnbufferedServerConnection::new(config).map_err(|error| Fault::from_rustls(&error))?;
+    Ok(Peer::Server(Box::new(connection)))
 }
 
 fn verifier(

@@ -3,13 +3,17 @@
 //! rustls does the work; it is given one record at a time, so that at the end no byte of
 //! application data has entered it, and the record layer takes over exactly at a record's border.
 
-use rustls::{HandshakeKind, ProtocolVersion};
+use std::sync::Arc;
 
+use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
+
+use crate::acceptor::server_of;
 use crate::capture::{self, Capture};
 use crate::driver::{Driver, Output, Peer};
 use crate::fault::{Alert, Fault};
 use crate::frame::Header;
 use crate::limits::{HANDSHAKE_BYTES_MAX, HANDSHAKE_RECORDS_MAX, HEADER_BYTES};
+use crate::preference;
 use crate::resumption::TicketSink;
 use crate::session::{Session, records_from_secrets};
 use crate::{RecordLayer, Role, Version};
@@ -22,6 +26,8 @@ pub struct Handshake {
     record_layer: RecordLayer,
     /// Whether a client's tickets are worth keeping.
     wants_tickets: bool,
+    /// What goes on instead if the client's first record says that it would rather not have AES.
+    alternative: Option<Arc<ServerConfig>>,
     seen_bytes: usize,
     seen_records: u32,
     fault: Option<Fault>,
@@ -75,10 +81,15 @@ impl Handshake {
             capture: Capture::default(),
             record_layer,
             wants_tickets,
+            alternative: None,
             seen_bytes: 0,
             seen_records: 0,
             fault: None,
         }
+    }
+
+    pub(crate) fn with_alternative(self, alternative: Option<Arc<ServerConfig>>) -> Self {
+        Self { alternative, ..self }
     }
 
     /// Which side we are.
@@ -127,6 +138,11 @@ impl Handshake {
                 return Ok(Progress { consumed, next: Next::Read { wanted } });
             };
             self.count(wanted).map_err(|fault| self.refuse(fault, output))?;
+            if let Some(config) = self.alternative.take()
+                && preference::is_chacha_first(record)
+            {
+                self.driver = Driver::new(server_of(config)?);
+            }
             self.feed(record, output)?;
             consumed += wanted;
         }

@@ -96,6 +96,7 @@ mod keys;
 pub mod layer;
 pub mod limits;
 mod parked;
+mod preference;
 mod record;
 mod resumption;
 mod session;

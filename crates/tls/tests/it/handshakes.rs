@@ -57,7 +57,8 @@ fn best_of_both_is_agreed_on() {
     let details = scene.details(&scene.client(|_| {}));
     let expected = Details {
         version: Version::Tls13,
-        suite: 0x1302,
+        // AES-128-GCM, though the client would begin with AES-256-GCM.
+        suite: 0x1301,
         // X25519MLKEM768: safe from those who record now and break later.
         group: Some(0x11ec),
         is_resumed: false,
@@ -66,6 +67,35 @@ fn best_of_both_is_agreed_on() {
         server_name: Some(NAME.into()),
     };
     assert_eq!(details, expected);
+}
+
+/// Its order is followed only where it begins with ChaCha20-Poly1305: it has no instructions for
+/// AES then.
+#[test]
+fn aes_128_is_preferred_unless_the_client_would_rather_not_have_aes() {
+    use rustls::CipherSuite;
+    const AES_128: CipherSuite = CipherSuite::TLS13_AES_128_GCM_SHA256;
+    const AES_256: CipherSuite = CipherSuite::TLS13_AES_256_GCM_SHA384;
+    const CHACHA: CipherSuite = CipherSuite::TLS13_CHACHA20_POLY1305_SHA256;
+    let scene = Scene::new();
+    let trust = Trust::Roots(scene.identity.certificate());
+    for (offered, expected) in [
+        (&[AES_256, AES_128, CHACHA][..], AES_128),
+        (&[AES_128, CHACHA], AES_128),
+        (&[AES_256, CHACHA], AES_256),
+        (&[CHACHA, AES_256, AES_128], CHACHA),
+        (&[CHACHA], CHACHA),
+    ] {
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        let place = |suite| offered.iter().position(|known| *known == suite);
+        provider.cipher_suites.retain(|suite| place(suite.suite()).is_some());
+        provider.cipher_suites.sort_by_key(|suite| place(suite.suite()));
+        let settings = ClientSettings { trust: trust.clone(), ..ClientSettings::default() };
+        let client = Connector::with_provider(&settings, provider.into()).expect("settings");
+        let mut ends = scene.shake(&client, NAME).expect("a session");
+        assert_eq!(ends.server_details.suite, u16::from(expected), "of {offered:?}");
+        ends.talk();
+    }
 }
 
 #[test]

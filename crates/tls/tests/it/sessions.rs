@@ -129,7 +129,7 @@ fn secrets_that_lead_elsewhere_are_refused() {
             secret[3] ^= u8::from(wrong_secret);
             said.note(label, &secret);
         }
-        let suite = if wrong_suite { 0x1301 } else { suite };
+        let suite = if wrong_suite { 0x1302 } else { suite };
         match Session::from_secrets(Role::Client, suite, &said, &extracted) {
             Ok(_) => fits += 1,
             Err(fault) => assert_eq!(fault, Fault::Internal),
