@@ -188,7 +188,8 @@ impl<P: Payload> Shard<P> {
         if buffer.spare_len() == 0 {
             return Err((buffer, IoFault::Exhausted));
         }
-        let op = self.ring.receive(at, buffer);
+        // What comes beside a send is the answer to it, which nobody has given yet.
+        let op = self.ring.receive(at, buffer, state.has(SlotState::SENDING));
         state.first_op = self.ring.ops_mut().link(state.first_op, op);
         self.slots.set(at.index, state.with(SlotState::RECEIVING));
         Ok(())

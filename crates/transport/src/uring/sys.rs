@@ -160,13 +160,15 @@ impl<P: Payload> Ring<P> {
         self.cancel(UserData::new(kind, generation, op));
     }
 
-    /// Receives into the spare part of `buffer`; returns the op.
-    pub(super) fn receive(&mut self, at: SlotOp, buffer: Buffer) -> u32 {
+    /// Receives into the spare part of `buffer`, if it `waits` not before there is something.
+    pub(super) fn receive(&mut self, at: SlotOp, buffer: Buffer, waits: bool) -> u32 {
         let op = self.claim(OpKind::Receive, at.generation, at.index, Body::Receive(buffer));
         if let Some(Body::Receive(buffer)) = self.body_mut(op) {
             let spare = buffer.spare_mut();
             let length = u32::try_from(spare.len()).unwrap_or(u32::MAX);
-            let entry = opcode::Recv::new(Fixed(at.index), spare.as_mut_ptr(), length).build();
+            let how = if waits { RECVSEND_POLL_FIRST } else { 0 };
+            let entry = opcode::Recv::new(Fixed(at.index), spare.as_mut_ptr(), length);
+            let entry = entry.ioprio(how).build();
             // SAFETY: the entry points into the buffer's own allocation, which is in the body of
             // `op`; `length` is that of the buffer's spare part.
             unsafe { self.lend(op, entry, OpKind::Receive, at.generation) };
@@ -587,6 +589,8 @@ fn last_errno() -> i32 {
 const CHUNK_OPS: usize = 64;
 /// `IORING_FILE_INDEX_ALLOC` as an offset: let the kernel choose a free entry of the table.
 const FILE_INDEX_ALLOC: i32 = -1;
+/// `IORING_RECVSEND_POLL_FIRST`: look whether there is something before the first try.
+const RECVSEND_POLL_FIRST: u16 = 1;
 /// How long to wait before submitting again when the kernel is short of memory.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(1);
 /// Stands for a wait without an end; whoever waits so begins anew.

@@ -29,6 +29,7 @@ macro_rules! conformance {
                 suite::empty_payload_comes_back_at_once,
                 suite::slow_reader_gets_every_byte_in_short_sends,
                 suite::receive_and_send_run_side_by_side,
+                suite::receive_beside_a_send_takes_what_came_before_and_what_comes_after,
                 suite::cancelled_park_is_told_once,
                 suite::cancel_and_bytes_may_cross,
                 suite::cancelled_receive_gives_the_buffer_back,
@@ -340,6 +341,39 @@ pub(crate) fn receive_and_send_run_side_by_side<R: Rig>() {
     let (_, payload, _) = driver.sent();
     assert!(payload.left_bytes() > 0 && payload.left_bytes() < blocked);
     driver.closed(token);
+}
+
+/// Whether the peer has spoken before the receive was asked for, or speaks after it.
+pub(crate) fn receive_beside_a_send_takes_what_came_before_and_what_comes_after<R: Rig>() {
+    let mut driver = Driver::<R>::with_slots(8);
+    let (token, mut peer) = driver.pair();
+    for is_there in [true, false, true] {
+        if is_there {
+            peer.write(b"request");
+            driver.edge().park(token);
+            assert!(matches!(driver.next(), Completion::Readable { .. }));
+        }
+        driver.edge().send(token, Pieces::new(&[b"answer"]));
+        let buffer = driver.buffer();
+        driver.edge().receive(token, buffer);
+        assert_eq!(driver.read_exact(&mut peer, 6), b"answer");
+        if !is_there {
+            peer.write(b"request");
+        }
+        let (mut sent, mut received) = (None, None);
+        while sent.is_none() || received.is_none() {
+            match driver.next() {
+                Completion::Sent { result, .. } => sent = Some(result),
+                Completion::Received { buffer, result, .. } => {
+                    assert_eq!(buffer.filled(), b"request");
+                    received = Some(result);
+                    driver.edge().recycle(buffer);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!((sent, received), (Some(Ok(6)), Some(Ok(7))));
+    }
 }
 
 pub(crate) fn cancelled_park_is_told_once<R: Rig>() {
