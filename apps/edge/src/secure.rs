@@ -8,12 +8,14 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use longhold_gateway::reject::{self, Answer, Persistence};
 use longhold_telemetry::{Counter, Gauge, WorkerCounters};
 use longhold_tls::layer::{Report, Reporter};
 use longhold_tls::{
     Acceptor, CertificateFiles, ClientAuthentication, Fault, LoadError, ServerSettings, Version,
     Versions,
 };
+use longhold_transport::Now;
 
 use crate::config::checked::{ClientAuth, Listener, ListenerTls, RecordLayer, TlsVersion};
 
@@ -117,6 +119,21 @@ pub fn settings(tls: &ListenerTls) -> ServerSettings {
     }
 }
 
+/// What somebody is told who has come in the clear to a port that speaks TLS: an answer of HTTP, if
+/// these first bytes are a request of HTTP.
+#[must_use]
+pub fn answer_in_clear(first: &[u8], now: Now) -> Vec<u8> {
+    let mut out = Vec::new();
+    if METHODS.iter().any(|method| first.starts_with(method)) {
+        let cause = "this port speaks TLS: ask by https://";
+        let answer = Answer { status: 400, cause, retry_after_s: None };
+        let persistence = Persistence { close: true, keep_alive: false };
+        let is_head = first.starts_with(b"HEAD ");
+        reject::write(&mut out, &answer, persistence, !is_head, now.unix_ms);
+    }
+    out
+}
+
 /// Counts what the layer reports, on its worker's thread.
 pub fn reporter(counters: WorkerCounters) -> Reporter {
     Box::new(move |report| match report {
@@ -176,5 +193,17 @@ const fn failed_counter(fault: Fault) -> Counter {
     }
 }
 
+/// How requests begin.
+const METHODS: [&[u8]; 9] = [
+    b"GET ",
+    b"HEAD ",
+    b"POST ",
+    b"PUT ",
+    b"PATCH ",
+    b"DELETE ",
+    b"OPTIONS ",
+    b"CONNECT ",
+    b"TRACE ",
+];
 /// Ticks between two looks at the files' times.
 const LOOK_EVERY: u32 = 5;

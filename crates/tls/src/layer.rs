@@ -50,7 +50,7 @@ mod wire;
 pub use line::{Bounds, InFlight};
 pub use pools::{CHUNK_BYTES, INPUT_BYTES, WINDOWS_BYTES};
 pub use report::{Report, Reporter};
-pub use secured::{LayerSettings, Secured};
+pub use secured::{AnswersInClear, LayerSettings, Secured};
 pub use wire::{Chunk, Wire};
 
 /// What a slot takes once it has been secured: its cell of the parked, and a word that says where

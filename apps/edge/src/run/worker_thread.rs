@@ -186,6 +186,7 @@ fn layer_settings(common: &Common, counters: WorkerCounters) -> LayerSettings {
         // Those of handshakes that never end must not be missed by who is in.
         inputs_max: common.buffers.saturating_add(most),
         refuses: Box::new(move || pressure.refuses_newcomers()),
+        answers_in_clear: Box::new(secure::answer_in_clear),
         reporter: secure::reporter(counters),
     }
 }

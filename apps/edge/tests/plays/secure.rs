@@ -211,17 +211,28 @@ fn certificates_are_exchanged_under_their_connections() {
 }
 
 #[test]
-fn plain_http_is_told_by_an_alert_that_this_is_tls() {
+fn plain_http_is_told_in_the_clear_that_this_is_tls_and_all_else_by_an_alert() {
     let origin = Origin::start();
     let edge = edge_before(&origin, "");
-    let mut plain = TcpStream::connect(edge.address()).expect("the edge listens");
-    plain.write_all(b"GET / HTTP/1.1\r\nHost: play.test\r\n\r\n").expect("a socket");
-    let mut heard = Vec::new();
-    // A reset may follow the alert.
-    let _ = plain.read_to_end(&mut heard);
+    let ask = |said: &[u8]| {
+        let mut plain = TcpStream::connect(edge.address()).expect("the edge listens");
+        plain.write_all(said).expect("a socket");
+        let mut heard = Vec::new();
+        // A reset may follow the answer.
+        let _ = plain.read_to_end(&mut heard);
+        heard
+    };
+    for (method, has_body) in [("GET", true), ("POST", true), ("HEAD", false)] {
+        let heard = ask(format!("{method} / HTTP/1.1\r\nHost: play.test\r\n\r\n").as_bytes());
+        let text = String::from_utf8(heard).expect("text");
+        assert!(text.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{text}");
+        assert!(text.contains("\r\nConnection: close\r\n"), "{text}");
+        assert_eq!(text.contains("\nthis port speaks TLS: ask by https://\n"), has_body, "{text}");
+    }
+    let heard = ask(b"SSH-2.0-OpenSSH_9.9\r\n");
     assert_eq!(heard.first(), Some(&21), "{heard:?}");
-    edge.wait_for("longhold_tls_handshakes_failed_total{reason=not-tls}", 1);
-    edge.wait_for("longhold_connections_closed_total{reason=handshake-failed}", 1);
+    edge.wait_for("longhold_tls_handshakes_failed_total{reason=not-tls}", 4);
+    edge.wait_for("longhold_connections_closed_total{reason=handshake-failed}", 4);
 }
 
 /// Silent from the start, and silent after the first word.

@@ -28,9 +28,15 @@ pub struct LayerSettings {
     pub inputs_max: u32,
     /// Whether newcomers are to be turned away just now.
     pub refuses: Box<dyn Fn() -> bool>,
+    /// What a newcomer whose first bytes, these, are none of TLS is told in the clear before it is
+    /// closed; an alert where that is nothing.
+    pub answers_in_clear: AnswersInClear,
     /// Who hears of handshakes and faults.
     pub reporter: Reporter,
 }
+
+/// An answer to bytes that are none of TLS, by the time that it is.
+pub type AnswersInClear = Box<dyn Fn(&[u8], Now) -> Vec<u8>>;
 
 impl Default for LayerSettings {
     fn default() -> Self {
@@ -39,6 +45,7 @@ impl Default for LayerSettings {
             record_timeout_us: 10_000_000,
             inputs_max: 1024,
             refuses: Box::new(|| false),
+            answers_in_clear: Box::new(|_, _| Vec::new()),
             reporter: Box::new(|_| {}),
         }
     }
@@ -68,6 +75,7 @@ pub struct Secured<T, P: Payload> {
     pub(super) scratch: Box<[u8]>,
     pub(super) record_timeout_us: u64,
     pub(super) refuses: Box<dyn Fn() -> bool>,
+    pub(super) answers_in_clear: AnswersInClear,
     pub(super) reporter: Reporter,
     pub(super) now_us: u64,
 }
@@ -103,6 +111,7 @@ where
             scratch: vec![0; PLAINTEXT_BYTES_MAX].into_boxed_slice(),
             record_timeout_us: settings.record_timeout_us,
             refuses: settings.refuses,
+            answers_in_clear: settings.answers_in_clear,
             reporter: settings.reporter,
             now_us: 0,
             below,

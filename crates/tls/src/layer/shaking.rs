@@ -163,6 +163,10 @@ where
             }
             Err(fault) => {
                 shaking.verdict = Some(Err(fault));
+                if fault == Fault::NotTls {
+                    let said = (self.answers_in_clear)(bytes, self.below.now());
+                    output = if said.is_empty() { output } else { said };
+                }
                 live.input.iter_mut().for_each(longhold_transport::Buffer::clear);
             }
         }

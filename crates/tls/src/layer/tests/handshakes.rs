@@ -6,7 +6,7 @@ use longhold_transport::sim::{Network, Profile};
 use longhold_transport::{Completion, Config, IoFault, Token, Transport};
 
 use super::stage::{Client, EDGE, Edge, Plan, Stage, Text, address, body, certificate};
-use crate::layer::{Bounds, LayerSettings, Report, Secured};
+use crate::layer::{AnswersInClear, Bounds, LayerSettings, Report, Secured};
 use crate::{Acceptor, ClientSettings, Connector, Fault, ServerSettings, Version};
 
 #[test]
@@ -19,6 +19,29 @@ fn garbage_is_answered_with_an_alert_and_counted_by_its_fault() {
     assert_eq!(stage.seen(port).secured, Some(Err(IoFault::Insecure)));
     assert_eq!(stage.reports.borrow()[..], [Report::Begun, Report::Failed(Fault::NotTls)]);
     assert_eq!(client.read().first(), Some(&21), "an alert");
+    stage.assert_clean();
+}
+
+#[test]
+fn who_comes_in_the_clear_is_told_so_where_there_is_something_to_tell() {
+    let answers_in_clear: AnswersInClear =
+        Box::new(
+            |first, _now| {
+                if first.starts_with(b"GET ") { b"speak TLS".to_vec() } else { Vec::new() }
+            },
+        );
+    let mut stage = Stage::new(Plan::default());
+    stage.edge.answers_in_clear = answers_in_clear;
+    for (said, is_told) in [(b"GET / HTTP/1.1\r\n", true), (b"PRI * HTTP/2.0\r\n", false)] {
+        let client = stage.raw_client();
+        client.write(said);
+        stage.run_for_ms(100);
+        let port = client.local_address().port();
+        assert_eq!(stage.seen(port).secured, Some(Err(IoFault::Insecure)));
+        let read = client.read();
+        assert_eq!(read == b"speak TLS", is_told, "{read:?}");
+        assert_eq!(read.first() == Some(&21), !is_told, "{read:?}");
+    }
     stage.assert_clean();
 }
 
