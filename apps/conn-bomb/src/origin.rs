@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
 }
 
 /// Accepts for ever; ends only when the listener fails for good.
-fn serve(listener: &TcpListener, idle_timeout: Duration) -> anyhow::Result<()> {
+pub(crate) fn serve(listener: &TcpListener, idle_timeout: Duration) -> anyhow::Result<()> {
     let stats = Arc::new(Stats::default());
     loop {
         let stream = match listener.accept() {

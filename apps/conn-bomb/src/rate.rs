@@ -314,3 +314,6 @@ pub(crate) fn print_faults(faults: &FaultLog) {
 
 /// Most that a list of URLs may be.
 const URLS_BYTES_MAX: u64 = 64 << 20;
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,8 @@ pub(crate) struct Asked {
     pub(crate) connection: usize,
     /// Number of the request on it, from 0.
     pub(crate) request: usize,
+    /// Path and query.
+    pub(crate) path: String,
     /// Where the answer goes. A script that returns false ends the connection.
     pub(crate) stream: TcpStream,
 }
@@ -40,7 +42,12 @@ impl Asked {
 
 /// The answer that [`aim`] expects.
 pub(crate) fn right_answer(fields: &str) -> Vec<u8> {
-    let content = Content::of_target(PATH).expect("a content path");
+    answer_of(PATH, fields)
+}
+
+/// The right answer to a request for a content path.
+pub(crate) fn answer_of(path: &str, fields: &str) -> Vec<u8> {
+    let content = Content::of_target(path).expect("a content path");
     let mut body = vec![0; content.length_bytes() as usize];
     content.fill(0, &mut body);
     let head = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {}\r\n\r\n", body.len());
@@ -60,8 +67,8 @@ pub(crate) fn serve(script: impl Fn(Asked) -> bool + Send + Sync + 'static) -> S
             thread::spawn(move || {
                 for request in 0.. {
                     let stream = stream.try_clone().expect("descriptors");
-                    let asked = Asked { connection, request, stream };
-                    if !read_head(&stream_of(&asked)) || !script(asked) {
+                    let Some(path) = read_head(&stream) else { return };
+                    if !script(Asked { connection, request, path, stream }) {
                         return;
                     }
                 }
@@ -71,21 +78,18 @@ pub(crate) fn serve(script: impl Fn(Asked) -> bool + Send + Sync + 'static) -> S
     address
 }
 
-fn stream_of(asked: &Asked) -> TcpStream {
-    asked.stream.try_clone().expect("descriptors")
-}
-
-/// Reads one head, byte by byte; false at the end of the stream.
-fn read_head(mut stream: &TcpStream) -> bool {
+/// Reads one head, byte by byte, and tells its path; `None` at the end of the stream.
+fn read_head(mut stream: &TcpStream) -> Option<String> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
         if !matches!(stream.read(&mut byte), Ok(1)) {
-            return false;
+            return None;
         }
         head.push(byte[0]);
     }
-    true
+    let head = String::from_utf8(head).expect("a request is ASCII");
+    Some(head.split(' ').nth(1).expect("a request line").to_owned())
 }
 
 /// An aim at the scripted server's content.

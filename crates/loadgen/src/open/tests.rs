@@ -11,9 +11,10 @@ use longhold_transport::sim::{Client, Network, Server, SimTransport};
 use super::{OpenReport, open};
 use crate::arrivals::{Spacing, Step};
 use crate::catalog::{Catalog, Demand};
-use crate::content::Content;
 use crate::plan::{ACTIVE_MAX, Aim, LoadError, Moment, OpenPlan, STEPS_MAX};
-use crate::scripted::{aim, right_answer, secure_echo, secured, serve, transport};
+use crate::scripted::{
+    aim, answer_of as right, right_answer, secure_echo, secured, serve, transport,
+};
 use crate::target::{Outgoing, Target};
 
 /// A server that answers each request by a script of the time and the request's path.
@@ -74,15 +75,6 @@ impl<F: FnMut(u64, &str) -> Answer + 'static> Scripted<F> {
             }
         });
     }
-}
-
-/// The right answer for a path.
-fn right(path: &str, fields: &str) -> Vec<u8> {
-    let content = Content::of_target(path).expect("a content path");
-    let mut body = vec![0; content.length_bytes() as usize];
-    content.fill(0, &mut body);
-    let head = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {}\r\n\r\n", body.len());
-    [head.into_bytes(), body].concat()
 }
 
 fn plan(address: SocketAddr) -> OpenPlan {

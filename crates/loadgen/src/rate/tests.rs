@@ -3,11 +3,14 @@
 //!
 //! Nothing here asserts on time; the timeouts of tests that need one to pass are short.
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
 
 use super::{RateReport, rate};
+use crate::catalog::{Catalog, Demand};
 use crate::plan::{ACTIVE_MAX, End, LoadError, Moment, RatePlan};
-use crate::scripted::{Asked, aim, right_answer, serve, transport};
+use crate::scripted::{Asked, aim, answer_of, right_answer, serve, transport};
 
 fn plan(address: SocketAddr) -> RatePlan {
     RatePlan {
@@ -72,6 +75,31 @@ fn a_wrong_byte_is_reported() {
         },
         "wrong-body",
     );
+}
+
+#[test]
+fn a_wrong_byte_in_one_key_of_many_is_reported() {
+    let paths = Arc::new(Mutex::new(BTreeSet::new()));
+    let seen = Arc::clone(&paths);
+    let address = serve(move |mut asked| {
+        let mut answer = answer_of(&asked.path, "");
+        if asked.path == "/bytes/3000/7"
+            && let Some(last) = answer.last_mut()
+        {
+            *last ^= 1;
+        }
+        seen.lock().expect("no panic").insert(asked.path.clone());
+        asked.write(answer)
+    });
+    let plan = plan(address);
+    let demand = Demand { exponent: 0.0, seed: 3 };
+    let catalog = Catalog::generated(&plan.aim.target, 10, &[], demand).expect("a catalog");
+    let plan = RatePlan { catalog: Some(catalog), end: End::Requests(400), ..plan };
+    let report = run(&plan);
+    let wrong = report.faults.count("wrong-body");
+    assert!((20..60).contains(&wrong), "a tenth: {report:?}");
+    assert_eq!((report.faults.total(), report.answers.count), (wrong, 400 - wrong));
+    assert_eq!(paths.lock().expect("no panic").len(), 10);
 }
 
 #[test]
