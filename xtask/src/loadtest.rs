@@ -142,11 +142,13 @@ fn assertions(profile: &Profile, asked: &[Assertion]) -> Result<Vec<Assertion>> 
 fn measure(rig: &Rig, profile: &Profile, crowd: Crowd) -> Result<Findings> {
     let mut stand = crowd.stand(rig)?;
     let mut options = stand.hold_options(&profile.stages, profile.hold);
-    options.push(format!("--heartbeat={}ms", profile.heartbeat.as_millis()));
+    if let Some(interval) = profile.heartbeat {
+        options.push(format!("--heartbeat={}ms", interval.as_millis()));
+    }
     options.push(format!("--answer-timeout={}ms", profile.patience.as_millis()));
     let mut holding = rig.start_bomb(&options)?;
     let mut rate = None;
-    if !profile.kind.is_websocket() && await_rest(&stand.server, &mut holding, crowd.connections)? {
+    if !profile.kind.is_tunnel() && await_rest(&stand.server, &mut holding, crowd.connections)? {
         rate = Some(rig.bomb(&loop_options(&stand.server, profile))?);
     }
     let hold = holding.result()?;
@@ -202,15 +204,17 @@ impl Tested {
             .iter()
             .map(|it| Unit::Count.say(f64::from(*it)).replace('\u{a0}', " "))
             .collect();
+        let beat = heartbeat.map_or_else(
+            || "an event on each every 10 s".to_owned(),
+            |interval| format!("a request on each every {} s", interval.as_secs_f64()),
+        );
         format!(
-            "{} connections ({}) over {}, {} worker(s); {} s of rest in each stage, a request on \
-             each every {} s",
+            "{} connections ({}) over {}, {} worker(s); {} s of rest in each stage, {beat}",
             stages.join(", then "),
             kind.name(),
             self.transport.kernel_name(),
             self.workers,
-            hold.as_secs_f64(),
-            heartbeat.as_secs_f64()
+            hold.as_secs_f64()
         )
     }
 
@@ -252,10 +256,34 @@ impl Tested {
         Ok(written.map(|(path, _)| path))
     }
 
+    fn print_stages(&self) {
+        println!(
+            "connections        held   lost   edge, MiB (proportional)   sockets   beats    p99"
+        );
+        let stages = self.findings.hold.get("stages").and_then(Value::as_array);
+        for stage in stages.into_iter().flatten() {
+            let of =
+                |pointer: &str| stage.pointer(pointer).and_then(Value::as_f64).unwrap_or(f64::NAN);
+            println!(
+                "{:>11} {:>11} {:>6} {:>11.1} {:>14.1} {:>9} {:>7} {:>9}",
+                of("/connections"),
+                of("/held"),
+                of("/lost"),
+                of("/server/anonymous_bytes") / MIB,
+                of("/server/proportional_bytes") / MIB,
+                of("/sockets"),
+                of("/heartbeats"),
+                Unit::Micros.say(of("/p99_us"))
+            );
+        }
+        println!();
+    }
+
     fn print(&self) {
         self.host.print();
         println!("load       {}", self.load());
         println!();
+        self.print_stages();
         for metric in Metric::ALL {
             if let Some(found) = metric.of(&self.findings) {
                 let said = metric.quantity().say(found);
@@ -296,6 +324,7 @@ fn help() -> String {
             GiB; k, m.\n\nResults: target/loadtest/PROFILE.json and PROFILE.html"
 }
 
+const MIB: f64 = 1_048_576.0;
 /// Longest rest and interval.
 const DURATION_S_MAX: u64 = 86_400;
 const LOOK_EVERY: Duration = Duration::from_millis(100);

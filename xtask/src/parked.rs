@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     Websocket,
     /// WebSockets over TLS 1.3.
     WebsocketTls,
+    /// Event streams in the clear, with an event every ten seconds.
+    Events,
 }
 
 /// Connections that an edge is to hold.
@@ -66,8 +68,9 @@ impl Kind {
         matches!(self, Self::Tls | Self::WebsocketTls)
     }
 
-    pub(crate) const fn is_websocket(self) -> bool {
-        matches!(self, Self::Websocket | Self::WebsocketTls)
+    /// It has a connection of its own to the origin.
+    pub(crate) const fn is_tunnel(self) -> bool {
+        matches!(self, Self::Websocket | Self::WebsocketTls | Self::Events)
     }
 
     /// Most bytes of user memory that a parked one may cost: 64 + 8 for a plain slot, twice that
@@ -76,7 +79,7 @@ impl Kind {
         match self {
             Self::Plain => 96,
             Self::Tls => 256,
-            Self::Websocket => 200,
+            Self::Websocket | Self::Events => 200,
             Self::WebsocketTls => 360,
         }
     }
@@ -87,26 +90,28 @@ impl Kind {
             Self::Tls => "TLS 1.3",
             Self::Websocket => "WebSocket",
             Self::WebsocketTls => "WebSocket over TLS 1.3",
+            Self::Events => "event stream",
         }
     }
 
     /// Sockets on this machine for each connection: both ends of it, and for a tunnel both ends of
     /// the one to the origin.
     pub(crate) const fn sockets(self) -> u32 {
-        if self.is_websocket() { 4 } else { 2 }
+        if self.is_tunnel() { 4 } else { 2 }
     }
 
     /// What such a connection asks for.
     fn url(self, server: &Server) -> String {
-        match self.is_websocket() {
-            true => server.websocket_url("/"),
-            false => server.url(PATH),
+        match self {
+            Self::Plain | Self::Tls => server.url(PATH),
+            Self::Websocket | Self::WebsocketTls => server.websocket_url("/"),
+            Self::Events => server.url(EVENTS_PATH),
         }
     }
 
     /// An origin for so many of them, its first address, and how many it has.
     fn origin(self, rig: &Rig, connections: u32) -> Result<(Program, SocketAddr, u8)> {
-        if self.is_websocket() {
+        if self.is_tunnel() {
             let addresses = connections.div_ceil(TUNNELS_PER_ADDRESS);
             let addresses = u8::try_from(addresses).unwrap_or(u8::MAX);
             let (program, first) = rig.echo(connections.saturating_add(SPARE), addresses)?;
@@ -193,7 +198,7 @@ impl Footprint {
 fn hold_options(kind: Kind, server: &Server, stages: &[u32], rest: Duration) -> Vec<String> {
     let names: Vec<String> = stages.iter().map(u32::to_string).collect();
     let rests = rest * u32::try_from(stages.len()).unwrap_or(u32::MAX);
-    vec![
+    let mut options = vec![
         "hold".to_owned(),
         format!("--url={}", kind.url(server)),
         format!("--stages={}", names.join(",")),
@@ -201,7 +206,11 @@ fn hold_options(kind: Kind, server: &Server, stages: &[u32], rest: Duration) -> 
         format!("--active={ACTIVE}"),
         format!("--time-max={}s", (TIME_MAX + rests).as_secs()),
         format!("--server-pid={}", server.pid_option()),
-    ]
+    ];
+    if kind == Kind::Events {
+        options.push("--events".to_owned());
+    }
+    options
 }
 
 /// A whole number in a result.
@@ -225,6 +234,7 @@ pub(crate) fn count_of(text: &str) -> Result<u32> {
 
 /// What they ask for.
 const PATH: &str = "/bytes/1024?max_age=86400";
+const EVENTS_PATH: &str = "/events?interval=10s";
 /// Connections that an edge has room for beyond those that are parked; all that a small one has.
 const SPARE: u32 = 1024;
 /// Connects and requests under way at once: few, since each may touch a buffer of the edge's pool,

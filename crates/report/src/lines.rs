@@ -106,7 +106,7 @@ impl Lines {
         let of = |side| self.lines.iter().filter(move |line| line.side == side);
         let times = self.lines.iter().flat_map(|line| &line.points).map(|point| point.0);
         let last = times.filter(|time| time.is_finite()).fold(0.0, f64::max);
-        let across = Scale::linear(last, self.across);
+        let across = Scale::up_to(last, self.across);
         let left = self.left.scale(of(Side::Left));
         let right = self.right.map(|axis| (axis, axis.scale(of(Side::Right))));
         let mut out = String::new();

@@ -4,13 +4,13 @@ use alloc::vec::Vec;
 
 use crate::text::Unit;
 
-/// An axis from its first to its last tick.
+/// An axis with its ticks.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scale {
     low: f64,
     high: f64,
     is_logarithmic: bool,
-    /// In order; the first and the last are the ends.
+    /// In order, from one end to the other or nearly so.
     pub(crate) ticks: Vec<f64>,
 }
 
@@ -31,6 +31,16 @@ impl Scale {
             ticks.push(high);
         }
         Self { low: 0.0, high, is_logarithmic: false, ticks }
+    }
+
+    /// The same, and it ends at `greatest`, not at the tick behind it.
+    pub(crate) fn up_to(greatest: f64, unit: Unit) -> Self {
+        let whole = Self::linear(greatest, unit);
+        if !(LEAST..=whole.high).contains(&greatest) {
+            return whole;
+        }
+        let ticks = whole.ticks.into_iter().filter(|tick| *tick <= greatest).collect();
+        Self { high: greatest, ticks, ..whole }
     }
 
     /// In factors of ten round `least` and `greatest`; what is not above zero has no place on it.
@@ -128,6 +138,14 @@ mod tests {
         check(0.0, Unit::Bytes, &[0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
         check(3072.0, Unit::Bytes, &[0.0, 1024.0, 2048.0, 3072.0]);
         check(f64::NAN, Unit::Count, &[0.0, 1.0]);
+    }
+
+    #[test]
+    fn time_ends_where_its_last_point_is() {
+        let scale = Scale::up_to(10.5, Unit::Seconds);
+        assert_eq!((scale.ticks.as_slice(), scale.high), ([0.0, 5.0, 10.0].as_slice(), 10.5));
+        assert_eq!(Scale::up_to(0.0, Unit::Seconds), Scale::linear(0.0, Unit::Seconds));
+        assert_eq!(Scale::up_to(f64::NAN, Unit::Count), Scale::linear(1.0, Unit::Count));
     }
 
     #[test]

@@ -126,19 +126,23 @@ fn stages(tested: &Tested) -> Table {
         "heartbeats",
         "p50",
         "p99",
-        "edge, allocated",
+        "edge, CPU time",
+        "allocated",
         "proportional",
+        "sockets",
         "slab of all ends, each",
         "generator, each",
     ];
     let slab_start = number(&tested.findings.hold, "/server/kernel_before/slab_bytes");
-    let mut before = 0.0;
+    let (mut before, mut cpu_before_us) = (0.0, 0.0);
     let row = |stage: &Value| {
         let of = |pointer: &str| number(stage, pointer);
         let count = |value: f64| Cell::Text(format!("{value:.0}"));
         let connections = of("/connections");
         let opened = (connections - before) * 1e3 / of("/ramp_ms").max(1.0);
         before = connections;
+        let cpu_us = of("/server/cpu_us") - cpu_before_us;
+        cpu_before_us = of("/server/cpu_us");
         let slab = (of("/slab_bytes") - slab_start) / connections;
         let generator = of("/generator_anonymous_bytes") / connections;
         vec![
@@ -149,8 +153,10 @@ fn stages(tested: &Tested) -> Table {
             count(of("/heartbeats")),
             Cell::Amount(Unit::Micros, of("/p50_us")),
             Cell::Amount(Unit::Micros, of("/p99_us")),
+            Cell::Amount(Unit::Micros, cpu_us),
             Cell::Amount(Unit::Bytes, of("/server/anonymous_bytes")),
             Cell::Amount(Unit::Bytes, of("/server/proportional_bytes")),
+            count(of("/sockets")),
             Cell::Amount(Unit::Bytes, slab),
             Cell::Amount(Unit::Bytes, generator),
         ]

@@ -27,6 +27,9 @@ pub(crate) enum Name {
     Websocket100k,
     /// 1,000,000 WebSockets: four million sockets on this machine.
     WebsocketMillion,
+    /// 100,000 event streams, each with its connection to the origin.
+    #[value(name = "events-100k")]
+    Events100k,
     /// What --stages, --kind, --hold and --heartbeat say.
     Custom,
     /// Edges that fail on purpose, each in another way, and whether each is noticed; with programs
@@ -43,8 +46,8 @@ pub(super) struct Profile {
     pub(super) stages: Vec<u32>,
     /// How long they rest in each.
     pub(super) hold: Duration,
-    /// A request on each, once per this interval.
-    pub(super) heartbeat: Duration,
+    /// A request on each, once per this interval; event streams are asked once.
+    pub(super) heartbeat: Option<Duration>,
     /// How long an answer may take, and half of it what the loop waits for its last ones.
     pub(super) patience: Duration,
     /// What must hold, as it is typed.
@@ -86,20 +89,26 @@ impl Name {
             Self::WebsocketMillion => {
                 of("websocket-million", Kind::Websocket, &[500_000, 1_000_000], [60, 60])
             }
+            Self::Events100k => of("events-100k", Kind::Events, &[50_000, 100_000], [25, 0]),
             Self::Sabotage => Profile {
                 patience: SABOTAGE_PATIENCE,
                 asserts: SABOTAGE_ASSERTS.map(str::to_owned).into(),
                 ..of("sabotage", Kind::Plain, &[1_000], [2, 2])
             },
             Self::Custom => {
+                let kind = custom.kind.unwrap_or(Kind::Plain);
+                ensure!(
+                    kind != Kind::Events || custom.heartbeat.is_none(),
+                    "event streams have no --heartbeat: an event comes every ten seconds"
+                );
                 let asked =
-                    |given: Option<Duration>, or: u64| given.unwrap_or(Duration::from_secs(or));
+                    |given: Option<Duration>| given.unwrap_or(Duration::from_secs(CUSTOM_S));
                 let stages =
                     if custom.stages.is_empty() { vec![10_000] } else { custom.stages.clone() };
                 Profile {
-                    hold: asked(custom.hold, 15),
-                    heartbeat: asked(custom.heartbeat, 15),
-                    ..of("custom", custom.kind.unwrap_or(Kind::Plain), &stages, [0, 0])
+                    hold: asked(custom.hold),
+                    heartbeat: (kind != Kind::Events).then(|| asked(custom.heartbeat)),
+                    ..of("custom", kind, &stages, [0, 0])
                 }
             }
         };
@@ -107,7 +116,8 @@ impl Name {
             profile.stages.is_sorted_by(|a, b| a < b),
             "each stage has more connections than the one before: such as --stages 10k,50k,100k"
         );
-        ensure!(!profile.heartbeat.is_zero(), "a heartbeat interval is a millisecond at least");
+        let never = profile.heartbeat.is_some_and(|it| it.is_zero());
+        ensure!(!never, "a heartbeat interval is a millisecond at least");
         Ok(profile)
     }
 }
@@ -127,7 +137,7 @@ fn of(name: &'static str, kind: Kind, stages: &[u32], [hold, heartbeat]: [u64; 2
     } else {
         asserts.push("held>=99.99%".to_owned());
     }
-    if !kind.is_websocket() {
+    if !kind.is_tunnel() {
         asserts.extend(["unanswered==0", "hit_ratio>=99%"].map(str::to_owned));
     }
     // What an edge takes for itself is more than that of few connections.
@@ -139,12 +149,14 @@ fn of(name: &'static str, kind: Kind, stages: &[u32], [hold, heartbeat]: [u64; 2
         kind,
         stages: stages.to_vec(),
         hold: Duration::from_secs(hold),
-        heartbeat: Duration::from_secs(heartbeat),
+        heartbeat: (heartbeat > 0).then(|| Duration::from_secs(heartbeat)),
         patience: PATIENCE,
         asserts,
     }
 }
 
+/// Rest and interval of a custom test that says neither, seconds.
+const CUSTOM_S: u64 = 15;
 const PATIENCE: Duration = Duration::from_secs(30);
 const SABOTAGE_PATIENCE: Duration = Duration::from_secs(3);
 /// Far from what an edge does that does not fail on purpose, and as far from what one does that
@@ -185,7 +197,7 @@ mod tests {
             for text in &profile.asserts {
                 Assertion::parse(text).expect(text);
             }
-            assert!(profile.connections() > 0 && profile.hold >= profile.heartbeat / 2);
+            assert!(profile.connections() > 0 && !profile.hold.is_zero());
         }
     }
 
@@ -196,6 +208,9 @@ mod tests {
         assert!(told.contains("cargo xtask loadtest custom"), "{told}");
         let profile = Name::Custom.profile(&custom).expect("a profile");
         assert_eq!((profile.kind, profile.connections()), (Kind::Tls, 10_000));
+        let beaten =
+            Custom { kind: Some(Kind::Events), heartbeat: Some(profile.hold), ..Custom::default() };
+        assert!(Name::Custom.profile(&beaten).is_err());
         let falling = Custom { stages: vec![5, 5], ..Custom::default() };
         assert!(Name::Custom.profile(&falling).is_err());
     }
