@@ -25,10 +25,9 @@ use crate::zipf::Zipf;
 #[derive(Clone, Debug)]
 pub struct Catalog {
     paths: Paths,
+    keys: u32,
     zipf: Zipf,
-    chance: Chance,
-    /// What is known of each key's body.
-    known: Vec<Body>,
+    seed: u64,
 }
 
 /// How keys are wanted: by Zipf's law, key k in proportion to (k + 1)^-`exponent`.
@@ -137,15 +136,13 @@ impl Catalog {
             return Err(CatalogError::Exponent);
         }
         let count = u32::try_from(keys).ok().filter(|keys| (1..=KEYS_MAX).contains(keys));
-        let count = count.ok_or(CatalogError::Keys(keys))?;
-        let zipf = Zipf::new(count, demand.exponent);
-        let chance = Chance::new(demand.seed, Use::Keys);
-        Ok(Self { paths, zipf, chance, known: vec![UNKNOWN; keys] })
+        let keys = count.ok_or(CatalogError::Keys(keys))?;
+        Ok(Self { paths, keys, zipf: Zipf::new(keys, demand.exponent), seed: demand.seed })
     }
 
     /// How many URLs there are.
-    pub fn keys(&self) -> usize {
-        self.known.len()
+    pub fn keys(&self) -> u32 {
+        self.keys
     }
 
     /// The path and query of a key.
@@ -161,11 +158,26 @@ impl Catalog {
             }
         }
     }
+}
+
+/// A catalog in use: what was drawn of it, and what is known of each key's body.
+#[derive(Debug)]
+pub(crate) struct Drawing<'p> {
+    catalog: &'p Catalog,
+    chance: Chance,
+    known: Vec<Body>,
+}
+
+impl<'p> Drawing<'p> {
+    fn new(catalog: &'p Catalog) -> Self {
+        let chance = Chance::new(catalog.seed, Use::Keys);
+        Self { catalog, chance, known: vec![UNKNOWN; catalog.keys() as usize] }
+    }
 
     /// Draws a key, and the question for it.
     fn draw(&mut self, target: &Target) -> (u32, Question) {
-        let key = self.zipf.draw(&mut self.chance);
-        let path = self.path(key);
+        let key = self.catalog.zipf.draw(&mut self.chance);
+        let path = self.catalog.path(key);
         let known = self.known.get(key as usize).filter(|body| **body != UNKNOWN);
         let length_bytes_max = match known {
             Some(body) => body.length_bytes,
@@ -178,7 +190,7 @@ impl Catalog {
     fn check(&mut self, key: u32, answer: &Answer) -> Result<(), Fault> {
         let mut expectation = match self.known.get(key as usize) {
             Some(&body) if body != UNKNOWN => Expectation::Known(body),
-            Some(_) | None => Expectation::of_path(&self.path(key)),
+            Some(_) | None => Expectation::of_path(&self.catalog.path(key)),
         };
         let checked = expectation.check(answer);
         if let (Expectation::Known(body), Some(known)) =
@@ -191,25 +203,25 @@ impl Catalog {
 }
 
 /// What a loop asks next, and whether the answer is right.
-#[derive(Clone, Debug)]
-pub(crate) enum Asker {
+#[derive(Debug)]
+pub(crate) enum Asker<'p> {
     /// What the target says, again and again.
     One(Expectation),
-    /// What the catalog draws.
-    Many(Catalog),
+    /// What is drawn of a catalog.
+    Many(Drawing<'p>),
 }
 
-impl Asker {
-    pub(crate) fn new(expectation: Expectation, catalog: Option<&Catalog>) -> Self {
-        catalog.map_or(Self::One(expectation), |catalog| Self::Many(catalog.clone()))
+impl<'p> Asker<'p> {
+    pub(crate) fn new(expectation: Expectation, catalog: Option<&'p Catalog>) -> Self {
+        catalog.map_or(Self::One(expectation), |catalog| Self::Many(Drawing::new(catalog)))
     }
 
     /// The next key, and its question where that is not the target's own.
     pub(crate) fn draw(&mut self, target: &Target) -> (u32, Option<Question>) {
         match self {
             Self::One(_) => (0, None),
-            Self::Many(catalog) => {
-                let (key, question) = catalog.draw(target);
+            Self::Many(drawing) => {
+                let (key, question) = drawing.draw(target);
                 (key, Some(question))
             }
         }
@@ -219,7 +231,7 @@ impl Asker {
     pub(crate) fn check(&mut self, key: u32, answer: &Answer) -> Result<(), Fault> {
         match self {
             Self::One(expectation) => expectation.check(answer),
-            Self::Many(catalog) => catalog.check(key, answer),
+            Self::Many(drawing) => drawing.check(key, answer),
         }
     }
 

@@ -44,7 +44,7 @@ pub struct OpenReport {
     /// Chance's seed.
     pub seed: u64,
     /// URLs asked for.
-    pub keys: usize,
+    pub keys: u32,
     /// From the begin of the schedule to the last answer, in microseconds.
     pub elapsed_us: u64,
     /// Connections that ended since, by announcement or fault.
@@ -150,7 +150,7 @@ struct Open<'t, 'p, T: Dial + ?Sized> {
     driver: Driver<'t, T>,
     plan: &'p OpenPlan,
     sources: Sources,
-    asker: Asker,
+    asker: Asker<'p>,
     /// What was not sent yet.
     arrivals: Arrivals,
     begin_us: u64,

@@ -95,7 +95,7 @@ struct Rate<'t, 'p, T: Dial + ?Sized> {
     driver: Driver<'t, T>,
     plan: &'p RatePlan,
     sources: Sources,
-    asker: Asker,
+    asker: Asker<'p>,
     /// What each connection was asked for last.
     keys: Vec<u32>,
     begin_us: u64,

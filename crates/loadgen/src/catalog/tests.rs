@@ -1,6 +1,6 @@
 //! Catalogs: which URL a key is, what is asked for it, and what is right.
 
-use super::{Catalog, CatalogError, Demand};
+use super::{Catalog, CatalogError, Demand, Drawing};
 use crate::answer::Answer;
 use crate::content::Content;
 use crate::fault::Fault;
@@ -74,8 +74,8 @@ fn what_cannot_be_a_catalog_is_refused_by_name() {
 #[test]
 fn questions_name_the_path_and_bound_the_answer() {
     let target = target("/bytes/5000?max_age=60");
-    let mut catalog = Catalog::generated(&target, 1, &[], DEMAND).expect("a catalog");
-    let (key, question) = catalog.draw(&target);
+    let catalog = Catalog::generated(&target, 1, &[], DEMAND).expect("a catalog");
+    let (key, question) = Drawing::new(&catalog).draw(&target);
     let request = String::from_utf8(question.request.to_vec()).expect("ASCII");
     assert!(
         request.starts_with("GET /bytes/5000/0?max_age=60 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n")
@@ -91,15 +91,17 @@ fn each_key_has_its_own_body_settled_by_content_or_by_the_first_right_answer() {
         hit: None,
         reusable: true,
     };
-    let mut catalog = generated("/bytes/40", 10, &[]).expect("a catalog");
+    let catalog = generated("/bytes/40", 10, &[]).expect("a catalog");
+    let mut drawing = Drawing::new(&catalog);
     let hash = Content::of_target("/bytes/40/3").expect("content").hash();
     for _ in 0..2 {
-        assert_eq!(catalog.check(3, &answer(200, 40, hash)), Ok(()));
+        assert_eq!(drawing.check(3, &answer(200, 40, hash)), Ok(()));
         let wrong = Err(Fault::WrongBody { found_hash: hash });
-        assert_eq!(catalog.check(4, &answer(200, 40, hash)), wrong);
+        assert_eq!(drawing.check(4, &answer(200, 40, hash)), wrong);
     }
     let target = target("/");
-    let mut listed = Catalog::listed(&target, "/a\n/b", DEMAND).expect("a catalog");
+    let catalog = Catalog::listed(&target, "/a\n/b", DEMAND).expect("a catalog");
+    let mut listed = Drawing::new(&catalog);
     let missing = Err(Fault::WrongStatus { found: 404 });
     assert_eq!(listed.check(0, &answer(404, 9, 9)), missing, "settles nothing");
     assert_eq!(listed.check(0, &answer(200, 5, 1)), Ok(()));
