@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::load::{Shared, count, duration, millis};
 use crate::rate::print_faults;
-use crate::server::{GeneratorUse, ServerUse, Watch};
+use crate::server::{GeneratorUse, ServerUse};
 
 /// Options of `conn-bomb hold`.
 #[derive(Args, Debug)]
@@ -72,9 +72,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         hold_ms: least_ms,
         heartbeat_ms: arguments.heartbeat.map(millis),
     };
-    let mut watch = Watch::new(&arguments.shared.server_pid)?;
+    let mut watch = arguments.shared.watch(Some(connections))?;
     let mut transport = arguments.shared.transport(connections)?;
     let report = hold(&mut *transport, &plan, &mut watch)?;
+    watch.finish()?;
     let outcome = Outcome {
         load: "hold",
         url: arguments.shared.url(),
@@ -83,12 +84,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         server_at_rest: watch.between(Moment::Parked, Moment::Held),
         generator: watch.generator(),
     };
-    if arguments.shared.json {
-        println!("{}", serde_json::to_string_pretty(&outcome)?);
-    } else {
-        print(&outcome);
-    }
-    Ok(report.held == report.connections && report.faults.total() == 0)
+    let passed = report.held == report.connections && report.faults.total() == 0;
+    arguments.shared.tell(&outcome, passed, || print(&outcome))?;
+    Ok(passed)
 }
 
 fn print(outcome: &Outcome<'_>) {

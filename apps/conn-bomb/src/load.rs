@@ -1,6 +1,7 @@
 //! What the loads' command lines share: target, timeouts, the transport, durations.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -10,6 +11,12 @@ use longhold_loadgen::plan::Aim;
 use longhold_loadgen::target::{Reach, Target};
 use longhold_tls::layer::{LayerSettings, Secured};
 use longhold_transport::{Config, Transport as _, epoll, probe, uring};
+use serde::Serialize;
+
+use crate::losses::Losses;
+use crate::page;
+use crate::progress::Progress;
+use crate::server::Watch;
 
 /// Options of every load.
 #[derive(Args, Debug)]
@@ -43,10 +50,20 @@ pub(crate) struct Shared {
     time_max: Duration,
     /// Process ids of the server: CPU time and memory are read from /proc around the load.
     #[arg(long, value_delimiter = ',')]
-    pub(crate) server_pid: Vec<u32>,
+    server_pid: Vec<u32>,
     /// Print the result as one JSON object.
     #[arg(long)]
-    pub(crate) json: bool,
+    json: bool,
+    /// Write the result as a page with charts, too.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write when and why each connection was lost, or an answer was wrong, as comma-separated
+    /// values; the result itself names the first few.
+    #[arg(long, value_name = "FILE")]
+    losses: Option<PathBuf>,
+    /// Show no progress on standard error.
+    #[arg(long)]
+    quiet: bool,
 }
 
 impl Shared {
@@ -75,6 +92,30 @@ impl Shared {
     /// A transport with room for `connections`.
     pub(crate) fn transport(&self, connections: u32) -> anyhow::Result<Box<dyn Dial>> {
         self.transport.start(connections.max(1))
+    }
+
+    /// What looks on, and shows how the load gets on. `goal`: connections that are to be held.
+    pub(crate) fn watch(&self, goal: Option<u32>) -> anyhow::Result<Watch> {
+        let progress = (!self.quiet).then(|| Progress::new(goal.map(u64::from)));
+        let losses = self.losses.as_deref().map(Losses::create).transpose()?;
+        Ok(Watch::new(&self.server_pid)?.telling(progress, losses))
+    }
+
+    /// Tells a result in the forms that were asked for; `passed` is what the exit code will say.
+    pub(crate) fn tell(
+        &self,
+        outcome: &impl Serialize,
+        passed: bool,
+        print: impl FnOnce(),
+    ) -> anyhow::Result<()> {
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(outcome)?);
+        } else {
+            print();
+        }
+        let Some(file) = &self.html else { return Ok(()) };
+        let page = page::of(&serde_json::to_value(outcome)?, passed);
+        std::fs::write(file, page).with_context(|| format!("--html {}", file.display()))
     }
 
     /// The URL as typed, for the result.

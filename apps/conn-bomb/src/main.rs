@@ -7,7 +7,10 @@
 mod echo;
 mod hold;
 mod load;
+mod losses;
 mod origin;
+mod page;
+mod progress;
 mod rate;
 mod server;
 mod storm;

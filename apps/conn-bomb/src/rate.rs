@@ -135,11 +135,14 @@ fn run_closed(arguments: &Arguments, aim: Aim, catalog: Option<Catalog>) -> anyh
     };
     let (connections, warmup_requests) = (arguments.connections, arguments.warmup);
     let plan = RatePlan { aim, catalog, connections, warmup_requests, end };
-    let mut watch = Watch::new(&arguments.shared.server_pid)?;
+    let mut watch = arguments.shared.watch(None)?;
     let mut transport = arguments.shared.transport(connections)?;
     let report = rate(&mut *transport, &plan, &mut watch)?;
-    tell(arguments, &report, Cost::of(&watch, &report.answers), print_closed)?;
-    Ok(report.answers.count > 0 && report.unanswered == 0 && report.faults.total() == 0)
+    watch.finish()?;
+    let all_right = report.unanswered == 0 && report.faults.total() == 0;
+    let passed = report.answers.count > 0 && all_right;
+    tell(arguments, passed, &report, Cost::of(&watch, &report.answers), print_closed)?;
+    Ok(passed)
 }
 
 fn run_open(arguments: &Arguments, aim: Aim, catalog: Option<Catalog>) -> anyhow::Result<bool> {
@@ -158,13 +161,15 @@ fn run_open(arguments: &Arguments, aim: Aim, catalog: Option<Catalog>) -> anyhow
         },
         seed: arguments.seed,
     };
-    let mut watch = Watch::new(&arguments.shared.server_pid)?;
+    let mut watch = arguments.shared.watch(None)?;
     let mut transport = arguments.shared.transport(arguments.connections)?;
     let report = open(&mut *transport, &plan, &mut watch)?;
+    watch.finish()?;
     let sum = &report.sum;
-    tell(arguments, &report, Cost::of(&watch, &sum.answers), print_open)?;
     let all_right = sum.answers.count == sum.scheduled && report.faults.total() == 0;
-    Ok(sum.answers.count > 0 && all_right)
+    let passed = sum.answers.count > 0 && all_right;
+    tell(arguments, passed, &report, Cost::of(&watch, &sum.answers), print_open)?;
+    Ok(passed)
 }
 
 impl Wanted {
@@ -205,25 +210,23 @@ impl Cost {
 /// Prints a result in the form that was asked for.
 fn tell<R: Serialize>(
     arguments: &Arguments,
+    passed: bool,
     report: &R,
     cost: Cost,
     print: fn(&R),
 ) -> anyhow::Result<()> {
-    let url = arguments.shared.url();
-    if arguments.shared.json {
-        let outcome = Outcome { load: "rate", url, report, cost };
-        println!("{}", serde_json::to_string_pretty(&outcome)?);
-        return Ok(());
-    }
-    println!("rate {url}");
-    print(report);
-    if let (Some(per_answer), Some(server)) = (cost.cpu_per_answer_us, &cost.server) {
-        println!(
-            "  server      {:.2} µs of CPU per answer: {:.2} user, {:.2} system (by {})",
-            per_answer.total, per_answer.user, per_answer.system, server.cpu.source
-        );
-    }
-    Ok(())
+    let outcome = Outcome { load: "rate", url: arguments.shared.url(), report, cost };
+    arguments.shared.tell(&outcome, passed, || {
+        println!("rate {}", outcome.url);
+        print(report);
+        let cost = &outcome.cost;
+        if let (Some(per_answer), Some(server)) = (cost.cpu_per_answer_us, &cost.server) {
+            println!(
+                "  server      {:.2} µs of CPU per answer: {:.2} user, {:.2} system (by {})",
+                per_answer.total, per_answer.user, per_answer.system, server.cpu.source
+            );
+        }
+    })
 }
 
 fn print_closed(report: &RateReport) {

@@ -4,19 +4,25 @@
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use longhold_loadgen::fault::Fault;
 use longhold_loadgen::plan::Moment;
 use longhold_loadgen::sampler::{CpuUse, KernelSample, Memory, ProcessSample, Sampler, SlabGrowth};
-use longhold_loadgen::series::{Costs, Observer, ServerCosts};
+use longhold_loadgen::series::{Costs, Observer, Point, ServerCosts};
 use serde::Serialize;
+
+use crate::losses::Losses;
+use crate::progress::Progress;
 
 /// Samples a server's processes, the kernel, and this process.
 pub(crate) struct Watch {
     meter: Meter,
     samples: Vec<(Moment, ProcessSample, KernelSample)>,
     latest: Arc<Mutex<Latest>>,
+    progress: Option<Progress>,
+    losses: Option<Losses>,
     /// The thread beside ends when this does.
     _alive: mpsc::Sender<()>,
 }
@@ -62,6 +68,7 @@ struct Meter {
     server: Option<(Sampler, ProcessSample)>,
     own: Sampler,
     own_before: ProcessSample,
+    since: Instant,
 }
 
 impl Watch {
@@ -78,7 +85,19 @@ impl Watch {
             .name("watch".to_owned())
             .spawn(move || beside.run())
             .context("cannot start a thread")?;
-        Ok(Self { meter, samples: Vec::new(), latest, _alive: alive })
+        let (progress, losses) = (None, None);
+        Ok(Self { meter, samples: Vec::new(), latest, progress, losses, _alive: alive })
+    }
+
+    /// The same with what it is to show and write.
+    pub(crate) fn telling(self, progress: Option<Progress>, losses: Option<Losses>) -> Self {
+        Self { progress, losses, ..self }
+    }
+
+    /// The load is over: shows no more, and has written all.
+    pub(crate) fn finish(&mut self) -> anyhow::Result<()> {
+        self.progress = None;
+        self.losses.as_mut().map_or(Ok(()), Losses::finish)
     }
 
     /// What happened from one moment to another, if both were sampled.
@@ -128,6 +147,18 @@ impl Observer for Watch {
     fn glance(&mut self) -> Costs {
         lock(&self.latest).costs
     }
+
+    fn progress(&mut self, point: &Point) {
+        if let Some(progress) = &mut self.progress {
+            progress.show(point);
+        }
+    }
+
+    fn fault(&mut self, at_ms: u64, connection: u32, fault: Fault) {
+        if let Some(losses) = &mut self.losses {
+            losses.add(at_ms, connection, fault);
+        }
+    }
 }
 
 /// What the thread beside has.
@@ -159,7 +190,7 @@ impl Meter {
         };
         let server = (!pids.is_empty()).then(|| read(pids)).transpose()?;
         let (own, own_before) = read(&[std::process::id()])?;
-        Ok(Self { server, own, own_before })
+        Ok(Self { server, own, own_before, since: Instant::now() })
     }
 
     fn read(&self) -> Costs {
@@ -169,6 +200,7 @@ impl Meter {
                 anonymous_bytes: now.memory.anonymous_bytes,
                 proportional_bytes: now.memory.proportional_bytes,
                 cpu_us: CpuUse::between(before, &now).total_us,
+                read_ms: self.since.elapsed().as_secs_f64() * 1e3,
             })
         });
         let kernel = self.own.kernel_totals();

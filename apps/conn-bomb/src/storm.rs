@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::load::{Shared, duration, millis};
 use crate::rate::print_faults;
-use crate::server::{ServerUse, Watch};
+use crate::server::{GeneratorUse, ServerUse, Watch};
 
 /// Options of `conn-bomb storm`.
 #[derive(Args, Debug)]
@@ -67,6 +67,8 @@ struct Outcome<'a, R> {
     report: &'a R,
     /// From before the first peer to after the last.
     server: Option<ServerUse>,
+    /// What the load used itself.
+    generator: GeneratorUse,
 }
 
 impl Mode {
@@ -83,7 +85,7 @@ impl Mode {
 /// Runs a storm and prints what became of its peers; true when nothing happened that no peer
 /// provoked: connects failed, or answers were wrong.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
-    let mut watch = Watch::new(&arguments.shared.server_pid)?;
+    let mut watch = arguments.shared.watch(None)?;
     watch.observe(Moment::Begin);
     match arguments.mode {
         Mode::Waves => run_waves(arguments, &mut watch),
@@ -103,10 +105,11 @@ fn run_bad(arguments: &Arguments, manner: Manner, watch: &mut Watch) -> anyhow::
         burst: arguments.burst,
     };
     let mut transport = arguments.shared.transport(plan.at_once)?;
-    let report = storm(&mut *transport, &plan)?;
+    let report = storm(&mut *transport, &plan, watch)?;
     watch.observe(Moment::Held);
-    tell(arguments, "storm", &report, watch, print)?;
-    Ok(report.faults.total() == 0 && report.unfinished == 0)
+    let passed = report.faults.total() == 0 && report.unfinished == 0;
+    tell(arguments, passed, &report, watch, print)?;
+    Ok(passed)
 }
 
 fn run_waves(arguments: &Arguments, watch: &mut Watch) -> anyhow::Result<bool> {
@@ -118,37 +121,40 @@ fn run_waves(arguments: &Arguments, watch: &mut Watch) -> anyhow::Result<bool> {
         active_max: arguments.active,
     };
     let mut transport = arguments.shared.transport(plan.connections)?;
-    let report = waves(&mut *transport, &plan)?;
+    let report = waves(&mut *transport, &plan, watch)?;
     watch.observe(Moment::Held);
-    tell(arguments, "waves", &report, watch, print_waves)?;
     let all_held = report.waves.iter().all(|wave| wave.held == report.connections);
-    Ok(all_held && report.faults.total() == 0)
+    let passed = all_held && report.faults.total() == 0;
+    tell(arguments, passed, &report, watch, print_waves)?;
+    Ok(passed)
 }
 
 fn tell<R: Serialize>(
     arguments: &Arguments,
-    load: &'static str,
+    passed: bool,
     report: &R,
-    watch: &Watch,
-    print: impl Fn(&R),
+    watch: &mut Watch,
+    print: fn(&R),
 ) -> anyhow::Result<()> {
-    let server = watch.between(Moment::Begin, Moment::Held);
-    let outcome = Outcome { load, url: arguments.shared.url(), report, server };
-    if arguments.shared.json {
-        println!("{}", serde_json::to_string_pretty(&outcome)?);
-        return Ok(());
-    }
-    println!("{load} {}", outcome.url);
-    print(report);
-    if let Some(server) = &outcome.server {
-        println!(
-            "  server      {} KiB anonymous memory before, {} after; {:.1} ms of CPU",
-            server.memory_before.anonymous_bytes / 1024,
-            server.memory_after.anonymous_bytes / 1024,
-            server.cpu.total_us / 1000.0
-        );
-    }
-    Ok(())
+    watch.finish()?;
+    let load = match arguments.mode {
+        Mode::Waves => WAVES,
+        Mode::Bad(_) => "storm",
+    };
+    let (server, generator) = (watch.between(Moment::Begin, Moment::Held), watch.generator());
+    let outcome = Outcome { load, url: arguments.shared.url(), report, server, generator };
+    arguments.shared.tell(&outcome, passed, || {
+        println!("{load} {}", outcome.url);
+        print(report);
+        if let Some(server) = &outcome.server {
+            println!(
+                "  server      {} KiB anonymous memory before, {} after; {:.1} ms of CPU",
+                server.memory_before.anonymous_bytes / 1024,
+                server.memory_after.anonymous_bytes / 1024,
+                server.cpu.total_us / 1000.0
+            );
+        }
+    })
 }
 
 fn print(report: &StormReport) {

@@ -85,6 +85,9 @@ pub struct ServerCosts {
     pub proportional_bytes: u64,
     /// CPU time since the load began.
     pub cpu_us: f64,
+    /// When this was read, in milliseconds since the load began: up to a second before its point,
+    /// so CPU time between two points goes by this.
+    pub read_ms: f64,
 }
 
 /// Looks on while a load runs. A closure over [`Moment`]s is one that measures nothing.

@@ -20,6 +20,7 @@ use serde::Serialize;
 use crate::fault::FaultLog;
 use crate::histogram::Latency;
 use crate::plan::{ACTIVE_MAX, Aim, HOLD_CONNECTIONS_MAX, LoadError, check_connections};
+use crate::series::{Observer, Series};
 use crate::target::{Outgoing, Sources};
 
 mod exam;
@@ -78,24 +79,28 @@ pub struct StormReport {
     pub borne: Latency,
     /// From the begin until all had ended, or the time was up.
     pub lasted_ms: u64,
+    /// All of it, second by second: held are those that stand, lost those that the server ended or
+    /// that failed.
+    pub series: Series,
     /// What went wrong otherwise.
     pub faults: FaultLog,
 }
 
-/// Lets a storm loose on `transport` and waits for its end.
+/// Lets a storm loose on `transport` and waits for its end, telling `observer` how it goes on.
 ///
 /// # Errors
 /// A plan that cannot be carried out, or a transport that fails.
 pub fn storm<T: Transport<Payload = Outgoing> + ?Sized>(
     transport: &mut T,
     plan: &StormPlan,
+    observer: &mut dyn Observer,
 ) -> Result<StormReport, LoadError> {
     let sources = plan.check()?;
     let slots = transport.slot_count();
     if slots < plan.at_once {
         return Err(LoadError::Slots { slots, asked: plan.at_once });
     }
-    Siege::new(transport, plan, sources).run()
+    Siege::new(transport, plan, sources).run(observer)
 }
 
 impl StormPlan {

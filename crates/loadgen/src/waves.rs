@@ -15,6 +15,7 @@ use crate::histogram::{Histogram, Latency};
 use crate::plan::{
     ACTIVE_MAX, Aim, HOLD_CONNECTIONS_MAX, LoadError, WAVES_MAX, check_connections, settings,
 };
+use crate::series::{Counts, Observer, Series};
 use crate::tally::{Answers, Tally};
 use crate::target::Sources;
 use crate::verify::Expectation;
@@ -45,6 +46,8 @@ pub struct WavesReport {
     pub answers: Answers,
     /// From a connect to its completion.
     pub connect: Latency,
+    /// All of it, second by second.
+    pub series: Series,
     /// What went wrong.
     pub faults: FaultLog,
 }
@@ -62,13 +65,14 @@ pub struct Wave {
     pub drop_ms: u64,
 }
 
-/// Runs waves on `transport`.
+/// Runs waves on `transport`, telling `observer` how they go on.
 ///
 /// # Errors
 /// A plan that cannot be carried out, or a transport that fails.
 pub fn waves<T: Dial + ?Sized>(
     transport: &mut T,
     plan: &WavesPlan,
+    observer: &mut dyn Observer,
 ) -> Result<WavesReport, LoadError> {
     check_connections(plan.connections, HOLD_CONNECTIONS_MAX)?;
     if !(1..=WAVES_MAX).contains(&plan.waves) || plan.within_ms == 0 {
@@ -97,6 +101,9 @@ pub fn waves<T: Dial + ?Sized>(
         expectation: plan.aim.expectation,
         tally: Tally::default(),
         connect: Histogram::default(),
+        series: Series::default(),
+        lost: 0,
+        observer,
         faults: FaultLog::default(),
         events: Vec::new(),
     };
@@ -109,6 +116,7 @@ pub fn waves<T: Dial + ?Sized>(
         waves,
         answers: sea.tally.answers(),
         connect: sea.connect.latency(),
+        series: sea.series,
         faults: sea.faults,
     })
 }
@@ -123,6 +131,10 @@ struct Sea<'t, 'p, T: Dial + ?Sized> {
     expectation: Expectation,
     tally: Tally,
     connect: Histogram,
+    series: Series,
+    /// Connections lost in all waves.
+    lost: u64,
+    observer: &'p mut dyn Observer,
     faults: FaultLog,
     events: Vec<Event>,
 }
@@ -151,6 +163,8 @@ impl<T: Dial + ?Sized> Sea<'_, '_, T> {
         // Those that fell while the others were still coming are told as lost only.
         self.wave.held = (0..count).filter(|&index| self.driver.is_parked(index)).count() as u32;
         let came_us = self.driver.now_us();
+        let (at_ms, counts) = (self.at_ms(), self.counts());
+        self.series.mark(at_ms, counts, self.observer);
         self.driver.close_all()?;
         let gone_us = self.driver.now_us();
         self.wave.ramp_ms = (came_us - since_us) / 1000;
@@ -164,6 +178,8 @@ impl<T: Dial + ?Sized> Sea<'_, '_, T> {
     }
 
     fn turn(&mut self, until_us: u64) -> Result<(), LoadError> {
+        let (at_ms, counts) = (self.at_ms(), self.counts());
+        self.series.pulse(at_ms, counts, self.observer);
         let mut events = std::mem::take(&mut self.events);
         let turned = self.driver.turn(until_us, &mut events);
         for event in events.drain(..) {
@@ -181,6 +197,7 @@ impl<T: Dial + ?Sized> Sea<'_, '_, T> {
             Event::Answered { connection, answer, latency_us } => {
                 match self.tally.take(&mut self.expectation, &answer, latency_us) {
                     Ok(()) if answer.reusable => {
+                        self.series.record(latency_us);
                         self.driver.park(connection);
                         self.wave.held += 1;
                     }
@@ -198,10 +215,26 @@ impl<T: Dial + ?Sized> Sea<'_, '_, T> {
     }
 
     fn lose(&mut self, connection: u32, fault: Fault) {
-        let at_ms = (self.driver.now_us() - self.begin_us) / 1000;
+        let at_ms = self.at_ms();
         self.faults.record(at_ms, connection, fault);
+        self.observer.fault(at_ms, connection, fault);
         self.wave.lost += 1;
+        self.lost += 1;
         self.driver.close(connection);
+    }
+
+    fn at_ms(&self) -> u64 {
+        (self.driver.now_us() - self.begin_us) / 1000
+    }
+
+    fn counts(&self) -> Counts {
+        Counts {
+            opened: self.connect.count(),
+            held: u64::from(self.wave.held),
+            lost: self.lost,
+            answers: self.tally.count(),
+            faults: self.faults.total(),
+        }
     }
 }
 

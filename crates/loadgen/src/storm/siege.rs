@@ -15,6 +15,7 @@ use longhold_transport::{Buffer, Completion, IoFault, Token, Transport};
 use crate::fault::{Fault, FaultLog};
 use crate::histogram::Histogram;
 use crate::plan::LoadError;
+use crate::series::{self, Observer, Series};
 use crate::slots::SlotMap;
 use crate::target::{Outgoing, Sources};
 use crate::verify::Expectation;
@@ -64,6 +65,9 @@ struct Counts {
     connect: Histogram,
     borne: Histogram,
     faults: FaultLog,
+    series: Series,
+    /// The latest faults, not told yet.
+    untold: Vec<(u64, u32, Fault)>,
 }
 
 /// A peer: where it is, and what it has seen.
@@ -136,10 +140,11 @@ impl<'t, 'p, T: Transport<Payload = Outgoing> + ?Sized> Siege<'t, 'p, T> {
         }
     }
 
-    pub(super) fn run(mut self) -> Result<StormReport, LoadError> {
+    pub(super) fn run(mut self, observer: &mut dyn Observer) -> Result<StormReport, LoadError> {
         let lasts_ms = self.plan.lasts_ms.min(self.plan.aim.time_max_ms);
         let end_us = self.begin_us + lasts_ms * 1000;
         while self.ended < self.plan.peers && self.now_us < end_us {
+            self.tell(observer);
             self.connect_more();
             self.move_pieces();
             self.turn(end_us.min(self.now_us + TICK_US))?;
@@ -147,7 +152,31 @@ impl<'t, 'p, T: Transport<Payload = Outgoing> + ?Sized> Siege<'t, 'p, T> {
         let lasted_ms = (self.now_us - self.begin_us) / 1000;
         self.drain()?;
         self.close_all()?;
+        self.tell(observer);
+        let counts = self.told_counts();
+        self.counts.series.mark((self.now_us - self.begin_us) / 1000, counts, observer);
         Ok(self.report(lasted_ms))
+    }
+
+    /// Tells how it goes on.
+    fn tell(&mut self, observer: &mut dyn Observer) {
+        for (at_ms, peer, fault) in self.counts.untold.drain(..) {
+            observer.fault(at_ms, peer, fault);
+        }
+        let counts = self.told_counts();
+        self.counts.series.pulse((self.now_us - self.begin_us) / 1000, counts, observer);
+    }
+
+    fn told_counts(&self) -> series::Counts {
+        let ends = &self.counts.endings;
+        let faults = self.counts.faults.total();
+        series::Counts {
+            opened: self.counts.connect.count(),
+            held: u64::from(self.open).saturating_sub(self.connecting.len() as u64),
+            lost: ends.answered + ends.cut + ends.closed + ends.reset + faults,
+            answers: self.counts.verified,
+            faults,
+        }
     }
 
     /// Keeps as many peers standing as the plan says.
@@ -470,7 +499,9 @@ impl<'t, 'p, T: Transport<Payload = Outgoing> + ?Sized> Siege<'t, 'p, T> {
 
     /// Something else went wrong with a peer that has not ended.
     fn fail(&mut self, peer: u32, fault: Fault) {
-        self.counts.faults.record((self.now_us - self.begin_us) / 1000, peer, fault);
+        let at_ms = (self.now_us - self.begin_us) / 1000;
+        self.counts.faults.record(at_ms, peer, fault);
+        self.counts.untold.push((at_ms, peer, fault));
         self.ended += 1;
         self.close(peer);
     }
@@ -514,7 +545,7 @@ impl<'t, 'p, T: Transport<Payload = Outgoing> + ?Sized> Siege<'t, 'p, T> {
     }
 
     fn report(self, lasted_ms: u64) -> StormReport {
-        let Counts { endings, statuses, verified, faults, .. } = self.counts;
+        let Counts { endings, statuses, verified, faults, series, .. } = self.counts;
         StormReport {
             manner: self.plan.manner.name(),
             peers: self.plan.peers,
@@ -527,6 +558,7 @@ impl<'t, 'p, T: Transport<Payload = Outgoing> + ?Sized> Siege<'t, 'p, T> {
             connect: self.counts.connect.latency(),
             borne: self.counts.borne.latency(),
             lasted_ms,
+            series,
             faults,
         }
     }

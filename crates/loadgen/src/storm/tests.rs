@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Manner, StormPlan, StormReport, storm};
-use crate::plan::LoadError;
+use crate::plan::{LoadError, Moment};
 use crate::scripted::{aim, right_answer, serve, transport};
 
 fn plan(address: SocketAddr, manner: Manner) -> StormPlan {
@@ -26,9 +26,14 @@ fn plan(address: SocketAddr, manner: Manner) -> StormPlan {
 }
 
 fn run(plan: &StormPlan) -> StormReport {
-    let report = storm(&mut transport(), plan).expect("the storm runs");
+    let report = storm(&mut transport(), plan, &mut |_: Moment| {}).expect("the storm runs");
     let told = report.endings.total() + report.faults.total() + u64::from(report.unfinished);
     assert_eq!(told, u64::from(plan.peers), "{report:?}");
+    let last = report.series.points().last().expect("a point").counts;
+    let ends = &report.endings;
+    let lost = ends.answered + ends.cut + ends.closed + ends.reset + report.faults.total();
+    assert_eq!((last.opened, last.lost), (report.connect.count, lost), "{report:?}");
+    assert_eq!((last.held, last.answers), (0, report.verified), "{report:?}");
     report
 }
 
@@ -217,7 +222,7 @@ fn plans_beyond_the_bounds_are_refused() {
     let check = |change: fn(&mut StormPlan), expected: LoadError| {
         let mut plan = plan(address, Manner::SlowHead);
         change(&mut plan);
-        assert_eq!(storm(&mut transport(), &plan).err(), Some(expected));
+        assert_eq!(storm(&mut transport(), &plan, &mut |_: Moment| {}).err(), Some(expected));
     };
     check(|plan| plan.peers = 0, LoadError::Connections { asked: 0, max: 4_000_000 });
     check(|plan| plan.at_once = 21, LoadError::Connections { asked: 21, max: 20 });
@@ -227,5 +232,8 @@ fn plans_beyond_the_bounds_are_refused() {
     check(|plan| plan.every_ms = 0, LoadError::Storm);
     check(|plan| (plan.peers, plan.at_once) = (65, 65), LoadError::Slots { slots: 64, asked: 65 });
     let many = StormPlan { peers: 5_000, at_once: 5_000, ..plan(address, Manner::Pipelining) };
-    assert_eq!(storm(&mut transport(), &many).err(), Some(LoadError::Active { asked: 5_000 }));
+    assert_eq!(
+        storm(&mut transport(), &many, &mut |_: Moment| {}).err(),
+        Some(LoadError::Active { asked: 5_000 })
+    );
 }

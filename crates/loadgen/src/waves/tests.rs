@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{WavesPlan, waves};
-use crate::plan::LoadError;
+use crate::plan::{LoadError, Moment};
 use crate::scripted::{aim, serve, transport};
+use crate::series::Counts;
 
 fn plan(address: SocketAddr) -> WavesPlan {
     WavesPlan { aim: aim(address), connections: 40, waves: 3, within_ms: 50, active_max: 16 }
@@ -20,7 +21,8 @@ fn each_wave_is_held_and_dropped_whole() {
         asked.fetch_add(1, Ordering::Relaxed);
         request.answer("")
     });
-    let report = waves(&mut transport(), &plan(address)).expect("the load runs");
+    let report =
+        waves(&mut transport(), &plan(address), &mut |_: Moment| {}).expect("the load runs");
     assert_eq!(report.waves.len(), 3);
     assert!(report.waves.iter().all(|wave| (wave.held, wave.lost) == (40, 0)), "{report:?}");
     assert_eq!((report.answers.count, report.faults.total()), (120, 0));
@@ -30,9 +32,13 @@ fn each_wave_is_held_and_dropped_whole() {
 #[test]
 fn who_gets_no_answer_is_lost_with_its_reason_and_the_others_come() {
     let address = serve(|mut asked| asked.connection % 10 != 3 && asked.answer(""));
-    let report = waves(&mut transport(), &plan(address)).expect("the load runs");
+    let report =
+        waves(&mut transport(), &plan(address), &mut |_: Moment| {}).expect("the load runs");
     assert_eq!(report.waves.iter().map(|wave| wave.lost).sum::<u32>(), 12);
     assert_eq!(report.answers.count, 108);
+    let last = report.series.points().last().expect("a point").counts;
+    let all = Counts { opened: 120, held: 36, lost: 12, answers: 108, faults: 12 };
+    assert_eq!(last, all, "{report:?}");
     assert_eq!(report.faults.count("closed-unanswered"), 12);
 }
 
@@ -42,7 +48,7 @@ fn plans_beyond_the_bounds_are_refused() {
     let check = |change: fn(&mut WavesPlan), expected: LoadError| {
         let mut plan = plan(address);
         change(&mut plan);
-        assert_eq!(waves(&mut transport(), &plan).err(), Some(expected));
+        assert_eq!(waves(&mut transport(), &plan, &mut |_: Moment| {}).err(), Some(expected));
     };
     check(|plan| plan.waves = 0, LoadError::Waves);
     check(|plan| plan.within_ms = 0, LoadError::Waves);
