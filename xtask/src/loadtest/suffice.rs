@@ -35,10 +35,10 @@ pub(super) fn ask(rig: &Rig, profile: &Profile) -> Result<()> {
     let mut obstacles = findings(&doctor, "refused");
     obstacles.extend(obstacles_of(&Host::here(), connections, profile.kind.sockets()));
     for advice in findings(&doctor, "poor") {
-        println!("advice     {advice}");
+        eprintln!("advice     {advice}");
     }
     if !Host::here().is_admin {
-        println!(
+        eprintln!(
             "advice     as root there would be the growth of each slab cache, and fs.file-max \
              would not bind; nothing else needs it"
         );

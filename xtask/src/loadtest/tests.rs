@@ -81,6 +81,8 @@ fn the_page_says_what_failed_and_shows_when() {
     // Four over time, the distribution, and the faults.
     assert_eq!(html.matches("<svg").count(), 6);
     assert!(html.contains("most 9, last 9"), "{html}");
+    // Eighteen answers in two seconds.
+    assert!(html.contains("answers <span class=\"unit\">most 9, last 9</span>"), "{html}");
     let json = tested.json();
     assert_eq!(json["passed"], json!(false));
     assert_eq!(json["assertions"][0]["found"], json!(0.9));
