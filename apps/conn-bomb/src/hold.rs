@@ -144,3 +144,6 @@ fn print(outcome: &Outcome<'_>) {
         server.cpu.total_us / 1000.0
     );
 }
+
+#[cfg(test)]
+mod tests;

@@ -513,7 +513,7 @@ impl<'t, T: Dial + ?Sized> Driver<'t, T> {
 }
 
 // LG-3: what a parked connection costs here.
-const _: () = assert!(size_of::<Connection>() == 12);
+const _: () = assert!(size_of::<Connection>() == 12 && size_of::<Stream>() == 16);
 
 /// No slot, no exchange, no connection.
 const NONE: u32 = u32::MAX;

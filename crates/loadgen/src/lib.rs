@@ -28,8 +28,9 @@
 //! - **LG-2** An answer counts as right only if its status is 200 and length and hash of its body
 //!   are those expected; each other outcome of a request is exactly one counted fault, or shows as
 //!   unfinished.
-//! - **LG-3** Memory is bounded by the plan: about 20 bytes per connection (32 in a storm, and 132
-//!   more over TLS), a receive buffer and a reader per active one, and 16 bytes per key.
+//! - **LG-3** Memory is bounded by the plan: about 20 bytes per connection (32 in a storm, 16 more
+//!   for an event stream, 132 more over TLS), a receive buffer and a reader per active one, and 16
+//!   bytes per key.
 //! - **LG-4** A load ends: connects, answers, the whole and the closing have time limits.
 //! - **LG-5** Nothing that a server sends, omits or breaks off makes a load panic.
 //! - **LG-6** Each request of an open loop's schedule is answered right, failed, never sent or left
