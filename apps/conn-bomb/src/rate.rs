@@ -268,6 +268,11 @@ fn print_open(report: &OpenReport) {
     if report.steps.len() > 1 {
         println!("{:>10}{}", "all", row(&report.sum));
     }
+    let (late, wait) = (&report.sum.late, &report.sum.wait);
+    println!(
+        "  waits       p99 {} µs; where a connection was free, {} µs, the generator's own",
+        wait.p99_us, late.p99_us
+    );
     print_hits(&report.sum.answers);
     if report.ended > 0 {
         println!("  reopened    {} connections had ended", report.ended);

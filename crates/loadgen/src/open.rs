@@ -14,8 +14,8 @@
 //! request that needs it, whose latency holds the connect. What was due and is not sent a second
 //! after the schedule's end is told as unsent; what is under way then is awaited.
 //!
-//! The generator's own lateness counts, too: the kernel wakes it some 50 µs after the time it
-//! asked for.
+//! The generator's own lateness counts, too, and is told by itself: the kernel wakes it some 50 µs
+//! after the time it asked for, and later when it has no processor.
 
 use std::collections::VecDeque;
 
@@ -84,6 +84,9 @@ pub struct OpenFigures {
     /// From when a request was due until it was sent, since no connection was free or the
     /// generator was late: a part of its latency.
     pub wait: Latency,
+    /// The same of those requests for which a connection was free when they were due: how late
+    /// the generator itself was.
+    pub late: Latency,
     /// Requests that brought a fault.
     pub failed: u64,
     /// Requests that were due and never sent: no connection became free in time.
@@ -123,6 +126,7 @@ pub fn open<T: Dial + ?Sized>(
         zero_us: begin_us,
         deadline_us: begin_us + plan.aim.time_max_ms * 1000,
         ready: (0..plan.connections).collect(),
+        ready_us: begin_us,
         asked: vec![None; plan.connections as usize],
         under_way: 0,
         ended: 0,
@@ -159,6 +163,8 @@ struct Open<'t, 'p, T: Dial + ?Sized> {
     deadline_us: u64,
     /// Connections on which nothing is under way, the longest idle first.
     ready: VecDeque<u32>,
+    /// Since when there is one.
+    ready_us: u64,
     /// What each connection is being asked.
     asked: Vec<Option<Asked>>,
     under_way: u64,
@@ -186,6 +192,7 @@ struct Count {
     sent: u64,
     tally: Tally,
     wait: Histogram,
+    late: Histogram,
     failed: u64,
     unsent: u64,
 }
@@ -239,10 +246,14 @@ impl<T: Dial + ?Sized> Open<'_, '_, T> {
         {
             if self.ask(connection, Some(arrival)) {
                 self.arrivals.advance();
-                let wait_us = now_us - self.zero_us - arrival.at_us;
+                let due_us = self.zero_us + arrival.at_us;
+                let was_ready = self.ready_us <= due_us;
                 self.count(arrival, |count| {
                     count.sent += 1;
-                    count.wait.record(wait_us);
+                    count.wait.record(now_us - due_us);
+                    if was_ready {
+                        count.late.record(now_us - due_us);
+                    }
                 });
             }
         }
@@ -289,7 +300,7 @@ impl<T: Dial + ?Sized> Open<'_, '_, T> {
             Event::Answered { connection, answer, .. } => {
                 self.finish(connection, Ok(answer));
                 if answer.reusable {
-                    self.ready.push_back(connection);
+                    self.be_ready(connection);
                 } else {
                     self.counts.ends();
                     self.driver.close(connection);
@@ -301,9 +312,16 @@ impl<T: Dial + ?Sized> Open<'_, '_, T> {
             }
             Event::Closed { connection } => {
                 self.ended += 1;
-                self.ready.push_back(connection);
+                self.be_ready(connection);
             }
         }
+    }
+
+    fn be_ready(&mut self, connection: u32) {
+        if self.ready.is_empty() {
+            self.ready_us = self.driver.turn_us();
+        }
+        self.ready.push_back(connection);
     }
 
     /// One request less under way.
@@ -374,6 +392,7 @@ impl Count {
             answers,
             answers_per_s: answers.count as f64 * 1000.0 / for_ms.max(1) as f64,
             wait: self.wait.latency(),
+            late: self.late.latency(),
             failed: self.failed,
             unsent: self.unsent,
             unanswered: self.sent - answers.count - self.failed,

@@ -248,7 +248,7 @@ pub(crate) fn settings(aim: &Aim, connections: u32, active_max: u32) -> Settings
 pub const HOLD_CONNECTIONS_MAX: u32 = 4_000_000;
 /// Most waves of reconnects.
 pub const WAVES_MAX: u32 = 1000;
-/// Most steps of an open loop: each has 24 KiB of histograms.
+/// Most steps of an open loop: each has 36 KiB of histograms.
 pub const STEPS_MAX: usize = 64;
 /// Most connects and requests under way at a time: each has a receive buffer.
 pub const ACTIVE_MAX: u32 = 4096;

@@ -151,6 +151,8 @@ fn a_stall_shows_to_all_who_would_have_come_in_it() {
     assert!(latency.p50_us <= 2 * GRAIN_US, "{latency:?}");
     let slow = report.sum.wait;
     assert!((860_000..950_000).contains(&slow.p99_us), "the wait for a connection: {slow:?}");
+    let late = report.sum.late;
+    assert!((4000..4550).contains(&late.count) && late.max_us == 0, "none is ours: {late:?}");
 }
 
 #[test]
