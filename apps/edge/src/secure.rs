@@ -18,6 +18,7 @@ use longhold_tls::{
 use longhold_transport::Now;
 
 use crate::config::checked::{ClientAuth, Listener, ListenerTls, RecordLayer, TlsVersion};
+use crate::config::units::Millis;
 
 /// The acceptors of all listeners.
 #[derive(Debug)]
@@ -115,6 +116,7 @@ pub fn settings(tls: &ListenerTls) -> ServerSettings {
             RecordLayer::Own => longhold_tls::RecordLayer::Own,
             RecordLayer::Rustls => longhold_tls::RecordLayer::Rustls,
         },
+        ticket_rotation: tls.ticket_rotation.map(Millis::duration),
         ..ServerSettings::default()
     }
 }

@@ -89,6 +89,8 @@ pub struct ListenerTls {
     pub min_version: TlsVersion,
     /// Who protects the records of TLS 1.3.
     pub record_layer: RecordLayer,
+    /// How often the key of tickets changes; `None` for no tickets.
+    pub ticket_rotation: Option<Millis>,
 }
 
 /// The files of one certificate.

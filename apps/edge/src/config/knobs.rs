@@ -280,6 +280,10 @@ knobs! {
         Preset::Text("own"), 0, 0,
         "Who protects the records of TLS 1.3: with own a resting connection keeps 128B, with \
          rustls some KiB. TLS 1.2 is always rustls' own.";
+    LISTENER_TLS_TICKET_ROTATION = "listener.tls.ticket_rotation", Time, Number(6 * HOUR), MINUTE,
+        84 * HOUR,
+        "How often the key of session tickets changes: a client that comes back within one to two \
+         of these resumes its session. 0 for no tickets.";
     LISTENER_TLS_CERTIFICATES_CERTIFICATE = "listener.tls.certificates.certificate",
         Unit::Text("file"), Required, 0, 0,
         "The same in a list of several certificates, of which the client's server name chooses; \

@@ -17,6 +17,7 @@ use super::fault::Cause;
 use super::knobs::{self, Knob};
 use super::raw::{self, Cell};
 use super::resolve::Resolver;
+use super::units::Millis;
 use super::{CERTIFICATES_MAX, LISTENERS_MAX};
 use crate::secure;
 
@@ -109,6 +110,11 @@ fn secured(resolver: &mut Resolver<'_>, table: &Spanned<raw::Tls>, listener: usi
         Some(said) if said.text == "rustls" => RecordLayer::Rustls,
         Some(_) | None => RecordLayer::Own,
     };
+    let knob = &knobs::LISTENER_TLS_TICKET_ROTATION;
+    let ticket_rotation = match resolver.is_nothing(knob, &typed.ticket_rotation) {
+        true => None,
+        false => Some(Millis(resolver.number(knob, &typed.ticket_rotation))),
+    };
     // They stand in tables of their own, which must come last in a file.
     if let Some(beyond) = typed.certificates.get(CERTIFICATES_MAX) {
         let cause = Cause::TooMany { most: CERTIFICATES_MAX };
@@ -120,7 +126,14 @@ fn secured(resolver: &mut Resolver<'_>, table: &Spanned<raw::Tls>, listener: usi
         let at = table.span().start;
         certificates.extend(certificate(resolver, &LISTED, (chain, key, ocsp), at));
     }
-    let tls = ListenerTls { certificates, client_ca, client_auth, min_version, record_layer };
+    let tls = ListenerTls {
+        certificates,
+        client_ca,
+        client_auth,
+        min_version,
+        record_layer,
+        ticket_rotation,
+    };
     // What can be read is tried: a start that fails for a bad key says so too late.
     if resolver.faults.len() == faults_before
         && let Err(why) = Acceptor::new(secure::settings(&tls))

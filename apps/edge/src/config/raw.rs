@@ -58,6 +58,7 @@ pub(super) struct Tls {
     pub(super) client_auth: Cell,
     pub(super) min_version: Cell,
     pub(super) record_layer: Cell,
+    pub(super) ticket_rotation: Cell,
     pub(super) certificates: Vec<Spanned<Certificate>>,
 }
 

@@ -99,10 +99,17 @@ impl<'a> Resolver<'a> {
         None
     }
 
-    /// A size of zero, which stands outside the bounds of the others.
-    pub(super) fn nothing(&mut self, knob: &'static Knob) -> u64 {
-        self.note_number(knob, 0, true);
-        0
+    /// Whether the file says 0, which stands outside the bounds of the others and needs no unit.
+    pub(super) fn is_nothing(&mut self, knob: &'static Knob, typed: &Cell) -> bool {
+        let is_nothing = typed.as_ref().is_some_and(|cell| match cell.get_ref() {
+            Typed::Integer(number) => *number == 0,
+            Typed::Text(text) => text == "0" || knob.unit.parse(text) == Ok(0),
+            Typed::List(_) | Typed::Flag(_) | Typed::Other(_) => false,
+        });
+        if is_nothing {
+            self.note_number(knob, 0, true);
+        }
+        is_nothing
     }
 
     /// A text or word, else the default; `None` when neither is there.

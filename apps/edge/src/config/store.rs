@@ -126,16 +126,11 @@ fn segment_preset(size: u64) -> u64 {
     (1u64 << fitting.ilog2()).min(64 * MIB)
 }
 
-/// The memory tier; a bare 0 needs no unit.
+/// The memory tier.
 fn memory(resolver: &mut Resolver<'_>, typed: &Cell, disks: u64) -> u64 {
     let knob = &knobs::STORE_MEMORY;
-    let is_none = typed.as_ref().is_some_and(|cell| match cell.get_ref() {
-        Typed::Integer(number) => *number == 0,
-        Typed::Text(text) => text == "0" || knob.unit.parse(text) == Ok(0),
-        Typed::List(_) | Typed::Flag(_) | Typed::Other(_) => false,
-    });
-    if is_none {
-        return resolver.nothing(knob);
+    if resolver.is_nothing(knob, typed) {
+        return 0;
     }
     // Whole MiB, for people.
     let preset = (disks / MEMORY_SHARE).min(MEMORY_USUAL_MAX) / MIB * MIB;

@@ -141,16 +141,20 @@ fn a_plain_listener_sends_its_clients_to_https() {
 }
 
 #[test]
-fn a_ticket_resumes_a_session() {
+fn a_ticket_resumes_a_session_where_there_are_tickets() {
     let origin = Origin::answering(|call| call.answer(reply("200 OK", &[FRESH], "x")));
-    let edge = edge_before(&origin, "");
-    for wanted in [Wanted::from(edge.folder()), Wanted::old(edge.folder())] {
-        let before = done(&edge, "resumed");
-        for _ in 0..3 {
-            let mut client = wanted.client(edge.address());
-            assert_eq!(client.get("/a").body, b"x");
+    for (values, resumed) in [("", 2), (", ticket_rotation = 0", 0)] {
+        let edge = edge_before(&origin, values);
+        for wanted in [Wanted::from(edge.folder()), Wanted::old(edge.folder())] {
+            let before = ["full", "resumed"].map(|kind| done(&edge, kind));
+            for _ in 0..3 {
+                let mut client = wanted.client(edge.address());
+                assert_eq!(client.get("/a").body, b"x");
+            }
+            let after = [before[0] + 3 - resumed, before[1] + resumed];
+            let kinds = |edge: &Edge| ["full", "resumed"].map(|kind| done(edge, kind));
+            edge.wait("handshakes", |edge| kinds(edge) == after);
         }
-        edge.wait("resumption", |edge| done(edge, "resumed") == before + 2);
     }
 }
 

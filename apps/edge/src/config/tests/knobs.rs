@@ -10,6 +10,7 @@ use longhold_policy::storable::LifetimeRule;
 
 use super::super::fault::Cause;
 use super::super::knobs::{ALL, Knob, Preset, Unit, help, markdown};
+use super::super::units::Millis;
 use super::{BASE, check_text};
 
 const DEVICE: &str = "path = \"a\"\nsize = \"1GiB\"";
@@ -179,6 +180,7 @@ fn every_row_of_a_secured_listener_is_read() {
     let (one, many) = (one.tls.as_ref().unwrap(), many.tls.as_ref().unwrap());
     assert_eq!((one.client_auth, one.min_version), (ClientAuth::Optional, TlsVersion::Tls13));
     assert_eq!(one.record_layer, RecordLayer::Rustls);
+    assert_eq!((one.ticket_rotation, many.ticket_rotation), (Some(Millis(3_600_000)), None));
     assert_eq!((many.client_auth, many.min_version), (ClientAuth::Required, TlsVersion::Tls12));
     assert_eq!((many.certificates.len(), many.certificates[0].ocsp.is_some()), (2, true));
 }
@@ -194,10 +196,12 @@ client_ca = "DIR/ca.pem"
 client_auth = "optional"
 min_version = "1.3"
 record_layer = "rustls"
+ticket_rotation = "1h"
 [[listener]]
 address = "127.0.0.1:2443"
 [listener.tls]
 client_ca = "DIR/ca.pem"
+ticket_rotation = 0
 [[listener.tls.certificates]]
 certificate = "DIR/a.pem"
 key = "DIR/a.key"
