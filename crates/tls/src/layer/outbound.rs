@@ -51,24 +51,24 @@ where
             Stage::Shaking(_) => return,
             Stage::Over => None,
         };
-        if let Some(payload) = live.sends.take() {
+        if let Some(payload) = &live.sends {
+            // It stays where it is: moving it costs as much as sealing a hundred bytes.
             let outcome = match session {
                 Some(session) => {
-                    seal_window(session, &payload, (&mut self.pools, &mut self.scratch))
+                    seal_window(session, payload, (&mut self.pools, &mut self.scratch))
                 }
                 None => Err(IoFault::BrokenPipe),
             };
-            return match outcome {
+            let result = match outcome {
                 Ok(Some((chunk, plain_bytes))) => {
-                    live.sends = Some(payload);
                     live.out.set_out(plain_bytes);
-                    self.send_below(index, chunk);
+                    return self.send_below(index, chunk);
                 }
-                Ok(None) => self.ready.push(Completion::Sent { token, payload, result: Ok(0) }),
-                Err(fault) => {
-                    self.ready.push(Completion::Sent { token, payload, result: Err(fault) });
-                }
+                Ok(None) => Ok(0),
+                Err(fault) => Err(fault),
             };
+            let Some(payload) = live.sends.take() else { return };
+            return self.ready.push(Completion::Sent { token, payload, result });
         }
         if let Some(session) = session.filter(|session| session.owes()) {
             let mut chunk = self.pools.chunk(0);
