@@ -51,6 +51,8 @@ struct View {
     /// Known once the workers stand.
     descriptors: OnceLock<Descriptors>,
     max_connections: u32,
+    /// `limits.unsent_max`.
+    unsent_max: u64,
     started: Instant,
     ready: AtomicBool,
     audit: Mutex<Audit>,
@@ -82,6 +84,7 @@ impl Observer {
             carrier,
             descriptors: OnceLock::new(),
             max_connections: config.server.max_connections,
+            unsent_max: config.limits.unsent_max.0,
             started: Instant::now(),
             ready: AtomicBool::new(false),
             audit: Mutex::default(),
@@ -168,6 +171,10 @@ impl View {
             open: parked + others.map(|gauge| sum.gauge(gauge)).iter().sum::<u64>(),
             parked,
             origin: origin.map(|gauge| sum.gauge(gauge)).iter().sum(),
+            secure: sum.gauge(Gauge::TlsConnections),
+            shaking: sum.gauge(Gauge::TlsHandshakes),
+            sending: sum.gauge(Gauge::ConnectionsSending),
+            unsent_max: self.unsent_max,
             buffers: sum.gauge(Gauge::Buffers),
             staging_bytes: 0,
             tier_bytes: own.gauge(Gauge::StoreTierUsedMemory),

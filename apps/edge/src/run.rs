@@ -19,7 +19,7 @@ use longhold_telemetry::WorkerCounters;
 use longhold_telemetry::access_log::{self, AccessLog};
 use longhold_telemetry::exporter::{BuildInfo, Registry};
 use longhold_tls::layer::InFlight;
-use longhold_transport::{BoundListener, bind_listeners};
+use longhold_transport::{BoundListener, ListenError, bind_listeners};
 
 use crate::admin::Handles;
 use crate::carrier::{Carrier, Descriptors};
@@ -236,7 +236,12 @@ fn wait(
 
 /// Binds every listener of the config, once per worker.
 fn bind_all(config: &Checked) -> anyhow::Result<Vec<Vec<BoundListener>>> {
-    let bind = |address| bind_listeners(address, config.server.workers);
+    let unsent_max = u32::try_from(config.limits.unsent_max.0).unwrap_or(u32::MAX);
+    let bind = |address| -> Result<_, ListenError> {
+        let bound = bind_listeners(address, config.server.workers)?;
+        bound.iter().try_for_each(|listener| listener.bound_unsent(unsent_max))?;
+        Ok(bound)
+    };
     let groups: Result<Vec<_>, _> =
         config.listeners.iter().map(|listener| bind(listener.address)).collect();
     Ok(groups?)

@@ -42,7 +42,7 @@ pub struct Slot {
     state: AtomicU8,
     pub(crate) in_wheel: AtomicU8,
     close_reason: AtomicU8,
-    /// Which half of a tunnel, as [`Half`] packs it; 0 for none.
+    /// Which half of a tunnel, as [`Half`] packs it; 0 for none; and [`SECURE`].
     half: AtomicU8,
     active: AtomicU32,
     /// How long it may rest, in tenths of a second.
@@ -248,7 +248,7 @@ impl Slot {
 
     /// Makes this a half of a tunnel whose other is in the slot `partner`, until it is opened anew.
     pub fn pair(&self, partner: u32, half: Half) {
-        self.half.store(half.pack(), Ordering::Relaxed);
+        self.set_half(half);
         self.partner.store(partner.wrapping_add(1), Ordering::Relaxed);
     }
 
@@ -260,8 +260,24 @@ impl Slot {
     /// Notes what of a half is over, while the tunnel parks.
     pub fn set_rest(&self, rest: Rest) {
         if let Some(half) = self.half() {
-            self.half.store(Half { rest, ..half }.pack(), Ordering::Relaxed);
+            self.set_half(Half { rest, ..half });
         }
+    }
+
+    fn set_half(&self, half: Half) {
+        let secure = self.half.load(Ordering::Relaxed) & SECURE;
+        self.half.store(half.pack() | secure, Ordering::Relaxed);
+    }
+
+    /// It speaks TLS, and its handshake is over.
+    pub fn is_secure(&self) -> bool {
+        self.half.load(Ordering::Relaxed) & SECURE != 0
+    }
+
+    /// Its handshake is over; so it stays until it is opened anew.
+    pub fn set_secure(&self) {
+        let half = self.half.load(Ordering::Relaxed);
+        self.half.store(half | SECURE, Ordering::Relaxed);
     }
 
     /// Of the origin's half: the place of the tunnel's record.
@@ -383,6 +399,9 @@ fn tenths(ms: u64) -> u32 {
 pub const GENERATION_MAX: u32 = (1 << 24) - 1;
 
 const NO_ACTIVE: u32 = u32::MAX;
+
+/// Beside a packed [`Half`]: the connection has a TLS session.
+const SECURE: u8 = 64;
 
 #[cfg(test)]
 mod tests;

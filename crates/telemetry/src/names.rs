@@ -377,6 +377,13 @@ metrics! {
         ConnectionsActive "state" = "active",
         ConnectionsClosing "state" = "closing",
     }
+    "longhold_connections_sending" Count
+        "Connections with a send that the kernel has not taken whole, once a second." {
+        ConnectionsSending,
+    }
+    "longhold_tls_connections" Count "Connections open with a TLS session." {
+        TlsConnections,
+    }
     "longhold_tls_handshakes" Count "TLS handshakes in flight." {
         TlsHandshakes,
     }
@@ -399,14 +406,16 @@ metrics! {
         StageCloseOldest "stage" = "close-oldest",
     }
     "longhold_memory_used_bytes" Bytes
-        "Memory that the edge uses, by part; sockets and polls are the kernel's, reckoned." {
+        "Memory that the edge uses, by part; sockets, polls, unsent are the kernel's, reckoned." {
         MemorySlots "part" = "slots",
         MemoryBuffers "part" = "buffers",
         MemoryStaging "part" = "staging",
         MemoryTier "part" = "tier",
+        MemoryTls "part" = "tls",
         MemoryRest "part" = "rest",
         MemorySockets "part" = "sockets",
         MemoryPolls "part" = "polls",
+        MemoryUnsent "part" = "unsent",
     }
     "longhold_memory_budget_bytes" Bytes "The bound of memory that is nearest." {
         MemoryBudget,

@@ -75,6 +75,7 @@ pub mod epoll;
 mod error;
 mod listen;
 mod op;
+mod option;
 mod outbound;
 mod passage;
 mod payload;

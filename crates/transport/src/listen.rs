@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 
-use crate::ListenError;
+use crate::{ListenError, option};
 
 /// A socket that listens already, for one transport to accept on.
 #[derive(Debug)]
@@ -29,6 +29,18 @@ impl BoundListener {
     /// Where it listens, with the port that was chosen for port 0.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Bounds what the kernel takes for each connection accepted here beyond what it may send at
+    /// once; a send goes on as that falls below. Without a bound the kernel takes as much as
+    /// `net.ipv4.tcp_wmem` allows, usually 4 MiB, for a peer that reads nothing.
+    ///
+    /// # Errors
+    /// [`ListenError::Other`] when the kernel does not know it.
+    pub fn bound_unsent(&self, bytes: u32) -> Result<(), ListenError> {
+        let Socket::Kernel(socket) = &self.socket else { return Ok(()) };
+        let bounded = option::bound_unsent(socket.as_fd(), bytes);
+        bounded.map_err(|errno| ListenError::from_errno(self.address, errno))
     }
 
     /// A listener of a simulated network.

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 
 use crate::IoFault;
-use crate::uring::bind_without_port;
+use crate::option::bind_without_port;
 
 /// One connection to open.
 #[derive(Clone, Copy, Debug)]

@@ -131,6 +131,7 @@ fn limits(resolver: &mut Resolver<'_>, typed: &raw::Limits, store: &Store) -> Li
     let object_max = object_max(resolver, typed, store);
     let download_window = download_window(resolver, typed, staging_max);
     let upload_window = resolver.number(&knobs::LIMITS_UPLOAD_WINDOW, &typed.upload_window);
+    let unsent_max = resolver.number(&knobs::LIMITS_UNSENT_MAX, &typed.unsent_max);
     let leader_wait = resolver.number(&knobs::LIMITS_LEADER_WAIT, &typed.leader_wait);
     let follower_wait = resolver.number(&knobs::LIMITS_FOLLOWER_WAIT, &typed.follower_wait);
     let hit_for_miss = resolver.number(&knobs::LIMITS_HIT_FOR_MISS, &typed.hit_for_miss);
@@ -153,6 +154,7 @@ fn limits(resolver: &mut Resolver<'_>, typed: &raw::Limits, store: &Store) -> Li
         object_max: Bytes(object_max),
         download_window: Bytes(download_window),
         upload_window: Bytes(upload_window),
+        unsent_max: Bytes(unsent_max),
         leader_wait: Millis(leader_wait),
         follower_wait: Millis(follower_wait),
         hit_for_miss: Millis(hit_for_miss),

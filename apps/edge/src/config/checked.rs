@@ -303,6 +303,8 @@ pub struct Limits {
     pub download_window: Bytes,
     /// Bytes of one request body in memory.
     pub upload_window: Bytes,
+    /// What the kernel takes for one connection beyond what it may send at once.
+    pub unsent_max: Bytes,
     /// Until a follower fetches beside a leader without a head.
     pub leader_wait: Millis,
     /// Until a follower fetches for itself alone.

@@ -353,6 +353,10 @@ knobs! {
     LIMITS_UPLOAD_WINDOW = "limits.upload_window", Unit::Bytes, Number(256 * KIB), 16 * KIB,
         16 * MIB,
         "Bytes of one request body held in memory while the origin lags; then the client waits.";
+    LIMITS_UNSENT_MAX = "limits.unsent_max", Unit::Bytes, Number(256 * KIB), 16 * KIB, 1024 * MIB,
+        "Bytes of an answer that the kernel takes for one connection beyond what it may send at \
+         once (TCP_NOTSENT_LOWAT). A client that does not read holds no more than that, and what \
+         its own window takes.";
     LIMITS_LEADER_WAIT = "limits.leader_wait", Time, Number(10 * SECOND), 10, HOUR,
         "How long requests for the same thing wait for the head that one of them has asked for; \
          then the one that has waited longest asks the origin, too, twice at most.";

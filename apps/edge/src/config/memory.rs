@@ -323,7 +323,7 @@ const TLS_CHUNK_BYTES: u64 = 16_704;
 /// The windows of one worker.
 const TLS_WINDOWS_BYTES: u64 = 128 * 66_048;
 /// A handshake in flight: rustls' state and messages of usual size.
-const TLS_HANDSHAKE_BYTES: u64 = 8 * KIB;
+pub const TLS_HANDSHAKE_BYTES: u64 = 8 * KIB;
 /// One worker's timer wheel: 1,024 buckets of one slot number.
 pub const WHEEL_BYTES: u64 = 4 * KIB;
 /// One receive buffer.

@@ -190,6 +190,7 @@ pub(super) struct Limits {
     pub(super) object_max: Cell,
     pub(super) download_window: Cell,
     pub(super) upload_window: Cell,
+    pub(super) unsent_max: Cell,
     pub(super) leader_wait: Cell,
     pub(super) follower_wait: Cell,
     pub(super) hit_for_miss: Cell,

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::Bound;
 use crate::config::memory::{
-    BUFFER_BYTES, POLL_BYTES, REACTOR_SLOT_BYTES, SLOT_BYTES, SOCKET_BYTES,
+    BUFFER_BYTES, POLL_BYTES, REACTOR_SLOT_BYTES, SLOT_BYTES, SOCKET_BYTES, TLS_HANDSHAKE_BYTES,
+    TLS_SLOT_BYTES,
 };
 use crate::host::budget::{Budget, Cgroup, Source};
 use crate::host::status_bytes;
@@ -22,6 +23,14 @@ pub struct Counts {
     pub parked: u64,
     /// Connections to origins.
     pub origin: u64,
+    /// Those with a TLS session.
+    pub secure: u64,
+    /// TLS handshakes in flight.
+    pub shaking: u64,
+    /// Those with a send that the kernel has not taken whole.
+    pub sending: u64,
+    /// What the kernel takes for each of these before it waits for its peer, bytes.
+    pub unsent_max: u64,
     /// Receive buffers that exist.
     pub buffers: u64,
     /// Bytes of bodies in staging.
@@ -41,12 +50,16 @@ pub struct Used {
     pub staging: u64,
     /// The store's memory tier.
     pub tier: u64,
+    /// TLS sessions and handshakes.
+    pub tls: u64,
     /// All else that is the process' own.
     pub rest: u64,
     /// Sockets in the kernel.
     pub sockets: u64,
     /// Parked polls in the kernel.
     pub polls: u64,
+    /// Answers in the kernel that slow readers have not taken.
+    pub unsent: u64,
 }
 
 impl Used {
@@ -58,15 +71,18 @@ impl Used {
         let slots = counts.open * (SLOT_BYTES + REACTOR_SLOT_BYTES);
         let buffers = counts.buffers * BUFFER_BYTES;
         let staging = counts.staging_bytes;
+        let tls = counts.secure * TLS_SLOT_BYTES + counts.shaking * TLS_HANDSHAKE_BYTES;
         Self {
             slots,
             buffers,
             staging,
             // Pages that only file writes have touched are in no process' books.
             tier: counts.tier_bytes.max(shared),
-            rest: anonymous.saturating_sub(slots + buffers + staging),
+            tls,
+            rest: anonymous.saturating_sub(slots + buffers + staging + tls),
             sockets: (counts.open + counts.origin) * SOCKET_BYTES,
             polls: counts.parked * POLL_BYTES,
+            unsent: counts.sending * counts.unsent_max,
         }
     }
 
@@ -78,15 +94,17 @@ impl Used {
 
     /// The parts by their names.
     #[must_use]
-    pub fn parts(&self) -> [(&'static str, u64); 7] {
+    pub fn parts(&self) -> [(&'static str, u64); 9] {
         [
             ("slots", self.slots),
             ("buffers", self.buffers),
             ("staging", self.staging),
             ("tier", self.tier),
+            ("tls", self.tls),
             ("rest", self.rest),
             ("sockets", self.sockets),
             ("polls", self.polls),
+            ("unsent", self.unsent),
         ]
     }
 

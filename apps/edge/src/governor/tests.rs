@@ -79,15 +79,20 @@ fn parts_make_up_the_sum_and_own_pages_count_once() {
         open: 100,
         parked: 90,
         origin: 10,
+        secure: 50,
+        shaking: 2,
+        sending: 3,
+        unsent_max: 1000,
         buffers: 4,
         staging_bytes: 1000,
         tier_bytes: 7000,
     };
     let status = "VmRSS:\t  999 kB\nRssAnon:\t     200 kB\nRssShmem:\t       4 kB\n";
     let found = Used::of(&counts, status);
-    assert_eq!(found.slots + found.buffers + found.staging + found.rest, 200 * 1024);
+    assert_eq!(found.slots + found.buffers + found.staging + found.tls + found.rest, 200 * 1024);
     assert_eq!((found.tier, found.sockets, found.polls), (7000, 110 * 3868, 90 * 256));
-    assert_eq!(found.total(), 200 * 1024 + 7000 + 110 * 3868 + 90 * 256);
+    assert_eq!((found.tls, found.unsent), (50 * 132 + 2 * 8192, 3000));
+    assert_eq!(found.total(), 200 * 1024 + 7000 + 110 * 3868 + 90 * 256 + 3000);
     assert_eq!(found.json()["parts"]["sockets"], 110 * 3868);
 
     let meminfo = "MemTotal:  1000 kB\nMemFree: 1 kB\nMemAvailable:  100 kB\n";

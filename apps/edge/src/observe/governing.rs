@@ -158,9 +158,11 @@ fn note(own: &WorkerCounters, used: &Used, orders: &Orders) {
         (Gauge::MemoryBuffers, used.buffers),
         (Gauge::MemoryStaging, used.staging),
         (Gauge::MemoryTier, used.tier),
+        (Gauge::MemoryTls, used.tls),
         (Gauge::MemoryRest, used.rest),
         (Gauge::MemorySockets, used.sockets),
         (Gauge::MemoryPolls, used.polls),
+        (Gauge::MemoryUnsent, used.unsent),
         (Gauge::MemoryBudget, orders.bound.map_or(0, |bound| bound.budget.bytes)),
         (Gauge::MemoryCounted, orders.bound.map_or(0, |bound| bound.used_bytes)),
     ] {

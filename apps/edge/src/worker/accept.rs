@@ -64,6 +64,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             return self.close(token, CloseReason::Drained);
         }
         slot.touch(now_ms);
+        slot.set_secure();
+        self.counters.raise(Gauge::TlsConnections, 1);
         if slot.move_state(State::Handshaking, State::Parked).is_ok() {
             self.counters.lower(Gauge::ConnectionsHandshaking, 1);
             self.counters.raise(Gauge::ConnectionsParked, 1);

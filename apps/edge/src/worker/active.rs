@@ -274,6 +274,11 @@ impl Actives {
         self.places.get_mut(index as usize)?.as_mut()
     }
 
+    /// How many have given the kernel more than it has taken so far. O(places).
+    pub(super) fn sending_count(&self) -> u64 {
+        self.places.iter().flatten().filter(|active| active.sending).count() as u64
+    }
+
     /// Places in use, by index.
     pub(super) fn indices(&self) -> impl Iterator<Item = u32> + '_ {
         let used = self.places.iter().enumerate().filter(|(_, place)| place.is_some());

@@ -119,6 +119,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             self.io.trim();
         }
         self.counters.set(Gauge::Buffers, u64::from(self.io.buffer_count()));
+        self.counters.set(Gauge::ConnectionsSending, self.actives.sending_count());
     }
 }
 

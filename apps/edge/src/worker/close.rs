@@ -47,6 +47,9 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let pair = self.pair_of(token);
         if let Some(slot) = self.slots.get(token.slot) {
             slot.set_close_reason(reason);
+            if slot.is_secure() {
+                self.counters.lower(Gauge::TlsConnections, 1);
+            }
         }
         if let Some(gauge) = state_gauge(from) {
             self.counters.lower(gauge, 1);

@@ -113,7 +113,11 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                     session = opening.taken.session.take();
                 }
                 match (session, self.adopt_session) {
-                    (Some(session), Some(adopt)) => adopt(&mut self.io, token, *session),
+                    (Some(session), Some(adopt)) => {
+                        cell.set_secure();
+                        self.counters.raise(Gauge::TlsConnections, 1);
+                        adopt(&mut self.io, token, *session);
+                    }
                     // Bytes under a session that nobody here can go on with.
                     (Some(_), None) => return self.refuse_socket(index),
                     (None, _) => {}

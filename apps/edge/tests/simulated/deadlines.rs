@@ -1,6 +1,7 @@
 //! Deadlines in virtual time, and the drain (ED-4).
 
 use longhold_conn::State;
+use longhold_telemetry::Gauge;
 use longhold_transport::sim::Profile;
 
 use crate::stage::{Stage, answer, body, reply};
@@ -88,10 +89,12 @@ fn a_client_that_does_not_read_is_closed_and_its_pin_falls() {
     client.write(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
     stage.run_for_ms(20_000);
     assert_eq!(stage.count(State::Active), 1);
+    assert_eq!(stage.gauge(Gauge::ConnectionsSending), 1, "the governor does not see it");
     stage.run_for_ms(60_000);
     assert_eq!(stage.count(State::Active), 0, "a stalled reader is still served");
     drop(client);
-    stage.run_for_ms(100);
+    stage.run_for_ms(10_000);
+    assert_eq!(stage.gauge(Gauge::ConnectionsSending), 0);
     stage.assert_clean();
 }
 

@@ -313,10 +313,16 @@ impl Stage {
         let opened = opened.map(|counter| sum.counter(counter));
         assert_eq!(closed.sum::<u64>(), opened.iter().sum::<u64>());
         assert_eq!(sum.gauge(Gauge::TunnelsOpen), 0);
+        assert_eq!(sum.gauge(Gauge::TlsConnections), 0);
         for gauge in [Gauge::ConnectionsParked, Gauge::ConnectionsActive, Gauge::ConnectionsClosing]
         {
             assert_eq!(sum.gauge(gauge), 0, "{gauge:?}");
         }
+    }
+
+    /// A gauge as it was set last.
+    pub(crate) fn gauge(&self, gauge: Gauge) -> u64 {
+        self.registry.sum().gauge(gauge)
     }
 
     pub(crate) fn count(&self, state: State) -> usize {

@@ -31,7 +31,6 @@ mod tests;
 use io_uring::{IoUring, Probe, opcode, squeue};
 
 pub use reactor::Reactor;
-pub(crate) use sys::bind_without_port;
 
 use crate::probe::{Evidence, Support, Unsupported};
 

@@ -22,7 +22,7 @@ use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::mem::{self, ManuallyDrop};
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -564,25 +564,6 @@ impl<P: Payload> SendBody<P> {
             }
         }
     }
-}
-
-/// Lets `socket` share a local port with other connections as long as the peers differ: the port
-/// is chosen at connect, not at bind.
-///
-/// # Errors
-/// The errno of setsockopt.
-pub(crate) fn bind_without_port(socket: BorrowedFd<'_>) -> Result<(), i32> {
-    let on: libc::c_int = 1;
-    let (level, name) = (libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT);
-    let length = size_of::<libc::c_int>() as libc::socklen_t;
-    let value = std::ptr::from_ref(&on).cast();
-    // SAFETY: the value is `length` bytes long and read during the call only.
-    let done = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, value, length) };
-    if done == 0 { Ok(()) } else { Err(last_errno()) }
-}
-
-fn last_errno() -> i32 {
-    std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
 }
 
 /// Records per chunk: memory of ops in flight grows in steps of this many.
