@@ -277,6 +277,8 @@ impl<'t, T: Dial + ?Sized> Driver<'t, T> {
         if self.state(connection) != Some(State::Idle) {
             return false;
         }
+        // Who has spoken comes before who is to come.
+        self.examine();
         if self.take_exchange(connection).is_none() {
             return false;
         }

@@ -3,6 +3,7 @@
 //! whatever the server does (LG-4, LG-5).
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
@@ -340,6 +341,36 @@ fn each_stream_that_breaks_is_lost_for_its_own_reason() {
     for (fault, count) in expected {
         assert_eq!(report.faults.count(fault), count, "{fault}: {report:?}");
     }
+}
+
+/// The stream's wrong event is there before the first newcomer's answer, and one of them has room
+/// at a time.
+#[test]
+fn a_stream_that_stands_is_heard_before_the_next_newcomer() {
+    let standing = Mutex::new(None);
+    let address = serve(move |mut asked| {
+        let mut standing = standing.lock().expect("no script panics");
+        if asked.connection == 0 {
+            let mut text = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n".to_owned();
+            crate::events::write_event(1, &mut text);
+            *standing = asked.stream.try_clone().ok();
+            return asked.write(text);
+        }
+        if let Some(mut stream) = standing.take() {
+            stream.write_all(b"data: wrong\n\n").expect("the stream stands");
+        }
+        asked.write("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+    });
+    let plan = HoldPlan {
+        hold_ms: 0,
+        stages: vec![1, 12],
+        active_max: 1,
+        ..event_plan(address, "?interval=10s")
+    };
+    let report = run(&plan);
+    let lost: Vec<_> = report.faults.examples().iter().map(|it| it.connection).collect();
+    assert_eq!(lost.len(), 12, "{report:?}");
+    assert!(lost.iter().position(|it| *it == 0).is_some_and(|at| at <= 1), "{lost:?}");
 }
 
 /// As many are due at that time, and one microsecond before it not yet.
