@@ -431,4 +431,6 @@ const TICK_US: u64 = 10_000;
 const BEAT_PAUSE_US: u64 = 100;
 
 #[cfg(test)]
+mod simulated;
+#[cfg(test)]
 mod tests;

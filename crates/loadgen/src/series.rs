@@ -3,6 +3,8 @@
 //! There are never more than [`POINTS_MAX`] of them, however long a load lasts: a series that is
 //! full drops every other point and goes on at twice the interval.
 
+use std::fmt;
+
 use serde::{Serialize, Serializer};
 
 use crate::fault::Fault;
@@ -119,7 +121,7 @@ impl<F: FnMut(Moment)> Observer for F {
 }
 
 /// Points of a load in order; serialised as a list of them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Series {
     points: Vec<Point>,
     /// Of how many seconds each point is one; a power of two, as an exponent.
@@ -214,6 +216,14 @@ impl Series {
         self.worst = worse(self.worst, dropped);
         self.thinned += 1;
         self.skipped = (1 << self.thinned) - 1;
+    }
+}
+
+/// In short: whoever prints a report wants to read it.
+impl fmt::Debug for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (points, last) = (self.points.len(), self.points.last());
+        f.debug_struct("Series").field("points", &points).field("last", &last).finish()
     }
 }
 

@@ -39,6 +39,44 @@ fn an_upgrade_and_its_messages_are_answered_however_they_are_cut() {
     }
 }
 
+/// A stream's events are as far apart as was asked for, its number starts with 1 for each client,
+/// and it ends with the client.
+#[test]
+fn event_streams_keep_their_interval_until_their_client_leaves() {
+    let network = Network::new(5);
+    let mut transport = network.transport(&Config { slots: 4, ..Config::default() });
+    let address = "192.0.2.1:80".parse().expect("an address");
+    longhold_transport::Transport::listen(&mut transport, network.bind(address)).expect("free");
+    let mut echo = Echo::new(transport);
+    let ask = |host: u8, interval: &str| {
+        let client = network.connect(([198, 51, 100, host], 4711).into(), address);
+        let head = format!("GET /events?interval={interval} HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.write(head.as_bytes());
+        client
+    };
+    let (quick, slow, leaves) = (ask(1, "250ms"), ask(2, "1s"), ask(3, "1s"));
+    let until = |echo: &mut Echo<_>, until_us| {
+        while network.now_us() < until_us {
+            echo.turn(Some(until_us)).expect("the network goes on");
+        }
+    };
+    until(&mut echo, 1_100_000);
+    leaves.reset();
+    until(&mut echo, 4_100_000);
+    let events = |client: &longhold_transport::sim::Client| {
+        let text = String::from_utf8(client.read()).expect("ASCII");
+        assert!(text.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"));
+        let ids = text.lines().filter_map(|line| line.strip_prefix("id: "));
+        ids.map(|id| id.parse().expect("a number")).collect::<Vec<u32>>()
+    };
+    assert_eq!(events(&slow), (1..=5).collect::<Vec<_>>());
+    let quick = events(&quick);
+    assert!((16..=17).contains(&quick.len()) && quick.is_sorted() && quick[0] == 1, "{quick:?}");
+    // Events behind each stream's first.
+    let sent = 4 + (quick.len() - 1) + 1;
+    assert_eq!(echo.messages(), sent as u64);
+}
+
 #[test]
 fn what_is_no_upgrade_is_told_what_is_missing_and_the_connection_ends() {
     let said = read_request(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
