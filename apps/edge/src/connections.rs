@@ -12,10 +12,12 @@ use longhold_conn::{Slot, State};
 use longhold_transport::Token;
 
 use crate::roster::Member;
+use protocol::Protocol;
 
 pub mod census;
 pub mod close;
 pub mod filter;
+pub mod protocol;
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,8 @@ pub struct Sight {
     pub token: Token,
     /// Where it is in its life; never [`State::Free`].
     pub state: State,
+    /// What is spoken on it.
+    pub protocol: Protocol,
     /// Where it came in, by the listener's number.
     pub listener: u16,
     /// The peer's address.
@@ -53,6 +57,7 @@ impl Sight {
             worker,
             token: Token { slot: number, generation },
             state,
+            protocol: Protocol::of(slot),
             listener: slot.listener(),
             peer: slot.peer(),
             age_ms: now_ms.saturating_sub(slot.accepted_ms()),

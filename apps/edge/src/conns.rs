@@ -40,6 +40,9 @@ struct FilterOptions {
     /// handshaking, parked, active or closing
     #[arg(long)]
     state: Option<String>,
+    /// http, https, tunnel, stream or origin; with -tls behind the last three for those over TLS
+    #[arg(long)]
+    protocol: Option<String>,
     /// The listener's address, as the table shows it
     #[arg(long, value_name = "IP:PORT")]
     listener: Option<String>,
@@ -60,9 +63,11 @@ struct FilterOptions {
 /// The config's faults, or why the running edge says or does nothing.
 pub fn conns(options: &ConnsOptions) -> anyhow::Result<()> {
     let Admin { address, token } = options.edge.admin()?;
-    let FilterOptions { state, listener, source, idle_over, older_than } = &options.filter;
+    let FilterOptions { state, protocol, listener, source, idle_over, older_than } =
+        &options.filter;
     let filter = FilterAsk {
         state: state.clone(),
+        protocol: protocol.clone(),
         listener: listener.clone(),
         source: source.clone(),
         idle_over: idle_over.clone(),
@@ -114,7 +119,11 @@ fn table(said: &Value) -> String {
         let count = number(&said["by_state"][state.name()]);
         format!("{} {}", state.name(), grouped(count))
     });
-    let _ = writeln!(text, "  {}\n", states.collect::<Vec<_>>().join("   "));
+    let _ = writeln!(text, "  {}", states.collect::<Vec<_>>().join("   "));
+    let protocols = said["by_protocol"].as_object().into_iter().flatten();
+    let protocols = protocols.filter(|(_, count)| number(count) > 0);
+    let protocols = protocols.map(|(name, count)| format!("{name} {}", grouped(number(count))));
+    let _ = writeln!(text, "  {}\n", protocols.collect::<Vec<_>>().join("   "));
 
     let _ = writeln!(text, "{:<28} {:<10} {:>12}", "listener", "protocol", "connections");
     for row in rows(&said["by_listener"]) {
@@ -167,15 +176,16 @@ fn listed(text: &mut String, heading: &str, list: &Value) {
     }
     let _ = writeln!(
         text,
-        "\n{heading:<18} {:<12} {:<24} {:<22} {:>9} {:>9} {:>9}",
-        "state", "peer", "listener", "age", "idle", "requests"
+        "\n{heading:<18} {:<12} {:<11} {:<24} {:<22} {:>9} {:>9} {:>9}",
+        "state", "protocol", "peer", "listener", "age", "idle", "requests"
     );
     for row in rows(list) {
         let _ = writeln!(
             text,
-            "  {:<16} {:<12} {:<24} {:<22} {:>9} {:>9} {:>9}",
+            "  {:<16} {:<12} {:<11} {:<24} {:<22} {:>9} {:>9} {:>9}",
             word(&row["id"]),
             word(&row["state"]),
+            word(&row["protocol"]),
             word(&row["peer"]),
             word(&row["listener"]),
             span(number(&row["age_ms"])),

@@ -169,6 +169,14 @@ impl Looks<'_> {
             grouped(count("closing")),
         );
         line(text, "connections", &told);
+        let (tunnels, streams) = (count("tunnels"), count("streams"));
+        let told = format!(
+            "over TLS {}   tunnels {}   event streams {}",
+            grouped(count("tls")),
+            grouped(tunnels.saturating_sub(streams)),
+            grouped(streams),
+        );
+        line(text, "", &told);
         let told = format!(
             "accepted {}/s   closed {}/s   refused {}/s",
             self.rate("longhold_connections_accepted_total"),
@@ -254,7 +262,10 @@ mod tests {
             json!({
                 "version": "1", "state": "ready", "uptime_s": 61, "workers": 2,
                 "transport": "uring", "fill_queue": 3,
-                "connections": { "max": 1000, "parked": 900, "active": 7 },
+                "connections": {
+                    "max": 1000, "parked": 900, "active": 7,
+                    "tls": 800, "tunnels": 30, "streams": 10,
+                },
                 "counters": {
                     "longhold_requests_total{cache=hit}": hits,
                     "longhold_requests_total{cache=uri-miss}": misses,
@@ -268,6 +279,7 @@ mod tests {
         for told in [
             "longhold 1   ready   up 1m 1s   2 workers over uring\n",
             "connections   907 of 1,000   parked 900   active 7   handshaking 0   closing 0\n",
+            "              over TLS 800   tunnels 20   event streams 10\n",
             "requests      4,000/s   hits 75.0 %",
             "waiting 3\n",
             "slots 2.0 KiB\n",

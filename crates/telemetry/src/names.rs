@@ -390,6 +390,9 @@ metrics! {
     "longhold_tunnels" Count "Tunnels open; each counts as two connections." {
         TunnelsOpen,
     }
+    "longhold_streams" Count "Endless responses among these." {
+        StreamsOpen,
+    }
     "longhold_leaks" Count
         "Connections and sockets that are where they may not stay, by kind; a bug if not 0." {
         LeaksClosing "kind" = "closing",

@@ -101,8 +101,9 @@ fn bad_filter(error: FilterError) -> Reply {
     refusal(StatusCode::BAD_REQUEST, &error.to_string(), FILTER_REMEDY)
 }
 
-const FILTER_REMEDY: &str = "filter by state, listener, source, idle_over and older_than, like \
-                             ?state=parked&idle_over=10m; list=N, up to 200, are listed";
+const FILTER_REMEDY: &str = "filter by state, protocol, listener, source, idle_over and \
+                             older_than, like ?state=parked&idle_over=10m; list=N, up to 200, \
+                             are listed";
 const CLOSE_REMEDY: &str = "send a filter such as {\"state\": \"parked\", \"idle_over\": \"1h\"}, \
                             or {\"all\": true} alone";
 /// Connections listed of each kind, by default and at most.

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use longhold_conn::State;
+use longhold_transport::Token;
 use serde_json::{Value, json};
 
 use super::filter::Filter;
+use super::protocol::Protocol;
 use super::{Going, Sight, walk};
 use crate::roster::Member;
 
@@ -14,6 +16,7 @@ use crate::roster::Member;
 pub struct Census {
     /// By [`State`]; those without a connection are left at zero.
     by_state: [u64; State::ALL.len()],
+    by_protocol: [u64; Protocol::ALL.len()],
     by_listener: Vec<u64>,
     by_worker: Vec<(u64, u32)>,
     by_age: [u64; CLASSES.len()],
@@ -43,6 +46,7 @@ impl Census {
         let top = || Top { list: Vec::new(), len_max: listed_max };
         let mut census = Self {
             by_state: [0; State::ALL.len()],
+            by_protocol: [0; Protocol::ALL.len()],
             by_listener: vec![0; listeners_count],
             by_worker: roster.iter().map(|member| (0, member.slots.len())).collect(),
             by_age: [0; CLASSES.len()],
@@ -63,6 +67,7 @@ impl Census {
 
     fn note(&mut self, sight: Sight) {
         self.by_state[sight.state as usize] += 1;
+        self.by_protocol[sight.protocol as usize] += 1;
         if let Some(count) = self.by_listener.get_mut(usize::from(sight.listener)) {
             *count += 1;
         }
@@ -93,6 +98,8 @@ impl Census {
     pub fn json(&self, listeners: &[(String, &'static str)]) -> Value {
         let states = State::ALL.iter().filter(|state| **state != State::Free);
         let states = states.map(|state| (state.name().to_owned(), json!(self.in_state(*state))));
+        let protocols = Protocol::ALL.iter().zip(&self.by_protocol);
+        let protocols = protocols.map(|(protocol, n)| (protocol.name().to_owned(), json!(n)));
         let by_listener = listeners.iter().zip(&self.by_listener).map(|((address, protocol), n)| {
             json!({ "address": address, "protocol": protocol, "connections": n })
         });
@@ -103,6 +110,7 @@ impl Census {
             "total": self.total(),
             "slots": self.by_worker.iter().map(|(_, slots)| u64::from(*slots)).sum::<u64>(),
             "by_state": states.collect::<serde_json::Map<_, _>>(),
+            "by_protocol": protocols.collect::<serde_json::Map<_, _>>(),
             "by_listener": by_listener.collect::<Vec<_>>(),
             "by_worker": by_worker.collect::<Vec<_>>(),
             "by_age": classes(&self.by_age),
@@ -129,16 +137,17 @@ impl Top {
 
     fn json(&self, listeners: &[(String, &'static str)]) -> Vec<Value> {
         let one = |(_, sight): &(u64, Sight)| {
-            let Sight { worker, token, state, listener, peer, age_ms, idle_ms, requests } = *sight;
-            let listener = listeners.get(usize::from(listener)).map(|(address, _)| address);
+            let Token { slot, generation } = sight.token;
+            let listener = listeners.get(usize::from(sight.listener)).map(|(address, _)| address);
             json!({
-                "id": format!("{worker}:{}:{}", token.slot, token.generation),
-                "state": state.name(),
+                "id": format!("{}:{slot}:{generation}", sight.worker),
+                "state": sight.state.name(),
+                "protocol": sight.protocol.name(),
                 "listener": listener,
-                "peer": peer,
-                "age_ms": age_ms,
-                "idle_ms": idle_ms,
-                "requests": requests,
+                "peer": sight.peer,
+                "age_ms": sight.age_ms,
+                "idle_ms": sight.idle_ms,
+                "requests": sight.requests,
             })
         };
         self.list.iter().map(one).collect()

@@ -1,4 +1,4 @@
-//! Which connections are meant: by state, listener, source, idle time, age.
+//! Which connections are meant: by state, protocol, listener, source, idle time, age.
 
 use std::net::IpAddr;
 
@@ -6,6 +6,7 @@ use longhold_conn::State;
 use serde::{Deserialize, Serialize};
 
 use super::Sight;
+use super::protocol::Protocol;
 use crate::config::units::parse_millis;
 
 /// A filter as it is typed; each part that is given must hold.
@@ -15,6 +16,9 @@ pub struct FilterAsk {
     /// `handshaking`, `parked`, `active` or `closing`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
+    /// `http`, `https`, `tunnel`, `tunnel-tls`, `stream`, `stream-tls`, `origin` or `origin-tls`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
     /// The listener's address as the config has it, or as it is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listener: Option<String>,
@@ -32,10 +36,11 @@ pub struct FilterAsk {
 impl FilterAsk {
     /// Its parts by their names.
     #[must_use]
-    pub fn parts(&self) -> [(&'static str, Option<&String>); 5] {
-        let Self { state, listener, source, idle_over, older_than } = self;
+    pub fn parts(&self) -> [(&'static str, Option<&String>); 6] {
+        let Self { state, protocol, listener, source, idle_over, older_than } = self;
         [
             ("state", state.as_ref()),
+            ("protocol", protocol.as_ref()),
             ("listener", listener.as_ref()),
             ("source", source.as_ref()),
             ("idle_over", idle_over.as_ref()),
@@ -47,6 +52,7 @@ impl FilterAsk {
     pub fn part_mut(&mut self, name: &str) -> Option<&mut Option<String>> {
         Some(match name {
             "state" => &mut self.state,
+            "protocol" => &mut self.protocol,
             "listener" => &mut self.listener,
             "source" => &mut self.source,
             "idle_over" => &mut self.idle_over,
@@ -68,6 +74,12 @@ pub enum FilterError {
     /// No such state.
     #[error("the state is none of handshaking, parked, active and closing")]
     State,
+    /// No such protocol.
+    #[error(
+        "the protocol is none of http, https, tunnel, tunnel-tls, stream, stream-tls, origin and \
+         origin-tls"
+    )]
+    Protocol,
     /// No such listener.
     #[error("no listener has that address")]
     Listener,
@@ -83,6 +95,7 @@ pub enum FilterError {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     state: Option<State>,
+    protocol: Option<Protocol>,
     listener: Option<u16>,
     source: Option<Source>,
     idle_over_ms: Option<u64>,
@@ -99,6 +112,10 @@ impl Filter {
             let known = State::ALL.iter().find(|state| state.name() == text);
             known.copied().filter(|state| *state != State::Free).ok_or(FilterError::State)
         };
+        let protocol = |text: &String| {
+            let known = Protocol::ALL.iter().find(|protocol| protocol.name() == text);
+            known.copied().ok_or(FilterError::Protocol)
+        };
         let listener = |text: &String| {
             let place = listeners.iter().position(|address| address == text);
             place.and_then(|place| u16::try_from(place).ok()).ok_or(FilterError::Listener)
@@ -106,6 +123,7 @@ impl Filter {
         let time = |text: &String| parse_millis(text).map_err(|_| FilterError::Time);
         Ok(Self {
             state: ask.state.as_ref().map(state).transpose()?,
+            protocol: ask.protocol.as_ref().map(protocol).transpose()?,
             listener: ask.listener.as_ref().map(listener).transpose()?,
             source: ask.source.as_ref().map(|text| Source::parse(text)).transpose()?,
             idle_over_ms: ask.idle_over.as_ref().map(time).transpose()?,
@@ -117,6 +135,7 @@ impl Filter {
     #[must_use]
     pub fn takes(&self, sight: &Sight) -> bool {
         self.state.is_none_or(|state| state == sight.state)
+            && self.protocol.is_none_or(|protocol| protocol == sight.protocol)
             && self.listener.is_none_or(|listener| listener == sight.listener)
             && self.source.is_none_or(|source| source.holds(sight.peer.ip()))
             && self.idle_over_ms.is_none_or(|over_ms| sight.idle_ms > over_ms)

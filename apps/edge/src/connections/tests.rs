@@ -6,13 +6,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use longhold_conn::{CloseReason, SlotTable, State};
+use longhold_conn::tunnel::{Kind, Rest, Side};
+use longhold_conn::{CloseReason, Half, SlotTable, State};
 use longhold_transport::sim::{Network, Profile, SimTransport};
 use longhold_transport::{Config, Now, Token, Transport as _};
 
 use super::census::Census;
 use super::close::{CLOSES_MAX, Closed, close};
 use super::filter::{Filter, FilterAsk, FilterError};
+use super::protocol::Protocol;
 use super::{Going, SLOTS_AT_ONCE, walk};
 use crate::inbox::{CloseOrder, Inbox};
 use crate::outgoing::Outgoing;
@@ -83,6 +85,50 @@ fn two_million_slots_are_counted_in_short_stretches() {
 }
 
 #[test]
+fn what_is_spoken_is_told_by_the_slot() {
+    let (member, _inbox) = member(8, 100);
+    let half = |side, kind| Half { side, kind, rest: Rest::default() };
+    let used = [
+        (None, false),
+        (None, true),
+        (Some(half(Side::Client, Kind::Tunnel)), false),
+        (Some(half(Side::Client, Kind::Tunnel)), true),
+        (Some(half(Side::Client, Kind::Stream)), false),
+        (Some(half(Side::Client, Kind::Stream)), true),
+        (Some(half(Side::Origin, Kind::Stream)), false),
+        (Some(half(Side::Origin, Kind::Tunnel)), true),
+    ];
+    for (slot, (half, secure)) in (0..).zip(used) {
+        open(&member, slot, ("10.0.0.1:1", 0), (1, 1, State::Active));
+        let cell = member.slots.get(slot).unwrap();
+        if secure {
+            cell.set_secure();
+        }
+        if let Some(half) = half {
+            cell.pair(0, half);
+            cell.set_rest(Rest { origin_ended: true, ..Rest::default() });
+            assert!(cell.half().unwrap().rest.origin_ended);
+        }
+    }
+    let roster = [member];
+    let (census, _) = run(Census::take(&roster, 1, &Filter::default(), 8));
+    let said = census.json(&[("127.0.0.1:80".to_owned(), "http")]);
+    for protocol in Protocol::ALL {
+        assert_eq!(said["by_protocol"][protocol.name()], 1, "{}", protocol.name());
+        let ask = FilterAsk { protocol: Some(protocol.name().to_owned()), ..FilterAsk::default() };
+        let filter = Filter::of(&ask, &[]).unwrap();
+        let (census, _) = run(Census::take(&roster, 1, &filter, 8));
+        assert_eq!(census.total(), 1);
+        assert_eq!(census.json(&[])["oldest"][0]["protocol"], protocol.name());
+    }
+    let cell = roster[0].slots.get(1).unwrap();
+    cell.move_state(State::Active, State::Closing).unwrap();
+    cell.release().unwrap();
+    cell.open("10.0.0.1:1".parse().unwrap(), 0, 0).unwrap();
+    assert_eq!(Protocol::of(cell), Protocol::Http, "the next connection of a slot has no session");
+}
+
+#[test]
 fn census_counts_classes_and_keeps_what_stands_out() {
     let (member, _inbox) = member(8, 100_000);
     open(&member, 0, ("10.0.0.1:1", 0), (99_999, 99_999, State::Parked));
@@ -142,6 +188,9 @@ fn filter_takes_what_all_its_parts_take() {
         (&[("source", "here")], Err(FilterError::Source)),
         (&[("idle_over", "15m")], Ok(true)),
         (&[("idle_over", "20m")], Ok(false)),
+        (&[("protocol", "http")], Ok(true)),
+        (&[("protocol", "https")], Ok(false)),
+        (&[("protocol", "spdy")], Err(FilterError::Protocol)),
         (&[("older_than", "2h")], Ok(true)),
         (&[("older_than", "3h")], Ok(false)),
         (&[("older_than", "3")], Err(FilterError::Time)),

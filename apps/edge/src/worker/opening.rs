@@ -304,6 +304,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
             1,
         );
         counters.raise(Gauge::TunnelsOpen, 1);
+        counters.raise(Gauge::StreamsOpen, u64::from(taken.ask.is_none()));
     }
 }
 

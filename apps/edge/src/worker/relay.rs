@@ -350,9 +350,10 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                 cell.unpair();
             }
         }
-        let Tunnel { told, watched: _, awake } = self.tunnels.close(pair.place);
+        let Tunnel { told, watched, awake } = self.tunnels.close(pair.place);
         self.tunnels.retire(awake);
         self.counters.lower(Gauge::TunnelsOpen, 1);
+        self.counters.lower(Gauge::StreamsOpen, u64::from(watched.is_some()));
         if let Some(told) = told {
             self.log_tunnel(pair.client.slot, &told.line(), reason);
         }

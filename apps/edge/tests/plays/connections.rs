@@ -27,6 +27,8 @@ fn connections_are_counted_listed_and_closed_by_a_filter() {
     assert_eq!(said["oldest"].as_array().map(Vec::len), Some(1));
     assert_eq!(conns(&edge, &["--source", "127.0.0.0/8"])["total"], 2);
     assert_eq!(conns(&edge, &["--source", "10.0.0.0/8"])["total"], 0);
+    assert_eq!(conns(&edge, &["--protocol", "http"])["total"], 2);
+    assert_eq!(conns(&edge, &["--protocol", "tunnel"])["total"], 0);
 
     assert_eq!(conns(&edge, &["--close", "--source", "10.0.0.0/8"])["closed"], 0);
     busy.get("/");

@@ -68,12 +68,30 @@ fn a_websocket_goes_through_with_tls_on_both_sides() {
         here.expects(TEXT, b"early");
         here.expects(TEXT, b"next");
         talk(&edge, &mut here, &mut there);
+        assert_eq!(spoken(&edge), [("origin-tls", 1), ("tunnel-tls", 1)].map(told));
+        assert_eq!((edge.connections("tls"), edge.connections("tunnels")), (2, 1));
         here.voice.half_close();
         there.voice.sees_the_end();
         there.voice.hang_up();
         here.voice.sees_the_end();
         edge.wait_for_nobody();
+        assert_eq!((edge.connections("tls"), spoken(&edge)), (0, Vec::new()));
     }
+}
+
+fn told((protocol, count): (&str, u64)) -> (String, u64) {
+    (protocol.to_owned(), count)
+}
+
+/// What is spoken on how many connections, as `edge conns` has it.
+fn spoken(edge: &Edge) -> Vec<(String, u64)> {
+    let output = edge.command(&["conns", "--json"]);
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let counts = said["by_protocol"].as_object().into_iter().flatten();
+    let counts = counts.map(|(protocol, count)| (protocol.clone(), count.as_u64().unwrap_or(0)));
+    let mut counts: Vec<_> = counts.filter(|(_, count)| *count > 0).collect();
+    counts.sort();
+    counts
 }
 
 /// A parked session whose keys the origin changes while it rests goes on with the new ones.
@@ -123,6 +141,8 @@ fn events_come_through_tls_on_both_sides() {
         call.say("9\r\ndata: 1\n\n\r\n");
         client.hears("9\r\ndata: 1\n\n\r\n");
     }
+    assert_eq!(spoken(&edge), [("origin-tls", 1), ("stream-tls", 1)].map(told));
+    assert_eq!((edge.connections("tls"), edge.connections("streams")), (2, 1));
     call.say("0\r\n\r\n");
     client.hears("0\r\n\r\n");
     client.sees_the_end();

@@ -314,6 +314,7 @@ impl Stage {
         assert_eq!(closed.sum::<u64>(), opened.iter().sum::<u64>());
         assert_eq!(sum.gauge(Gauge::TunnelsOpen), 0);
         assert_eq!(sum.gauge(Gauge::TlsConnections), 0);
+        assert_eq!(sum.gauge(Gauge::StreamsOpen), 0);
         for gauge in [Gauge::ConnectionsParked, Gauge::ConnectionsActive, Gauge::ConnectionsClosing]
         {
             assert_eq!(sum.gauge(gauge), 0, "{gauge:?}");
