@@ -5,6 +5,7 @@
 //! change nothing: what was read before stays in force, and the log says why. No connection and no
 //! handshake that has begun is touched.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -28,6 +29,8 @@ pub struct Acceptors {
     ticks: AtomicU32,
     /// What was wrong with the files last, so that it is said once.
     said: Mutex<String>,
+    /// Staples that hold no more, and of which that was said.
+    stale: Mutex<Vec<PathBuf>>,
 }
 
 impl Acceptors {
@@ -41,7 +44,7 @@ impl Acceptors {
             Ok(Some(Arc::new(Acceptor::new(settings(tls))?)))
         };
         let all = listeners.iter().map(acceptor).collect::<Result<_, _>>()?;
-        Ok(Self { all, ticks: AtomicU32::new(0), said: Mutex::default() })
+        Ok(Self { all, ticks: AtomicU32::new(0), said: Mutex::default(), stale: Mutex::default() })
     }
 
     /// In the order of the config; `None` for plain listeners.
@@ -71,6 +74,19 @@ impl Acceptors {
         for acceptor in self.all.iter().flatten().filter(|acceptor| acceptor.is_outdated()) {
             self.tell(acceptor.reload());
         }
+        self.tell_of_staples();
+    }
+
+    /// Says once of each staple that it holds no more.
+    fn tell_of_staples(&self) {
+        let all = self.all.iter().flatten();
+        let stale: Vec<PathBuf> = all.flat_map(|acceptor| acceptor.stale_staples()).collect();
+        let mut said = self.stale.lock().unwrap_or_else(PoisonError::into_inner);
+        for path in stale.iter().filter(|path| !said.contains(path)) {
+            let file = path.display();
+            tracing::warn!(%file, "an OCSP response holds no more and is not stapled");
+        }
+        *said = stale;
     }
 
     fn tell(&self, outcome: Result<(), LoadError>) {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::UnixTime;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection, WebPkiClientVerifier};
 
@@ -86,6 +87,8 @@ struct Loaded {
     for_chacha: Option<Arc<ServerConfig>>,
     ticketer: Option<Arc<Ticketer>>,
     stamps: Vec<(PathBuf, Option<Stamp>)>,
+    /// The staples' files, and until when they hold.
+    staples: Vec<(PathBuf, u64)>,
 }
 
 /// By what a changed file is known.
@@ -141,6 +144,14 @@ impl Acceptor {
         self.loaded().stamps.iter().any(|(path, stamp)| *stamp != Stamp::of(path))
     }
 
+    /// Files of OCSP responses that do not hold any more: they are not stapled.
+    pub fn stale_staples(&self) -> Vec<PathBuf> {
+        let now_s = UnixTime::now().as_secs();
+        let loaded = self.loaded();
+        let stale = loaded.staples.iter().filter(|(_, until_s)| *until_s <= now_s);
+        stale.map(|(path, _)| path.clone()).collect()
+    }
+
     /// The settings in force.
     pub fn settings(&self) -> ServerSettings {
         self.loaded().settings.clone()
@@ -160,6 +171,7 @@ impl Loaded {
             Arc::new(preference::aes_128_first(rustls::crypto::aws_lc_rs::default_provider()));
         let refuse = settings.refuse_unknown_names;
         let certificates = Certificates::load(&settings.certificates, refuse, &provider)?;
+        let staples = certificates.staples();
         let verifier = verifier(&settings.client_authentication, &provider)?;
         let ticketer = ticketer(&settings, before)?;
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -179,7 +191,7 @@ impl Loaded {
         }
         let for_chacha = preference::has_aes().then(|| Arc::new(config.clone()));
         config.ignore_client_order = for_chacha.is_some();
-        Ok(Self { settings, config: Arc::new(config), for_chacha, ticketer, stamps })
+        Ok(Self { settings, config: Arc::new(config), for_chacha, ticketer, stamps, staples })
     }
 }
 

@@ -10,12 +10,13 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, SignatureScheme};
 
 use crate::capture;
+use crate::staple::Staple;
 
 /// Files of one certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub struct CertificateFiles {
     pub certificate: PathBuf,
     /// Its private key, PEM: PKCS#8, PKCS#1 or SEC1.
     pub key: PathBuf,
-    /// An OCSP response about it, DER, to be stapled.
+    /// An OCSP response about it, DER, to be stapled for as long as it holds.
     pub ocsp: Option<PathBuf>,
     /// The names that it is shown for, `*.example.com` among them; those in the certificate if
     /// there are none here.
@@ -50,12 +51,37 @@ impl LoadError {
 /// All certificates of an acceptor, by name.
 #[derive(Debug)]
 pub(crate) struct Certificates {
-    exact: HashMap<Box<str>, Vec<Arc<CertifiedKey>>>,
+    exact: HashMap<Box<str>, Vec<Arc<Shown>>>,
     /// By what follows the star and its dot.
-    wildcard: HashMap<Box<str>, Vec<Arc<CertifiedKey>>>,
+    wildcard: HashMap<Box<str>, Vec<Arc<Shown>>>,
     /// For clients that ask for no name, or for an unknown one.
-    default: Vec<Arc<CertifiedKey>>,
+    default: Vec<Arc<Shown>>,
     refuse_unknown_names: bool,
+    /// The staples' files, and until when they hold.
+    staples: Vec<(PathBuf, u64)>,
+}
+
+/// A certificate as it is shown.
+#[derive(Debug)]
+struct Shown {
+    bare: Arc<CertifiedKey>,
+    stapled: Option<Stapled>,
+}
+
+/// The same with its staple.
+#[derive(Debug)]
+struct Stapled {
+    key: Arc<CertifiedKey>,
+    until_s: Option<u64>,
+}
+
+impl Shown {
+    /// With the staple while that holds: a client may end a handshake for a stale one, and goes on
+    /// without any.
+    fn at(&self, now_s: u64) -> &Arc<CertifiedKey> {
+        let holds = |stapled: &&Stapled| stapled.until_s.is_none_or(|until_s| now_s < until_s);
+        self.stapled.as_ref().filter(holds).map_or(&self.bare, |stapled| &stapled.key)
+    }
 }
 
 impl Certificates {
@@ -74,10 +100,14 @@ impl Certificates {
             wildcard: HashMap::new(),
             default: Vec::new(),
             refuse_unknown_names,
+            staples: Vec::new(),
         };
         let mut default_names = Vec::new();
         for file in files {
             let (key, names) = load_one(file, provider)?;
+            let until_s = key.stapled.as_ref().and_then(|stapled| stapled.until_s);
+            certificates.staples.extend(file.ocsp.clone().zip(until_s));
+            let key = Arc::new(key);
             let is_default =
                 default_names.is_empty() || names.iter().any(|name| default_names.contains(name));
             if is_default {
@@ -98,9 +128,14 @@ impl Certificates {
         Ok(certificates)
     }
 
+    /// The files of staples that say until when they hold, in seconds of Unix time.
+    pub(crate) fn staples(&self) -> Vec<(PathBuf, u64)> {
+        self.staples.clone()
+    }
+
     /// The certificates for a name: its own, else its parent's wildcard (one label, RFC 6125),
     /// else the default; none where unknown names are refused.
-    fn find(&self, name: Option<&str>) -> Option<&[Arc<CertifiedKey>]> {
+    fn find(&self, name: Option<&str>) -> Option<&[Arc<Shown>]> {
         let Some(name) = name else {
             return Some(&self.default);
         };
@@ -124,35 +159,41 @@ impl ResolvesServerCert for Certificates {
             capture::tell(|capture| capture.name_refused = true);
             return None;
         };
-        pick(found, hello.signature_schemes())
+        let shown = pick(found, hello.signature_schemes())?;
+        Some(Arc::clone(shown.at(UnixTime::now().as_secs())))
     }
 }
 
 /// The first certificate whose key the client understands; the first of all if there is none,
 /// with which the handshake then fails in the right words.
-fn pick(found: &[Arc<CertifiedKey>], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-    let is_understood = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(schemes).is_some();
-    found.iter().find(is_understood).or_else(|| found.first()).cloned()
+fn pick<'a>(found: &'a [Arc<Shown>], schemes: &[SignatureScheme]) -> Option<&'a Arc<Shown>> {
+    let is_understood = |shown: &&Arc<Shown>| shown.bare.key.choose_scheme(schemes).is_some();
+    found.iter().find(is_understood).or_else(|| found.first())
 }
 
 fn load_one(
     files: &CertificateFiles,
     provider: &CryptoProvider,
-) -> Result<(Arc<CertifiedKey>, Vec<String>), LoadError> {
+) -> Result<(Shown, Vec<String>), LoadError> {
     let chain = load_chain(&files.certificate)?;
     let key = PrivateKeyDer::from_pem_file(&files.key)
         .map_err(|error| LoadError::new(&files.key, format!("no private key in PEM: {error}")))?;
     let first = chain.first().cloned();
-    let mut certified = CertifiedKey::from_der(chain, key, provider).map_err(|error| {
+    let bare = CertifiedKey::from_der(chain, key, provider).map_err(|error| {
         let certificate = files.certificate.display();
         LoadError::new(&files.key, format!("is not the key of {certificate}: {error}"))
     })?;
-    if let Some(path) = &files.ocsp {
-        certified.ocsp = Some(load_ocsp(path)?);
-    }
+    let stapled = match &files.ocsp {
+        Some(path) => {
+            let Staple { response, until_s } = Staple::load(path)?;
+            let key = CertifiedKey { ocsp: Some(response), ..bare.clone() };
+            Some(Stapled { key: Arc::new(key), until_s })
+        }
+        None => None,
+    };
     let first = first.ok_or_else(|| LoadError::new(&files.certificate, "no certificate"))?;
     let names = names_of(files, &first)?;
-    Ok((Arc::new(certified), names))
+    Ok((Shown { bare: Arc::new(bare), stapled }, names))
 }
 
 /// All certificates of a PEM file, at least one.
@@ -201,40 +242,6 @@ fn is_covered(name: &str, own: &[String]) -> bool {
         covered == name || covered.strip_prefix("*.").is_some_and(|rest| Some(rest) == parent)
     })
 }
-
-/// An OCSP response (RFC 6960, section 4.2.1) whose status is "successful". Whom it is about and
-/// until when it holds is for the one who fetches it.
-fn load_ocsp(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let response = std::fs::read(path).map_err(|error| LoadError::new(path, error))?;
-    if response.len() > OCSP_BYTES_MAX {
-        return Err(LoadError::new(path, format!("longer than {OCSP_BYTES_MAX} bytes")));
-    }
-    if is_successful_ocsp(&response) {
-        Ok(response)
-    } else {
-        Err(LoadError::new(path, "no OCSP response in DER, or none that says successful"))
-    }
-}
-
-/// `SEQUENCE { ENUMERATED 0, … }` that ends with the file.
-fn is_successful_ocsp(response: &[u8]) -> bool {
-    let Some((&0x30, rest)) = response.split_first() else {
-        return false;
-    };
-    let content = match rest {
-        [short @ 0..=0x7f, content @ ..] => Some((usize::from(*short), content)),
-        [0x81, length, content @ ..] => Some((usize::from(*length), content)),
-        [0x82, high, low, content @ ..] => {
-            Some((usize::from(u16::from_be_bytes([*high, *low])), content))
-        }
-        _ => None,
-    };
-    content.is_some_and(|(length, content)| {
-        content.len() == length && content.starts_with(&[0x0a, 0x01, 0x00])
-    })
-}
-
-const OCSP_BYTES_MAX: usize = 16 << 10;
 
 #[cfg(test)]
 mod tests;

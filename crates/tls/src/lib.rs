@@ -100,6 +100,7 @@ mod preference;
 mod record;
 mod resumption;
 mod session;
+mod staple;
 mod suite;
 mod tickets;
 

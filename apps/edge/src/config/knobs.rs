@@ -267,7 +267,8 @@ knobs! {
     LISTENER_TLS_KEY = "listener.tls.key", Unit::Text("file"), Absent, 0, 0,
         "PEM file of the certificate's private key.";
     LISTENER_TLS_OCSP = "listener.tls.ocsp", Unit::Text("file"), Absent, 0, 0,
-        "DER file of an OCSP response for the certificate, which clients are given with it.";
+        "DER file of an OCSP response for the certificate, which clients are given with it until \
+         it is to be replaced (nextUpdate).";
     LISTENER_TLS_CLIENT_CA = "listener.tls.client_ca", Unit::Text("file"), Absent, 0, 0,
         "PEM file of the authorities that client certificates are checked against.";
     LISTENER_TLS_CLIENT_AUTH = "listener.tls.client_auth", Choice(&["optional", "required"]),

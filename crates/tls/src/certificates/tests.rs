@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use rustls::SignatureScheme;
 use rustls::pki_types::CertificateDer;
 
-use super::{CertificateFiles, Certificates, LoadError};
-use super::{is_covered, is_successful_ocsp, pick};
+use super::{CertificateFiles, Certificates, LoadError, Shown};
+use super::{is_covered, pick};
+use crate::{Acceptor, ServerSettings};
 
 /// A folder of certificates.
 struct Shelf {
@@ -72,10 +73,10 @@ fn name_finds_its_certificate() {
         (Some("localhost"), None),
         (None, Some(0)),
     ] {
-        let is_of = |found: Option<&[std::sync::Arc<rustls::sign::CertifiedKey>]>, at: usize| {
+        let is_of = |found: Option<&[std::sync::Arc<Shown>]>, at: usize| {
             let expected: CertificateDer<'static> =
                 super::load_chain(&files[at].certificate).unwrap().remove(0);
-            found.is_some_and(|found| found[0].cert[0] == expected)
+            found.is_some_and(|found| found[0].bare.cert[0] == expected)
         };
         let found = certificates.find(name);
         assert!(is_of(found, expected.unwrap_or(0)), "{name:?}");
@@ -108,7 +109,7 @@ fn client_is_shown_the_certificate_whose_signature_it_understands() {
         (&[], 0),
     ] {
         let picked = pick(found, schemes).unwrap();
-        assert!(std::sync::Arc::ptr_eq(&picked, &found[expected]), "{schemes:?}");
+        assert!(std::sync::Arc::ptr_eq(picked, &found[expected]), "{schemes:?}");
     }
 }
 
@@ -173,20 +174,43 @@ fn files_that_are_not_in_order_are_named() {
     assert!(load(&[], false).unwrap_err().reason.contains("there are none"));
 }
 
+/// RFC 6960, section 4.2.2.1: what its nextUpdate has passed is not to be relied upon.
 #[test]
-fn ocsp_response_says_successful() {
-    for (response, is_successful) in [
-        (&[0x30, 3, 0x0a, 1, 0][..], true),
-        (&[0x30, 0x81, 3, 0x0a, 1, 0], true),
-        (&[0x30, 0x82, 0, 3, 0x0a, 1, 0], true),
-        (&[0x30, 3, 0x0a, 1, 6], false),
-        (&[0x30, 4, 0x0a, 1, 0], false),
-        (&[0x30, 3, 0x0a, 1, 0, 0], false),
-        (&[0x31, 3, 0x0a, 1, 0], false),
-        (&[0x30, 0x84, 0, 0, 0, 3, 0x0a, 1, 0], false),
-        (&[0x30], false),
-        (&[], false),
-    ] {
-        assert_eq!(is_successful_ocsp(response), is_successful, "{response:x?}");
-    }
+fn stale_staple_is_not_shown() {
+    let shelf = Shelf::new();
+    let mut files = shelf.add("stapled", &["a.example"]);
+    let path = shelf.path("staple");
+    let until_s = 1_767_225_600;
+    std::fs::write(&path, crate::staple::tests::response(&[Some("20260101000000Z")])).unwrap();
+    files.ocsp = Some(path.clone());
+    let certificates = load(&[files.clone()], false).unwrap();
+    assert_eq!(certificates.staples(), [(path.clone(), until_s)]);
+    let has_staple = |certificates: &Certificates, now_s| {
+        let [shown] = certificates.find(None).unwrap() else { panic!("one certificate") };
+        shown.at(now_s).ocsp.is_some()
+    };
+    let times = [0, until_s - 1, until_s, u64::MAX];
+    assert_eq!(times.map(|now_s| has_staple(&certificates, now_s)), [true, true, false, false]);
+    // One that does not say so holds for as long as it is there.
+    std::fs::write(&path, crate::staple::tests::response(&[None])).unwrap();
+    let certificates = load(&[files], false).unwrap();
+    assert_eq!(certificates.staples(), []);
+    assert_eq!(times.map(|now_s| has_staple(&certificates, now_s)), [true; 4]);
+}
+
+/// One that has passed long ago, one that has not yet, and one that does not say.
+#[test]
+fn stale_staples_are_told_by_their_files() {
+    let shelf = Shelf::new();
+    let times = [Some("20000101000000Z"), Some("99991231235959Z"), None];
+    let files = ["old", "new", "silent"].into_iter().zip(times).map(|(name, next_update)| {
+        let mut files = shelf.add(name, &[&format!("{name}.example")]);
+        let path = shelf.path(&format!("{name}.staple"));
+        std::fs::write(&path, crate::staple::tests::response(&[next_update])).unwrap();
+        files.ocsp = Some(path);
+        files
+    });
+    let settings = ServerSettings { certificates: files.collect(), ..ServerSettings::default() };
+    let acceptor = Acceptor::new(settings).unwrap();
+    assert_eq!(acceptor.stale_staples(), [shelf.path("old.staple")]);
 }
