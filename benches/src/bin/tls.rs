@@ -45,8 +45,10 @@ fn main() -> Result<()> {
     let folder = tempfile::tempdir().context("no scratch folder")?;
     let site = Site::new(folder.path())?;
     let mut rows = Vec::new();
-    for resumed in [false, true] {
-        rows.push(handshakes(&site, resumed, &arguments)?);
+    for suite in [CipherSuite::TLS13_AES_128_GCM_SHA256, CipherSuite::TLS13_AES_256_GCM_SHA384] {
+        for resumed in [false, true] {
+            rows.push(handshakes(&site, suite, resumed, &arguments)?);
+        }
     }
     for suite in SUITES {
         for bytes in SIZES {
@@ -188,9 +190,14 @@ fn shake_theirs(
     Ok((spent, client, server.0))
 }
 
-fn handshakes(site: &Site, resumed: bool, arguments: &Arguments) -> Result<Value> {
-    let to_ours = site.client(None, resumed)?;
-    let to_theirs = site.client(None, resumed)?;
+fn handshakes(
+    site: &Site,
+    suite: CipherSuite,
+    resumed: bool,
+    arguments: &Arguments,
+) -> Result<Value> {
+    let to_ours = site.client(Some(suite), resumed)?;
+    let to_theirs = site.client(Some(suite), resumed)?;
     let (mut ours, mut theirs) = (Quickest::new(), Quickest::new());
     let mut kinds = 0;
     for _ in 0..arguments.rounds {
@@ -209,7 +216,7 @@ fn handshakes(site: &Site, resumed: bool, arguments: &Arguments) -> Result<Value
     let expected = if resumed { all - 1 } else { 0 };
     ensure!(kinds == expected, "{kinds} of {all} handshakes were resumed");
     let case = if resumed { "handshake, resumed" } else { "handshake, full (P-256)" };
-    Ok(row(case, "", ours.per(arguments.handshakes), theirs.per(arguments.handshakes)))
+    Ok(row(case, name(suite), ours.per(arguments.handshakes), theirs.per(arguments.handshakes)))
 }
 
 /// Nanoseconds of the end of a connection: rustls's holds until then what ours gives up at the
