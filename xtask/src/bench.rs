@@ -3,7 +3,9 @@
 mod curve;
 mod hit;
 mod idle;
+mod instructions;
 mod lookup;
+mod micro;
 mod reopen;
 pub(crate) mod stats;
 mod tls;
@@ -23,6 +25,8 @@ pub(crate) enum Bench {
     Idle(idle::Arguments),
     /// Time and instructions of a lookup in the store.
     Lookup(lookup::Arguments),
+    /// What the parts of a server's work cost, each alone: wakes, sends, timers, TLS, lookups.
+    Micro(micro::Arguments),
     /// Time from the start of an open after a kill to the full hit ratio.
     Reopen(reopen::Arguments),
     /// Handshakes, records and waking, beside rustls alone.
@@ -38,6 +42,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Hit(arguments) => hit::run(arguments),
         Bench::Idle(arguments) => idle::run(arguments),
         Bench::Lookup(arguments) => lookup::run(arguments),
+        Bench::Micro(arguments) => micro::run(arguments),
         Bench::Reopen(arguments) => reopen::run(arguments),
         Bench::Tls(arguments) => tls::run(arguments),
         Bench::Trace(arguments) => trace::run(arguments),

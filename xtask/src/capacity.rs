@@ -19,8 +19,12 @@ pub(crate) struct Arguments {
     /// Print one JSON object instead of a table.
     #[arg(long, requires = "check")]
     json: bool,
+    /// Rounds in which all measurements of the check take turns; the middle one of each counts.
+    #[arg(long, requires = "check", default_value_t = 3,
+          value_parser = clap::value_parser!(u32).range(1..=99))]
+    rounds: u32,
     /// Seconds of each measurement of the check.
-    #[arg(long, requires = "check", default_value_t = 8,
+    #[arg(long, requires = "check", default_value_t = 5,
           value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
     /// Leave TLS out of the check.

@@ -30,7 +30,7 @@ pub struct SizeOptions {
     #[command(flatten)]
     prices: PriceOptions,
     /// Results to reckon with in place of the built-in figures: the JSON of conn-bomb hold or rate,
-    /// of cargo xtask bench hit or curve, or of a load test; may be given several times
+    /// of cargo xtask bench hit, curve or micro, or of a load test; may be given several times
     #[arg(long, value_name = "FILE")]
     measured: Vec<PathBuf>,
     /// Reckon processor time on exactly so many cores, to compare it with a measurement

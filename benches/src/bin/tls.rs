@@ -59,7 +59,9 @@ fn main() -> Result<()> {
         }
         rows.push(waking(&site, suite, &arguments)?);
     }
-    println!("{}", serde_json::to_string(&json!({ "rows": rows }))?);
+    let (_, client, _) = shake_ours(&site, &site.client(None, false)?)?;
+    let agreed = client.negotiated_cipher_suite().context("no suite")?.suite();
+    println!("{}", serde_json::to_string(&json!({ "rows": rows, "agreed": name(agreed) }))?);
     Ok(())
 }
 

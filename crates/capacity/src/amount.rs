@@ -136,6 +136,12 @@ impl Amount {
         Self { value: self.value.max(Range::exact(least)), ..self.clone() }
     }
 
+    /// At most so much, in each case.
+    #[must_use]
+    pub fn at_most(&self, most: f64) -> Self {
+        Self { value: self.value.each(|value| value.min(most)), ..self.clone() }
+    }
+
     /// Another value whose sum is told by hand, for what is no single operation.
     #[must_use]
     pub const fn told(value: Range, unit: Unit, sum: String) -> Self {

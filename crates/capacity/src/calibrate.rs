@@ -16,7 +16,30 @@ pub struct HitCost {
     pub cpu_s: Range,
 }
 
+/// Server CPU per heartbeat on a parked connection, at one rate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BeatCost {
+    /// Bytes of its answer's body.
+    pub bytes: f64,
+    /// Seconds of CPU for each, beside an edge at rest.
+    pub cpu_s: f64,
+    /// Share of the time in which the workers were busy.
+    pub busy: f64,
+}
+
 impl Coefficients {
+    /// Takes what sends alone cost, by their size: one, whatever its size, and a KiB.
+    pub fn take_sends(&mut self, sends: &[HitCost], source: &str) -> bool {
+        let Some(least) = smallest(sends) else {
+            return false;
+        };
+        if let Some(slope) = slope(sends, least) {
+            let _is_sound = self.set(Key::SendKib, slope, Basis::Measured, source);
+        }
+        let bytes = self.value(Key::SendKib).likely * least.bytes / KIB;
+        self.set(Key::Send, without(least.cpu_s, bytes), Basis::Measured, source)
+    }
+
     /// Takes what plain hits cost: a fixed part from the smallest body, and a part for each KiB
     /// from the slopes to the larger ones. False when there is nothing to take.
     pub fn take_hits(&mut self, hits: &[HitCost], source: &str) -> bool {
@@ -31,8 +54,8 @@ impl Coefficients {
         self.rescale(&[Key::Wake, Key::Parse, Key::Send], fixed, source)
     }
 
-    /// Takes what hits over TLS cost, after the plain ones: what is more is the record's waking
-    /// and, by the slope, its sealing.
+    /// Takes what hits over TLS cost, after the plain ones: what is more is that of the records
+    /// and, by the slope, their sealing.
     pub fn take_tls_hits(&mut self, hits: &[HitCost], source: &str) -> bool {
         let Some(least) = smallest(hits) else {
             return false;
@@ -44,17 +67,54 @@ impl Coefficients {
         let each = self.value(Key::SendKib).likely + self.value(Key::SealKib).likely;
         let plain = self.hit_fixed().likely + each * least.bytes / KIB;
         let more = without(least.cpu_s, plain);
-        self.set(Key::RecordWake, more, Basis::Measured, source)
+        self.set(Key::Record, more, Basis::Measured, source)
     }
 
-    /// Takes what a heartbeat on a parked connection costs beside an edge at rest, after the hits,
-    /// with workers that are busy for a share of the time.
-    pub fn take_heartbeat(&mut self, beat: HitCost, busy: f64, source: &str) -> bool {
-        let bytes = self.value(Key::SendKib).likely * beat.bytes / KIB;
-        let awake = self.hit_fixed().likely + bytes;
-        let idle = 1.0 - busy.clamp(0.0, BUSY_MAX);
-        let sleep = without(beat.cpu_s, awake).over(Range::exact(idle));
-        self.set(Key::Sleep, sleep, Basis::Measured, source)
+    /// Takes what heartbeats on parked connections cost, after the hits. What is more than a hit
+    /// on a busy connection is the park's, whatever the rate, and the sleep's, which falls as
+    /// workers are busier: rates far enough apart tell them from each other. Others leave them
+    /// their proportions.
+    pub fn take_heartbeats(&mut self, beats: &[BeatCost], source: &str) -> bool {
+        let each_kib = self.value(Key::SendKib).likely;
+        let awake = self.hit_fixed().likely;
+        let more = |beat: &BeatCost| (beat.cpu_s - awake - each_kib * beat.bytes / KIB).max(0.0);
+        let Some((park, sleep)) = line(beats, more).or_else(|| self.in_proportion(beats, more))
+        else {
+            return false;
+        };
+        let said = |beat: &BeatCost| park + sleep * idle(beat);
+        let off = Spread::of(beats.iter().map(|beat| more(beat) / said(beat).max(SPECK_S)));
+        self.set(Key::Park, off.around(park), Basis::Measured, source)
+            && self.set(Key::Sleep, off.around(sleep), Basis::Measured, source)
+    }
+
+    /// Takes what heartbeats on parked TLS connections cost, after the plain ones and the hits
+    /// over TLS: what is more is that of the keys.
+    pub fn take_tls_heartbeats(&mut self, beats: &[BeatCost], source: &str) -> bool {
+        let each = self.value(Key::SendKib).likely + self.value(Key::SealKib).likely;
+        let fixed = self.hit_fixed() + self.value(Key::Record) + self.value(Key::Park);
+        let sleep = self.value(Key::Sleep).likely;
+        let more = |beat: &BeatCost| {
+            let plain = fixed.likely + sleep * idle(beat) + each * beat.bytes / KIB;
+            (beat.cpu_s - plain).max(0.0)
+        };
+        if beats.is_empty() {
+            return false;
+        }
+        let keys = Spread::of(beats.iter().map(more));
+        self.set(Key::RecordWake, keys.around(1.0), Basis::Measured, source)
+    }
+
+    /// Park and sleep in the proportion that they have, as much as the heartbeats took.
+    fn in_proportion(
+        &self,
+        beats: &[BeatCost],
+        more: impl Fn(&BeatCost) -> f64,
+    ) -> Option<(f64, f64)> {
+        let (park, sleep) = (self.value(Key::Park).likely, self.value(Key::Sleep).likely);
+        let said: f64 = beats.iter().map(|beat| park + sleep * idle(beat)).sum();
+        let took: f64 = beats.iter().map(more).sum();
+        (said > 0.0).then(|| (park * took / said, sleep * took / said))
     }
 
     /// Takes what an edge uses while nothing happens, in cores.
@@ -99,6 +159,52 @@ impl Coefficients {
     }
 }
 
+/// Share of the time in which workers sleep.
+fn idle(beat: &BeatCost) -> f64 {
+    1.0 - beat.busy.clamp(0.0, BUSY_MAX)
+}
+
+/// What `more` is when workers never sleep, and what it rises by when they always do; nothing
+/// when they slept much the same in all of them.
+fn line(beats: &[BeatCost], more: impl Fn(&BeatCost) -> f64) -> Option<(f64, f64)> {
+    let count = beats.len() as f64;
+    let mean = |of: &dyn Fn(&BeatCost) -> f64| beats.iter().map(of).sum::<f64>() / count;
+    let all = Spread::of(beats.iter().map(idle));
+    if beats.is_empty() || all.high - all.low < IDLE_SPAN_MIN {
+        return None;
+    }
+    let (idle_mean, more_mean) = (mean(&idle), mean(&more));
+    let both = mean(&|beat| (idle(beat) - idle_mean) * (more(beat) - more_mean));
+    let square = mean(&|beat| (idle(beat) - idle_mean) * (idle(beat) - idle_mean));
+    let sleep = (both / square).clamp(0.0, more_mean / idle_mean.max(f64::MIN_POSITIVE));
+    Some((more_mean - sleep * idle_mean, sleep))
+}
+
+/// The least, the mean and the greatest.
+#[derive(Clone, Copy, Debug)]
+struct Spread {
+    low: f64,
+    mean: f64,
+    high: f64,
+}
+
+impl Spread {
+    /// Of some values; nothing sound of none.
+    fn of(values: impl Iterator<Item = f64> + Clone) -> Self {
+        let count = values.clone().count() as f64;
+        Self {
+            low: values.clone().fold(f64::INFINITY, f64::min),
+            mean: values.clone().sum::<f64>() / count,
+            high: values.fold(0.0, f64::max),
+        }
+    }
+
+    /// A value times these.
+    fn around(self, value: f64) -> Range {
+        Range::of([value * self.low, value * self.mean, value * self.high])
+    }
+}
+
 fn smallest(hits: &[HitCost]) -> Option<&HitCost> {
     let sound = hits.iter().filter(|hit| hit.cpu_s.likely > 0.0 && hit.bytes >= 0.0);
     sound.min_by(|a, b| a.bytes.total_cmp(&b.bytes))
@@ -130,10 +236,14 @@ const KIB: f64 = 1024.0;
 const SPAN_MIN_BYTES: f64 = 8192.0;
 /// Workers busier than this say nothing about sleep.
 const BUSY_MAX: f64 = 0.9;
+/// Shares of idle time nearer than this to each other do not tell a park from a sleep.
+const IDLE_SPAN_MIN: f64 = 0.15;
+/// What a heartbeat takes at least, seconds: a part of nothing is none.
+const SPECK_S: f64 = 1e-9;
 
 #[cfg(test)]
 mod tests {
-    use super::HitCost;
+    use super::{BeatCost, HitCost};
     use crate::coefficients::{Coefficients, Key};
     use crate::range::Range;
 
@@ -178,18 +288,67 @@ mod tests {
         let mut table = Coefficients::longhold();
         assert!(table.take_hits(&[hit(0.0, 10.0), hit(102_400.0, 30.0)], "plain"));
         assert!(table.take_tls_hits(&[hit(0.0, 13.0), hit(102_400.0, 53.0)], "secure"));
-        near(table.value(Key::RecordWake).likely, 3.0);
+        near(table.value(Key::Record).likely, 3.0);
         near(table.value(Key::SealKib).likely, 0.2);
     }
 
+    fn beat(us: f64, busy: f64) -> BeatCost {
+        BeatCost { bytes: 0.0, cpu_s: us * US, busy }
+    }
+
     #[test]
-    fn a_heartbeat_gives_the_sleep() {
+    fn sends_give_one_and_a_kib() {
+        let mut table = Coefficients::longhold();
+        let sends = [hit(1024.0, 2.2), hit(1024.0 * 101.0, 22.2), hit(1024.0 * 2.0, 9.0)];
+        assert!(table.take_sends(&sends, "a test"));
+        near(table.value(Key::SendKib).likely, 0.2);
+        near(table.value(Key::Send).likely, 2.0);
+        assert!(!table.take_sends(&[], "a test"));
+    }
+
+    #[test]
+    fn heartbeats_at_two_rates_tell_park_from_sleep() {
         let mut table = Coefficients::longhold();
         assert!(table.take_hits(&[hit(0.0, 10.0)], "plain"));
-        assert!(table.take_heartbeat(hit(0.0, 18.0), 0.2, "a beat"));
+        assert!(table.take_heartbeats(&[beat(21.0, 0.0), beat(16.0, 0.5)], "beats"));
+        near(table.value(Key::Park).likely, 1.0);
         near(table.value(Key::Sleep).likely, 10.0);
-        assert!(table.take_heartbeat(hit(0.0, 9.0), 0.2, "a beat"), "cheaper than a hit: no sleep");
+        // A third one that lies beside their line makes both uncertain.
+        let off = [beat(21.0, 0.0), beat(16.0, 0.5), beat(20.0, 0.25)];
+        assert!(table.take_heartbeats(&off, "beats"));
+        let park = table.value(Key::Park);
+        assert!(park.low < park.likely && park.likely < park.high, "{park:?}");
+        // Dearer the busier they are: no sleep, for there is none below nothing.
+        assert!(table.take_heartbeats(&[beat(15.0, 0.0), beat(16.0, 0.5)], "beats"));
+        near(table.value(Key::Park).likely, 5.5);
         near(table.value(Key::Sleep).likely, 0.0);
+    }
+
+    #[test]
+    fn heartbeats_at_one_rate_leave_park_and_sleep_their_proportions() {
+        let mut table = Coefficients::longhold();
+        let share =
+            |table: &Coefficients| table.value(Key::Park).likely / table.value(Key::Sleep).likely;
+        let usual = share(&table);
+        assert!(table.take_hits(&[hit(0.0, 10.0)], "plain"));
+        assert!(table.take_heartbeats(&[beat(18.0, 0.2), beat(18.0, 0.2)], "beats"));
+        let whole = table.value(Key::Park).likely + table.value(Key::Sleep).likely * 0.8;
+        near(whole, 8.0);
+        assert!((share(&table) - usual).abs() < 1e-9);
+        assert!(table.take_heartbeats(&[beat(9.0, 0.2)], "cheaper than a hit"));
+        near(table.value(Key::Sleep).likely, 0.0);
+        assert!(!table.take_heartbeats(&[], "none"));
+    }
+
+    #[test]
+    fn heartbeats_over_tls_give_the_keys() {
+        let mut table = Coefficients::longhold();
+        assert!(table.take_hits(&[hit(0.0, 10.0)], "plain"));
+        assert!(table.take_heartbeats(&[beat(21.0, 0.0), beat(16.0, 0.5)], "beats"));
+        assert!(table.take_tls_hits(&[hit(0.0, 13.0)], "secure"));
+        assert!(table.take_tls_heartbeats(&[beat(26.0, 0.0)], "secure beats"));
+        near(table.value(Key::RecordWake).likely, 2.0);
+        assert!(!table.take_tls_heartbeats(&[], "none"));
     }
 
     #[test]

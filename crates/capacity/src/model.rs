@@ -59,6 +59,8 @@ struct Parts {
     requests: Amount,
     /// Requests, heartbeats, and the other ends of what passes through tunnels.
     events: Amount,
+    /// Those of them that find their connection parked.
+    parked: Amount,
     /// Connections that come in a second, both ends of tunnels.
     opened: Amount,
     /// Handshakes a second.
@@ -128,6 +130,9 @@ impl Parts {
         let passed = terms.add("passed", "of them handled, twice in tunnels", passed);
         let events = Amount::total([&requests, &passed]).unwrap_or(requests.clone());
         let events = terms.add("events", "requests and heartbeats handled", events);
+        let woken = requests.at_most(load.connections * PARKS_PER_S);
+        let parked = Amount::total([&woken, &passed]).unwrap_or(woken);
+        let parked = terms.add("parked", "of them on parked connections", parked);
         let lifetime = Amount::exact(load.lifetime_s, Unit::Seconds);
         let opened = sockets.over(&lifetime, Unit::PerSecond);
         let opened = terms.add("opened", "sockets opened and closed", opened);
@@ -153,6 +158,7 @@ impl Parts {
             sockets,
             requests,
             events,
+            parked,
             opened,
             handshakes,
             body,
@@ -165,6 +171,10 @@ impl Parts {
         (Section::new("load", "The load", terms.0), parts)
     }
 }
+
+/// How often a connection can be woken from its park in a second: the edge parks one that rests
+/// for 200 ms.
+const PARKS_PER_S: f64 = 5.0;
 
 /// Terms under construction.
 #[derive(Default)]

@@ -3,9 +3,7 @@
 //! Runs the program `lookup` of the benches, on one core: small and large stores, objects asked
 //! for alike or by rank, keys one at a time and sixteen together. Time in a store that leaves the
 //! processor's caches is the memory's: two answers that wait for each other, hash table and
-//! record. Instructions are what our code adds, and the same on every machine: `perf` counts them
-//! where the processor lets it, else valgrind. A count is the difference of two runs, of which
-//! one makes a round of lookups more.
+//! record.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -13,6 +11,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
+use super::instructions::{Count, each, say};
 use crate::host::Host;
 use crate::tree;
 
@@ -75,9 +74,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     print(&rows, &counts)
 }
 
-/// Instructions of one warm lookup and who counted them.
-type Count = Option<(u64, &'static str)>;
-
 fn print(rows: &[Value], counts: &[(u16, Count)]) -> Result<()> {
     Host::here().print();
     println!();
@@ -94,12 +90,7 @@ fn print(rows: &[Value], counts: &[(u16, Count)]) -> Result<()> {
     }
     println!();
     for (batch, count) in counts {
-        match count {
-            Some((count, counter)) => {
-                println!("instructions per lookup, {batch} at a time: {count} ({counter})");
-            }
-            None => println!("instructions: neither perf nor valgrind can count them here"),
-        }
+        println!("instructions per lookup, {batch} at a time: {}", say(*count));
     }
     Ok(())
 }
@@ -128,40 +119,19 @@ fn instructions(program: &Path, batch: u16) -> Result<Count> {
             "--no-clock".to_owned(),
         ]
     };
-    let more = |one: u64, two: u64| {
-        let more = two.checked_sub(one).context("more lookups took fewer instructions")?;
-        anyhow::Ok(more / COUNTED_LOOKUPS)
-    };
-    let by_perf = |rounds| counted_by_perf(program, &options(rounds));
-    if let (Some(one), Some(two)) = (by_perf(1), by_perf(2)) {
-        return Ok(Some((more(one, two)?, "perf")));
-    }
-    let by_valgrind = |rounds| counted_by_valgrind(program, &options(rounds));
-    let (Some(one), Some(two)) = (by_valgrind(1), by_valgrind(2)) else { return Ok(None) };
-    Ok(Some((more(one, two)?, "valgrind")))
+    each(program, [&options(1), &options(2)], COUNTED_LOOKUPS)
 }
 
-fn counted_by_perf(program: &Path, options: &[String]) -> Option<u64> {
-    let mut perf = Command::new("perf");
-    perf.args(["stat", "-x,", "-e", "instructions:u", "--"]).arg(program).args(options);
-    let said = stderr_of(perf)?;
-    let line = said.lines().find(|line| line.contains("instructions"))?;
-    line.split(',').next()?.parse().ok()
+/// The same of one lookup alone, for other benches.
+pub(super) fn instructions_alone() -> Result<Count> {
+    instructions(&tree::target_folder().join("release/lookup"), 1)
 }
 
-fn counted_by_valgrind(program: &Path, options: &[String]) -> Option<u64> {
-    let mut valgrind = Command::new("valgrind");
-    valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
-    valgrind.arg(program).args(options);
-    let said = stderr_of(valgrind)?;
-    let line = said.lines().find_map(|line| line.split_once("Collected : "))?;
-    line.1.trim().parse().ok()
-}
-
-/// What a program that may not be installed says when it succeeds.
-fn stderr_of(mut command: Command) -> Option<String> {
-    let output = command.output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stderr).into_owned())
+/// Nanoseconds of one lookup among so many objects, one at a time, each as likely as the others.
+pub(super) fn nanoseconds(objects: u64, rounds: u32) -> Result<f64> {
+    let options = [format!("--objects={objects}"), format!("--rounds={rounds}")];
+    let found = lookup(&tree::target_folder().join("release/lookup"), &options)?;
+    number(&found, "ns_per_lookup")
 }
 
 const OBJECTS: [u64; 3] = [10_000, 100_000, 1_000_000];

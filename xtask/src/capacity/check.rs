@@ -2,11 +2,14 @@
 //!
 //! How fast a machine is changes from hour to hour where it is shared, so the prediction is made
 //! with figures of the same minutes: busy loops on small and large objects, plain and over TLS,
-//! and a few heartbeats. The four loads are others than those: more connections, other sizes,
-//! other rates. The prediction by the built-in figures is printed beside it, and bounds nothing.
+//! an edge at rest, and heartbeats on parked connections, few and many. The four loads are others
+//! than those: more connections, other sizes, other rates. All of them take turns, round by round,
+//! and of each the middle round counts. The prediction by the built-in figures is printed beside
+//! it, and bounds nothing.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -16,7 +19,7 @@ use serde_json::{Value, json};
 use super::{Arguments, ask};
 use crate::host::Host;
 use crate::load::{closed_loop, number, object_path, warm};
-use crate::rig::{EdgeShape, Rig, Server};
+use crate::rig::{EdgeShape, Program, Rig, Server};
 use crate::tree;
 
 /// Parked connections that take turns at asking.
@@ -42,18 +45,44 @@ struct Row {
     measured: f64,
 }
 
+/// What the model is taught with.
+#[derive(Clone, Copy, Debug)]
+enum Lesson {
+    /// A closed loop on busy connections.
+    Hits { size_bytes: u64, secure: bool },
+    /// Parked connections that ask nothing.
+    Rest,
+    /// Parked connections that take turns at asking.
+    Beats { beats_per_s: u32, secure: bool },
+}
+
+/// A running edge.
+struct Stand {
+    edge: Program,
+    server: Server,
+}
+
 /// Measures, asks, compares.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let mut rig = Rig::new(arguments.no_build)?;
     rig.keep_apart();
     let folder = tree::target_folder().join("capacity");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let learnt = learn(&rig, arguments, &folder)?;
+    let is_wanted = |secure: bool| !(arguments.plain && secure);
+    let points: Vec<Point> = POINTS.into_iter().filter(|it| is_wanted(it.secure)).collect();
+    let lessons: Vec<Lesson> = LESSONS.into_iter().filter(|it| is_wanted(it.secure())).collect();
+    let (learnt, found) = measure(&rig, arguments, &lessons, &points)?;
+    let mut files = Vec::new();
+    for (lesson, rounds) in lessons.iter().zip(learnt) {
+        let file = folder.join(format!("{}.json", lesson.name()));
+        let result = middle(rounds, |result| lesson.cost(result))?;
+        fs::write(&file, serde_json::to_string_pretty(&result)?)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        files.push(file);
+    }
     let mut rows = Vec::new();
-    for point in POINTS.into_iter().filter(|point| !(arguments.plain && point.secure)) {
-        eprintln!("{}: {} connections", point.name, point.connections);
-        let found = measure(&rig, point, arguments.seconds)?;
-        rows.extend(compare(point, &found, &learnt)?);
+    for (point, found) in points.iter().zip(&found) {
+        rows.extend(compare(*point, found, &files)?);
     }
     let host = Host::here();
     if arguments.json {
@@ -72,45 +101,120 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Measures what the model is to reckon with, and names the files with the results.
-fn learn(rig: &Rig, arguments: &Arguments, folder: &Path) -> Result<Vec<PathBuf>> {
-    let (mut files, seconds) = (Vec::new(), arguments.seconds);
-    let mut keep = |name: String, result: &Value| -> Result<()> {
-        let file = folder.join(name);
-        fs::write(&file, serde_json::to_string_pretty(result)?)
-            .with_context(|| format!("cannot write {}", file.display()))?;
-        files.push(file);
-        Ok(())
-    };
+/// All rounds of the lessons, and what the points cost.
+fn measure(
+    rig: &Rig,
+    arguments: &Arguments,
+    lessons: &[Lesson],
+    points: &[Point],
+) -> Result<(Vec<Vec<Value>>, Vec<Found>)> {
     let (_origin, origin) = rig.origin()?;
-    let kinds: &[bool] = if arguments.plain { &[false] } else { &[false, true] };
-    for &secure in kinds {
-        let kind = if secure { "tls" } else { "plain" };
-        let shape = EdgeShape { secure, ..EdgeShape::plain(1, SPARE_CONNECTIONS) };
-        let (_edge, server) = rig.edge(origin, shape)?;
-        for size_bytes in LEARNT_SIZES {
-            eprintln!("{kind} hits of {size_bytes} bytes");
-            warm(rig, &server, size_bytes)?;
-            let options = [
-                format!("--time={seconds}s"),
-                "--connections=64".to_owned(),
-                format!("--server-pid={}", server.pid_option()),
-            ];
-            let found = closed_loop(rig, &server, size_bytes, &options)?;
-            keep(format!("hits-{kind}-{size_bytes}.json"), &found)?;
+    let seconds = arguments.seconds;
+    // Whoever has the memory of connections measured starts and settles before all others.
+    let memory = points.iter().map(|point| footprint(rig, origin, *point, seconds));
+    let memory = memory.collect::<Result<Vec<_>>>()?;
+    let room = points.iter().map(|point| point.connections).max().unwrap_or_default();
+    let mut stands = Vec::new();
+    for secure in [false, true].into_iter().filter(|secure| !(arguments.plain && *secure)) {
+        stands.push(Stand::new(rig, origin, room + SPARE_CONNECTIONS, secure)?);
+    }
+    let server = |secure: bool| -> Result<&Server> {
+        let stand = stands.get(usize::from(secure)).context("no such edge")?;
+        Ok(&stand.server)
+    };
+    let mut learnt = vec![Vec::new(); lessons.len()];
+    let mut measured = vec![Vec::new(); points.len()];
+    for round in 1..=arguments.rounds {
+        eprintln!("round {round} of {}", arguments.rounds);
+        for (lesson, results) in lessons.iter().zip(&mut learnt) {
+            results.push(lesson.take(rig, server(lesson.secure())?, seconds)?);
+        }
+        for (point, results) in points.iter().zip(&mut measured) {
+            results.push(hold(rig, server(point.secure)?, *point, seconds)?);
         }
     }
-    let (_edge, server) =
-        rig.edge(origin, EdgeShape::plain(1, LEARNT.connections + SPARE_CONNECTIONS))?;
-    eprintln!("{} connections at rest, and with heartbeats", LEARNT.connections);
-    let still = held(rig, &server, LEARNT, &[format!("--hold={seconds}s")])?;
-    keep("rest.json".to_owned(), &still)?;
-    keep("beats.json".to_owned(), &hold(rig, &server, LEARNT, seconds)?)?;
-    Ok(files)
+    for stand in &mut stands {
+        stand.edge.ensure_running()?;
+    }
+    let found = measured.into_iter().zip(memory).map(|(rounds, memory)| {
+        let found = middle(rounds, busy_cores)?;
+        let beats_per_s = number(&found, "/heartbeats/count")? / hold_s(&found)?;
+        Ok(Found { busy_cores: busy_cores(&found)?, beats_per_s, ..memory })
+    });
+    Ok((learnt, found.collect::<Result<_>>()?))
+}
+
+impl Stand {
+    fn new(rig: &Rig, origin: SocketAddr, connections_max: u32, secure: bool) -> Result<Self> {
+        let shape = EdgeShape { secure, ..EdgeShape::plain(1, connections_max) };
+        let (edge, server) = rig.edge(origin, shape)?;
+        Ok(Self { edge, server })
+    }
+}
+
+impl Lesson {
+    const fn secure(self) -> bool {
+        match self {
+            Self::Hits { secure, .. } | Self::Beats { secure, .. } => secure,
+            Self::Rest => false,
+        }
+    }
+
+    fn name(self) -> String {
+        let kind = if self.secure() { "tls" } else { "plain" };
+        match self {
+            Self::Hits { size_bytes, .. } => format!("hits-{kind}-{size_bytes}"),
+            Self::Rest => "rest".to_owned(),
+            Self::Beats { beats_per_s, .. } => format!("beats-{kind}-{beats_per_s}"),
+        }
+    }
+
+    fn take(self, rig: &Rig, server: &Server, seconds: u32) -> Result<Value> {
+        let point = |beats_per_s| Point { beats_per_s, secure: self.secure(), ..LEARNT };
+        match self {
+            Self::Hits { size_bytes, .. } => {
+                warm(rig, server, size_bytes)?;
+                let options = [
+                    format!("--time={seconds}s"),
+                    "--connections=64".to_owned(),
+                    format!("--server-pid={}", server.pid_option()),
+                ];
+                closed_loop(rig, server, size_bytes, &options)
+            }
+            Self::Rest => held(rig, server, point(1), &[format!("--hold={seconds}s")]),
+            Self::Beats { beats_per_s, .. } => hold(rig, server, point(beats_per_s), seconds),
+        }
+    }
+
+    /// By what its rounds are put in order.
+    fn cost(self, result: &Value) -> Result<f64> {
+        match self {
+            Self::Hits { .. } => number(result, "/cpu_per_answer_us/total"),
+            Self::Rest | Self::Beats { .. } => busy_cores(result),
+        }
+    }
+}
+
+/// The result of the middle round.
+fn middle(rounds: Vec<Value>, cost: impl Fn(&Value) -> Result<f64>) -> Result<Value> {
+    let costs = rounds.iter().map(cost).collect::<Result<Vec<f64>>>()?;
+    let mut rounds: Vec<_> = costs.into_iter().zip(rounds).collect();
+    rounds.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    let middle = rounds.len() / 2;
+    rounds.into_iter().nth(middle).map(|(_, result)| result).context("no round")
+}
+
+/// Cores that the server kept busy while connections rested.
+fn busy_cores(result: &Value) -> Result<f64> {
+    Ok(number(result, "/server_at_rest/cpu/total_us")? / 1e6 / hold_s(result)?)
+}
+
+fn hold_s(result: &Value) -> Result<f64> {
+    Ok(number(result, "/hold_ms")? / 1e3)
 }
 
 /// What one point costs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Found {
     busy_cores: f64,
     user_bytes: f64,
@@ -119,33 +223,30 @@ struct Found {
     beats_per_s: f64,
 }
 
-fn measure(rig: &Rig, point: Point, seconds: u32) -> Result<Found> {
-    let (_origin, origin) = rig.origin()?;
-    let small = EdgeShape { secure: point.secure, ..EdgeShape::plain(1, SPARE_CONNECTIONS) };
+/// The memory of a point, on an edge of its own.
+fn footprint(rig: &Rig, origin: SocketAddr, point: Point, seconds: u32) -> Result<Found> {
+    eprintln!("{}: memory of {} connections", point.name, point.connections);
     let few = Point { connections: 1, ..point };
     settle();
     let small_bytes = {
-        let (_edge, server) = rig.edge(origin, small)?;
-        number(&rest(rig, &server, few)?, "/server/memory_before/anonymous_bytes")?
+        let stand = Stand::new(rig, origin, SPARE_CONNECTIONS, point.secure)?;
+        number(&rest(rig, &stand.server, few)?, "/server/memory_before/anonymous_bytes")?
     };
-    let connections_max = point.connections + SPARE_CONNECTIONS;
-    let (mut edge, server) = rig.edge(origin, EdgeShape { connections_max, ..small })?;
+    let mut stand = Stand::new(rig, origin, point.connections + SPARE_CONNECTIONS, point.secure)?;
     // What is touched once is touched before the readings.
     let some = Point { connections: WARM_CONNECTIONS, ..point };
-    let warmed = rest(rig, &server, some)?;
-    let found = hold(rig, &server, point, seconds)?;
-    edge.ensure_running()?;
+    let warmed = rest(rig, &stand.server, some)?;
+    let found = hold(rig, &stand.server, point, seconds.min(FOOTPRINT_SECONDS))?;
+    stand.edge.ensure_running()?;
     let figure = |pointer: &str| number(&found, pointer);
-    let hold_s = figure("/hold_ms")? / 1e3;
     let reserved = number(&warmed, "/server/memory_before/anonymous_bytes")? - small_bytes;
     let grown = figure("/server_at_rest/memory_after/anonymous_bytes")?
         - figure("/server/memory_before/anonymous_bytes")?;
     Ok(Found {
-        busy_cores: figure("/server_at_rest/cpu/total_us")? / 1e6 / hold_s,
         user_bytes: reserved + grown,
         kernel_bytes: figure("/server_at_rest/kernel_before/slab_bytes")?
             - figure("/server/kernel_before/slab_bytes")?,
-        beats_per_s: figure("/heartbeats/count")? / hold_s,
+        ..Found::default()
     })
 }
 
@@ -341,15 +442,24 @@ const POINTS: [Point; 4] = [
         secure: true,
     },
 ];
-/// What the model learns its sleep from: few connections, at another rate.
+/// What the model learns of parked connections from: fewer than those of the loads.
 const LEARNT: Point = Point {
     name: "heartbeats",
     connections: 10_000,
     size_bytes: 1 << 10,
-    beats_per_s: 2000,
+    beats_per_s: 0,
     secure: false,
 };
-const LEARNT_SIZES: [u64; 2] = [1 << 10, 100 << 10];
+const LESSONS: [Lesson; 8] = [
+    Lesson::Rest,
+    Lesson::Hits { size_bytes: 1 << 10, secure: false },
+    Lesson::Hits { size_bytes: 100 << 10, secure: false },
+    Lesson::Beats { beats_per_s: 2000, secure: false },
+    Lesson::Beats { beats_per_s: 12_000, secure: false },
+    Lesson::Hits { size_bytes: 1 << 10, secure: true },
+    Lesson::Hits { size_bytes: 100 << 10, secure: true },
+    Lesson::Beats { beats_per_s: 2000, secure: true },
+];
 /// Most that a prediction may be off, as a share of what was measured.
 const ERROR_MAX: f64 = 0.2;
 /// How long, and how often, the kernel's memory is watched; and by how much it still falls.
@@ -360,10 +470,28 @@ const SETTLED_KIB: u64 = 512;
 const SPARE_CONNECTIONS: u32 = 1024;
 /// Connections that come and go before the first reading.
 const WARM_CONNECTIONS: u32 = 256;
+/// How long memory is looked at: it is there when the connections are.
+const FOOTPRINT_SECONDS: u32 = 3;
 
 #[cfg(test)]
 mod tests {
-    use super::{POINTS, Row, options};
+    use serde_json::json;
+
+    use super::{POINTS, Row, middle, options};
+    use crate::load::number;
+
+    #[test]
+    fn the_middle_round_counts() {
+        let rounds = |costs: &[u32]| costs.iter().map(|cost| json!({ "cost": cost })).collect();
+        let check = |costs: &[u32], expected: f64| {
+            let found = middle(rounds(costs), |round| number(round, "/cost")).expect("a round");
+            assert_eq!(found["cost"].as_f64(), Some(expected), "{costs:?}");
+        };
+        check(&[9], 9.0);
+        check(&[9, 1, 5], 5.0);
+        check(&[1, 9, 5, 7, 6], 6.0);
+        assert!(middle(Vec::new(), |_| Ok(0.0)).is_err(), "no rounds");
+    }
 
     #[test]
     fn a_prediction_is_near_within_a_fifth_of_what_was_measured() {

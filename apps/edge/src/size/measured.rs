@@ -1,10 +1,14 @@
 //! Results of load tests, as the tools print them: what they say about the load, and what it cost.
 
+mod micro;
+
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use longhold_capacity::{Coefficients, HitCost, Key, Load, ObjectClass, Range};
+use longhold_capacity::{BeatCost, Coefficients, HitCost, Key, Load, ObjectClass, Range};
 use serde_json::Value;
+
+use micro::Micro;
 
 /// What heartbeats took.
 #[derive(Clone, Copy, Debug)]
@@ -30,12 +34,14 @@ pub(super) struct Measured {
     hits: [Vec<HitCost>; 2],
     /// Cores that were busy while connections rested and nothing was asked.
     rest: Vec<f64>,
-    /// Heartbeats on parked connections, plain.
-    beats: Vec<Beats>,
+    /// Heartbeats on parked connections, plain and over TLS.
+    beats: [Vec<Beats>; 2],
     /// User memory of a parked connection, plain and with TLS.
     parked: [Vec<f64>; 2],
     /// Kernel memory of one end of a connection.
     kernel: Vec<f64>,
+    /// The parts of a server's work, each alone.
+    micro: Vec<Micro>,
 }
 
 impl Measured {
@@ -52,8 +58,8 @@ impl Measured {
                 serde_json::from_slice(&text).with_context(|| format!("{name} is not JSON"))?;
             if !measured.take(&result, &name.to_string()) {
                 bail!(
-                    "{name} is no result of conn-bomb hold or rate, nor of cargo xtask bench hit \
-                     or curve, nor of a load test; they print one with --json"
+                    "{name} is no result of conn-bomb hold or rate, nor of cargo xtask bench hit, \
+                     curve or micro, nor of a load test; they print one with --json"
                 );
             }
         }
@@ -68,6 +74,7 @@ impl Measured {
             (Some("hold"), _) => self.hold(result),
             (_, Some("hit")) => self.bench_hit(result),
             (_, Some("curve")) => self.bench_curve(result),
+            (_, Some("micro")) => self.bench_micro(result),
             _ => {
                 // A load test has both of the bomb's results within.
                 let inner = ["hold", "rate"].map(|key| result.get(key));
@@ -114,10 +121,10 @@ impl Measured {
         let cpu_s = number(result, "/server_at_rest/cpu/total_us").map(|us| us / 1e6);
         if beats > 0.0 && hold_s > 0.0 {
             self.heartbeat_s = Some(held * hold_s / beats);
-            if let Some(cpu_s) = cpu_s.filter(|_| !is_secure) {
+            if let Some(cpu_s) = cpu_s {
                 let bytes = number(result, "/heartbeats/body_bytes").unwrap_or_default() / beats;
                 let (per_s, busy_cores) = (beats / hold_s, cpu_s / hold_s);
-                self.beats.push(Beats { bytes, per_s, busy_cores });
+                self.beats[usize::from(is_secure)].push(Beats { bytes, per_s, busy_cores });
             }
         } else if let Some(cpu_s) = cpu_s.filter(|_| hold_s >= REST_MIN_S) {
             self.rest.push(cpu_s / hold_s);
@@ -164,13 +171,22 @@ impl Measured {
             if let Some(bytes) = number(stage, "/slab_bytes_each_pair") {
                 self.kernel_of_pairs(bytes, connections);
             }
-            let beat = number(stage, "/heartbeat_cpu_us").filter(|_| !is_secure);
+            let beat = number(stage, "/heartbeat_cpu_us");
             if let (Some(us), Some(per_s)) = (beat, number(stage, "/heartbeats_per_s")) {
                 let busy_cores = us / 1e6 * per_s;
-                self.beats.push(Beats { bytes: CURVE_BYTES, per_s, busy_cores });
+                let beats = Beats { bytes: CURVE_BYTES, per_s, busy_cores };
+                self.beats[usize::from(is_secure)].push(beats);
             }
         }
         taken
+    }
+
+    /// `cargo xtask bench micro`: every part alone.
+    fn bench_micro(&mut self, result: &Value) -> bool {
+        let found = Micro::read(result);
+        let is_any = found.is_some();
+        self.micro.extend(found);
+        is_any
     }
 
     /// Half of what a pair on one machine has; of a few pairs, other things weigh more.
@@ -201,19 +217,23 @@ impl Measured {
         }
     }
 
-    /// Puts what was measured in the place of the built-in figures: hits first, on which the rest
-    /// is built.
+    /// Puts what was measured in the place of the built-in figures: parts first, then the hits that
+    /// they make, on which the rest is built.
     pub(super) fn teach(&self, table: &mut Coefficients) {
         let source = self.sources.join(", ");
+        self.micro.iter().for_each(|micro| micro.teach(table, &source));
         let [plain, secure] = &self.hits;
         let _is_taken = table.take_hits(plain, &source);
         let _is_taken = table.take_tls_hits(secure, &source);
         if let Some(cores) = spread(&self.rest) {
             let _is_taken = table.take_rest(cores, &source);
         }
-        if let Some((beat, busy)) = self.beat(table.value(Key::Rest).likely) {
-            let _is_taken = table.take_heartbeat(beat, busy, &source);
-        }
+        let rest_cores = table.value(Key::Rest).likely;
+        let [plain, secure] = self.beats.each_ref().map(|beats| {
+            beats.iter().map(|beats| beats.cost(rest_cores)).collect::<Vec<BeatCost>>()
+        });
+        let _is_taken = table.take_heartbeats(&plain, &source);
+        let _is_taken = table.take_tls_heartbeats(&secure, &source);
         let [plain, secure] = &self.parked;
         for (figures, is_secure) in [(plain, false), (secure, true)] {
             if let Some(bytes) = spread(figures) {
@@ -225,22 +245,20 @@ impl Measured {
         }
     }
 
-    /// Heartbeats as one, by their least, mean and greatest cost beside an edge at rest; and the
-    /// cores that were busy.
-    fn beat(&self, rest_cores: f64) -> Option<(HitCost, f64)> {
-        let cost = |beats: &Beats| (beats.busy_cores - rest_cores).max(0.0) / beats.per_s;
-        let mean = |of: fn(&Beats) -> f64| {
-            self.beats.iter().map(of).sum::<f64>() / self.beats.len().max(1) as f64
-        };
-        let cpu_s = spread(&self.beats.iter().map(cost).collect::<Vec<_>>())?;
-        Some((HitCost { bytes: mean(|it| it.bytes), cpu_s }, mean(|it| it.busy_cores)))
-    }
-
     /// What is to be known about results.
     pub(super) fn notes(&self) -> Vec<String> {
         let sources = (!self.sources.is_empty())
             .then(|| format!("Reckoned with what was measured in {}.", self.sources.join(", ")));
         sources.into_iter().collect()
+    }
+}
+
+impl Beats {
+    /// What one took beside an edge at rest, which has one worker, as benches start it: with more
+    /// of them, it was less busy than is reckoned with here.
+    fn cost(&self, rest_cores: f64) -> BeatCost {
+        let cpu_s = (self.busy_cores - rest_cores).max(0.0) / self.per_s;
+        BeatCost { bytes: self.bytes, cpu_s, busy: self.busy_cores }
     }
 }
 
@@ -305,7 +323,8 @@ mod tests {
         near(table.hit_fixed().likely * 1e6, 20.0 - 0.19);
         let (secure, load) =
             taught(&[rate("https://127.0.0.1:1/", 25.0), rate("http://127.0.0.1:1/", 20.0)]);
-        near(secure.value(Key::RecordWake).likely * 1e6, 5.0 - 0.15);
+        let sealed = secure.value(Key::SealKib).likely;
+        near(secure.value(Key::Record).likely * 1e6, 5.0 - sealed * 1e6);
         assert_eq!(load.tls_share, 0.0, "the last one");
     }
 
@@ -335,8 +354,24 @@ mod tests {
         assert_eq!((load.connections, load.heartbeat_s), (50_000.0, Some(25.0)));
         near(table.value(Key::Rest).likely, 0.01);
         // 5 % busy, 1 % at rest: 20 µs for a beat, 10.5 of them awake.
-        near(table.value(Key::Sleep).likely * 1e6, 9.5 / 0.95);
+        let more = table.value(Key::Park) + table.value(Key::Sleep) * Range::exact(0.95);
+        near(more.likely * 1e6, 9.5);
         near(table.value(Key::SocketBytes).likely, 4000.0 - 296.0);
+    }
+
+    #[test]
+    fn heartbeats_over_tls_teach_the_keys() {
+        let mut secure = hold();
+        secure["url"] = json!("https://127.0.0.1:1/");
+        secure["server_at_rest"]["cpu"]["total_us"] = json!(900_000.0);
+        let (table, _) = taught(&[hold(), rate("https://x/", 20.0), secure]);
+        // 5 and 9 % busy: 25 and 45 µs, less what rest takes.
+        let park_sleep = table.value(Key::Park).likely + table.value(Key::Sleep).likely * 0.91;
+        let rest = table.value(Key::Rest).likely / 2000.0;
+        let more = 45e-6 - rest - table.hit_fixed().likely - park_sleep;
+        let keys = more - table.value(Key::Record).likely;
+        near(table.value(Key::RecordWake).likely * 1e6, keys * 1e6);
+        assert!(keys > 0.0, "{keys}");
     }
 
     #[test]
@@ -362,7 +397,9 @@ mod tests {
         near(fixed.high * 1e6, 12.0);
         near(table.value(Key::SendKib).likely * 1e6, 0.2);
         assert_eq!(table.value(Key::SlotBytes), Range::exact(75.0));
-        near(table.value(Key::Sleep).likely * 1e6, (10.2 - 3.0 - 0.2) / (1.0 - 0.0202));
+        let more = table.value(Key::Park) + table.value(Key::Sleep) * Range::exact(1.0 - 0.0202);
+        let rest = table.value(Key::Rest).likely / 1000.0;
+        near(more.likely * 1e6, 10.2 - rest * 1e6 - 0.2);
         near(table.value(Key::SocketBytes).likely, 4000.0 - 296.0);
     }
 
@@ -380,6 +417,7 @@ mod tests {
             json!({ "load": "rate", "answers": { "count": 0 } }),
             json!({ "bench": "hit", "rows": [] }),
             json!({ "bench": "curve", "kind": "WebSocket", "stages": [] }),
+            json!({ "bench": "micro", "rows": [{ "case": "timer set", "ns": { "low": 1.0 } }] }),
         ] {
             assert!(!Measured::default().take(&wrong, "a test"), "{wrong}");
         }

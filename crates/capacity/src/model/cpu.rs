@@ -40,13 +40,16 @@ fn awake(parts: &Parts, table: &Coefficients) -> alloc::vec::Vec<Term> {
         amount.times_per_kib(&each, Unit::Cores)
     };
     let secure = parts.events.times(&parts.tls, Unit::PerSecond);
+    let parked = parts.parked.times(&parts.tls, Unit::PerSecond);
     let sealed = parts.body.times(&parts.tls, Unit::BytesPerSecond);
     terms.add("rest", "an edge at rest: ticks, books", table.amount(Key::Rest));
     terms.add("wake", "wake: told, read, waited for again", cores(&parts.events, Key::Wake));
+    terms.add("park", "wake: from a park, and back", cores(&parts.parked, Key::Park));
     terms.add("parse", "parse, lookup, policy, head", cores(&parts.events, Key::Parse));
     terms.add("send", "send: each answer", cores(&parts.events, Key::Send));
     terms.add("send_bytes", "send: its bytes", per_kib(&parts.body, Key::SendKib));
-    terms.add("tls_wake", "TLS: records woken", cores(&secure, Key::RecordWake));
+    terms.add("tls_records", "TLS: records of each request", cores(&secure, Key::Record));
+    terms.add("tls_wake", "TLS: keys of parked connections", cores(&parked, Key::RecordWake));
     terms.add("tls_bytes", "TLS: bytes sealed", per_kib(&sealed, Key::SealKib));
     terms.add("tls_handshakes", "TLS: handshakes", cores(&parts.handshakes, Key::Handshake));
     terms.add("accept", "connections opened and closed", cores(&parts.opened, Key::Accept));

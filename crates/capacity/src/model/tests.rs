@@ -15,6 +15,7 @@ fn round() -> Coefficients {
     for (key, value) in [
         (Key::Rest, 0.0),
         (Key::Wake, 6e-6),
+        (Key::Park, 1e-6),
         (Key::Sleep, 10e-6),
         (Key::Parse, 2e-6),
         (Key::Send, 2e-6),
@@ -23,6 +24,7 @@ fn round() -> Coefficients {
         (Key::Fetch, 100e-6),
         (Key::FetchKib, 1e-6),
         (Key::Handshake, 160e-6),
+        (Key::Record, 1e-6),
         (Key::RecordWake, 2e-6),
         (Key::SealKib, 0.15e-6),
         (Key::StartBytes, 8e6),
@@ -92,6 +94,7 @@ fn the_load_by_table() {
             ("heartbeats", 20e3),
             ("passed", 20e3),
             ("events", 30e3),
+            ("parked", 30e3),
             ("opened", 1e3),
             ("handshakes", 500.0),
             ("asked", 204.8e6),
@@ -111,9 +114,11 @@ fn processor_time_by_table() {
         &[
             ("rest", 0.0),
             ("wake", 0.18),
+            ("park", 0.03),
             ("parse", 0.06),
             ("send", 0.06),
             ("send_bytes", 0.044),
+            ("tls_records", 0.015),
             ("tls_wake", 0.03),
             ("tls_bytes", 0.0165),
             ("tls_handshakes", 0.08),
@@ -122,7 +127,7 @@ fn processor_time_by_table() {
             ("fetch_bytes", 0.02),
             // 40 % of 30,000 find their worker asleep.
             ("sleep", 0.12),
-            ("total", 0.7205),
+            ("total", 0.7655),
         ],
     );
 }
@@ -152,6 +157,21 @@ fn processor_time_on_a_fixed_number_of_cores() {
     check(2.0, 100_000.0, 2.0 / 1.5);
     // Nearly idle: all of them find it so.
     assert!((at(1.0, 1.0).likely - 20e-6).abs() < 1e-9);
+}
+
+#[test]
+fn connections_that_are_asked_often_do_not_park_between_requests() {
+    let parked = |connections, requests_per_s| {
+        let load = Load { connections, requests_per_s, heartbeat_s: None, ..load() };
+        let demand = demand(&load);
+        let parked = demand.load.find("parked").expect("a term").amount.value.likely;
+        let keys = demand.cpu.find("tls_wake").expect("a term").amount.value.likely;
+        assert!((keys - parked * 0.5 * 2e-6).abs() < 1e-12, "{keys} for {parked}");
+        parked
+    };
+    assert_eq!(parked(1e6, 10e3), 10e3, "seldom: each of them is parked");
+    assert_eq!(parked(100.0, 10e3), 500.0, "often: five times a second at most");
+    assert_eq!(parked(0.0, 10e3), 0.0);
 }
 
 #[test]
