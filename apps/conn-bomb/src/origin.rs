@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! GET /bytes/N[/name]?status=404&max_age=60&delay_ms=10&ranges=1 …     N bytes, known beforehand
+//! GET /events?interval=10s                                             numbered events, no end
 //! POST /upload                                                         {"received_bytes", "hash"}
 //! GET /stats                                                           {"requests", …}
 //! GET /                                                                what the parameters are

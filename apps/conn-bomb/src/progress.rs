@@ -11,6 +11,8 @@ pub(crate) struct Progress {
     is_terminal: bool,
     next_ms: u64,
     before: Point,
+    /// Worst 99th percentile of the points since.
+    worst_us: u64,
     is_drawn: bool,
 }
 
@@ -27,6 +29,7 @@ impl Progress {
             is_terminal,
             next_ms: if is_terminal { 0 } else { INTERVAL_MS },
             before: Point::default(),
+            worst_us: 0,
             is_drawn: false,
         }
     }
@@ -45,9 +48,11 @@ impl Progress {
 
     /// The line for `point`, if it is time for one. Its rate is that since the line before.
     fn next_line(&mut self, point: &Point) -> Option<String> {
+        self.worst_us = self.worst_us.max(point.p99_us);
         if point.at_ms < self.next_ms {
             return None;
         }
+        let point = &Point { p99_us: std::mem::take(&mut self.worst_us), ..*point };
         if !self.is_terminal {
             self.next_ms = point.at_ms - point.at_ms % INTERVAL_MS + INTERVAL_MS;
         }
@@ -85,7 +90,10 @@ fn line(goal: Option<u64>, before: &Point, point: &Point) -> String {
     if opens > 0 {
         line.push_str(&format!(", {opens} opened/s"));
     }
-    line.push_str(&format!(", {answers} answers/s, p99 {:.1} ms", point.p99_us as f64 / 1000.0));
+    line.push_str(&format!(", {answers} answers/s"));
+    if point.p99_us > 0 {
+        line.push_str(&format!(", p99 {:.1} ms", point.p99_us as f64 / 1000.0));
+    }
     if counts.faults > counts.lost {
         line.push_str(&format!(", {} faults", counts.faults));
     }
@@ -123,6 +131,18 @@ mod tests {
         // More than asked for, or nothing asked for, is a full bar.
         assert!(line(Some(100), &before, &now).contains("[####################] 250 of 100"));
         assert!(line(Some(0), &before, &now).contains("[####################]"));
+    }
+
+    #[test]
+    fn a_line_has_the_worst_latency_of_the_seconds_since_the_last() {
+        let mut progress = Progress::on(false, None);
+        for (at_ms, p99_us, expected) in
+            [(1000, 9000, None), (5000, 0, Some("p99 9.0 ms")), (10_000, 2000, Some("p99 2.0 ms"))]
+        {
+            let line = progress.next_line(&Point { at_ms, p99_us, ..Point::default() });
+            assert_eq!(line.is_some(), expected.is_some());
+            assert!(line.unwrap_or_default().contains(expected.unwrap_or_default()), "{at_ms}");
+        }
     }
 
     #[test]

@@ -239,7 +239,7 @@ impl<T: Transport<Payload = Outgoing>> Echo<T> {
             let Some(cell) = self.slots.get_mut(token.slot as usize) else { continue };
             cell.number = cell.number.wrapping_add(1);
             let mut answer = Vec::new();
-            write_chunk(cell.number, &mut answer);
+            events::write_chunk(cell.number, &mut answer);
             self.messages += 1;
             self.transport.send(token, Outgoing::new(&Rc::from(answer)));
         }
@@ -263,13 +263,8 @@ fn read_request(input: &[u8]) -> Result<Said, ()> {
     let key = head.fields.iter().find(|(name, _)| is_key(name)).map(|(_, value)| *value);
     let used = head.head_bytes;
     if let Some(interval_ms) = events::interval_ms(head.target.path_and_query) {
-        let head = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: {}\r\nCache-Control: no-store\r\n\
-             Transfer-Encoding: chunked\r\n\r\n",
-            events::STREAM_TYPE
-        );
-        let mut answer = head.into_bytes();
-        write_chunk(1, &mut answer);
+        let mut answer = events::stream_head().into_bytes();
+        events::write_chunk(1, &mut answer);
         return Ok(Said::Answer { used, answer, then: Phase::Stream { interval_ms } });
     }
     let Some(key) = key else {
@@ -324,13 +319,6 @@ fn read_message(input: &[u8]) -> Result<Said, ()> {
     }
     answer.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
     Ok(Said::Answer { used, answer, then })
-}
-
-/// Writes event `number` as a chunk of its own.
-fn write_chunk(number: u32, out: &mut Vec<u8>) {
-    let mut event = String::new();
-    events::write_event(number, &mut event);
-    out.extend_from_slice(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes());
 }
 
 /// Different intervals that streams may have at a time; others are turned away.

@@ -1,8 +1,8 @@
 //! Event streams whose every byte is known beforehand: numbered events, from 1 on.
 //!
-//! [`echo`](crate::echo) sends them, a load checks that they come whole and in order. A stream is
-//! at rest between two events and, if its body is chunked, between two chunks: then all that there
-//! is to know of it are the next number and the framing.
+//! Origins such as [`echo`](crate::echo) send them, a load checks that they come whole and in
+//! order. A stream is at rest between two events and, if its body is chunked, between two chunks:
+//! then all that there is to know of it are the next number and the framing.
 
 use std::fmt::Write as _;
 
@@ -18,6 +18,21 @@ pub(crate) fn write_event(number: u32, text: &mut String) {
     let hash = xxh3_64(&number.to_le_bytes());
     // Writing to a string does not fail.
     let _ = write!(text, "id: {number}\ndata: longhold event {number} {hash:016x}\n\n");
+}
+
+/// The head of a stream, whose events are chunks.
+pub fn stream_head() -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: {STREAM_TYPE}\r\nCache-Control: no-store\r\n\
+         Transfer-Encoding: chunked\r\n\r\n"
+    )
+}
+
+/// Writes event `number` as a chunk of its own.
+pub fn write_chunk(number: u32, out: &mut Vec<u8>) {
+    let mut event = String::new();
+    write_event(number, &mut event);
+    out.extend_from_slice(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes());
 }
 
 /// The interval that a target such as `/events?interval=10s` asks for, in milliseconds: a whole

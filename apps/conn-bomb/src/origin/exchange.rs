@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use longhold_http1::emit::{self, HeadWriter};
 use longhold_http1::{BodyFraming, ChunkEvent, Chunked, Limits, RequestHead, parse_request};
+use longhold_loadgen::events;
 use longhold_policy::date;
 use longhold_policy::range::{RangeChoice, select};
 use longhold_policy::validate::Validators;
@@ -80,12 +81,34 @@ impl Connection {
             self.stream.write_all(emit::CONTINUE)?;
         }
         let Some(received) = self.read_body(request.framing)? else { return Ok(false) };
+        if request.method == Method::Get
+            && let Some(interval_ms) = events::interval_ms(&request.target)
+        {
+            self.stream_events(Duration::from_millis(interval_ms.into()))?;
+            return Ok(false);
+        }
         match Script::parse(&request.target) {
             Ok(Some(script)) if request.method != Method::Other => self.play(&request, &script),
             Ok(_) => self.answer_page(&request, &received, stats),
             Err(reason) => self.answer_text(400, &format!("{reason}\n"), request.wants_close),
         }?;
         Ok(!request.wants_close)
+    }
+
+    /// Sends numbered events until the client leaves, or says something.
+    fn stream_events(&mut self, interval: Duration) -> io::Result<()> {
+        self.stream.set_read_timeout(Some(interval))?;
+        let mut bytes = events::stream_head().into_bytes();
+        for number in 1.. {
+            events::write_chunk(number, &mut bytes);
+            self.stream.write_all(&bytes)?;
+            bytes.clear();
+            let left = self.stream.read(&mut [0]).map_err(|error| error.kind());
+            if !matches!(left, Err(io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Reads a head; `None` at the end of the stream or after too long a silence.

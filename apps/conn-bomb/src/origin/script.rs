@@ -137,6 +137,8 @@ GET /bytes/N[/name]    N bytes that follow from the path; nothing is stored, so 
   etag=0               no entity tag
   close=1              close after the answer
   key=ANY              makes further keys of the same object
+GET /events?interval=T numbered events without end, one each 250ms, 10s, …; for more than 1,000
+                       streams there is conn-bomb echo
 POST or PUT /upload    counts and hashes the body
 GET /stats             counts so far
 ";

@@ -170,6 +170,21 @@ fn a_million_objects_are_told_apart_without_being_stored() {
 }
 
 #[test]
+fn events_come_until_the_client_leaves() {
+    let address = start();
+    let mut stream = TcpStream::connect(address).expect("connects");
+    stream.write_all(b"GET /events?interval=20ms HTTP/1.1\r\nHost: a\r\n\r\n").expect("sends");
+    let mut expected = longhold_loadgen::events::stream_head().into_bytes();
+    (1..=5).for_each(|number| longhold_loadgen::events::write_chunk(number, &mut expected));
+    let mut found = vec![0; expected.len()];
+    stream.read_exact(&mut found).expect("five events");
+    assert!(found == expected, "{}", String::from_utf8_lossy(&found));
+    stream.shutdown(std::net::Shutdown::Write).expect("it stands");
+    let rest = stream.read_to_end(&mut Vec::new());
+    assert!(rest.is_ok(), "the origin ends the stream");
+}
+
+#[test]
 fn uploads_are_counted_in_either_framing_and_requests_are_counted() {
     let address = start();
     let fields = "Host: a\r\nConnection: close\r\n";
