@@ -2,6 +2,7 @@
 //! [`OriginPool::new`](crate::OriginPool::new).
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -31,6 +32,9 @@ pub struct OriginConfig {
     pub queue_max: usize,
     /// Milliseconds after which an idle connection is closed; 0 keeps none.
     pub idle_timeout_ms: u64,
+    /// Addresses of this host that connections come from, in turn; those of another family than
+    /// the origin's are left out. Where none is left the system chooses.
+    pub source_addresses: Vec<IpAddr>,
 }
 
 /// Scheme, host and port of an origin. Parsed from `http://host[:port]` or `https://host[:port]`.
@@ -74,6 +78,7 @@ impl OriginConfig {
             connections_max: 256,
             queue_max: 1_024,
             idle_timeout_ms: 60_000,
+            source_addresses: Vec::new(),
         }
     }
 

@@ -3,8 +3,9 @@
 //! Resolution, TCP, TLS and hyper's handshake share one connect timeout; each address gets its part
 //! of what is left, so that a silent one cannot use up the time of the others.
 
+use std::cell::Cell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -30,6 +31,14 @@ use crate::wire::{Stream, Wire, WireState};
 pub(crate) struct Endpoint {
     resolver: Resolver,
     security: Option<Security>,
+    sources: Sources,
+}
+
+/// Where connections come from.
+struct Sources {
+    all: Vec<IpAddr>,
+    /// Counts connections.
+    next: Cell<usize>,
 }
 
 struct Security {
@@ -52,6 +61,7 @@ impl Endpoint {
     pub(crate) fn new(
         url: &OriginUrl,
         config: Option<&Arc<ClientConfig>>,
+        sources: &[IpAddr],
     ) -> Result<Self, ConfigError> {
         let security = match (url.scheme, config) {
             (Scheme::Http, _) | (Scheme::Https, None) => None,
@@ -60,7 +70,8 @@ impl Endpoint {
                 Some(Security { config, name: tls::server_name(&host)?, host })
             }
         };
-        Ok(Self { resolver: Resolver::new(&url.host, url.port), security })
+        let sources = Sources { all: sources.to_vec(), next: Cell::new(0) };
+        Ok(Self { resolver: Resolver::new(&url.host, url.port), security, sources })
     }
 
     /// A new connection, within `limit`.
@@ -88,7 +99,7 @@ impl Endpoint {
     }
 
     async fn reach(&self, deadline: Instant) -> Result<TcpStream, FetchError> {
-        dial(&self.resolver.addresses().await?, deadline).await
+        self.sources.dial(&self.resolver.addresses().await?, deadline).await
     }
 
     async fn secure(&self, socket: TcpStream) -> Result<Stream, FetchError> {
@@ -123,24 +134,47 @@ impl Drop for Task {
     }
 }
 
-/// The first address that accepts, or the last one's error.
-async fn dial(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, FetchError> {
-    let mut error = FetchError::Dns;
-    for (index, address) in addresses.iter().enumerate() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let untried = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
-        match timeout(left / untried, TcpStream::connect(address)).await {
-            Ok(Ok(socket)) => {
-                // Heads and last pieces are small; they must not wait for an acknowledgement. A
-                // socket that refuses the option is merely slower.
-                let _ = socket.set_nodelay(true);
-                return Ok(socket);
+impl Sources {
+    /// The first address that accepts, or the last one's error.
+    async fn dial(
+        &self,
+        addresses: &[SocketAddr],
+        deadline: Instant,
+    ) -> Result<TcpStream, FetchError> {
+        let mut error = FetchError::Dns;
+        for (index, address) in addresses.iter().enumerate() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let untried = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+            match timeout(left / untried, self.connect(*address)).await {
+                Ok(Ok(socket)) => {
+                    // Heads and last pieces are small; they must not wait for an acknowledgement.
+                    // A socket that refuses the option is merely slower.
+                    let _ = socket.set_nodelay(true);
+                    return Ok(socket);
+                }
+                Ok(Err(fault)) => error = connect_error(&fault),
+                Err(_) => error = FetchError::ConnectTimeout,
             }
-            Ok(Err(fault)) => error = connect_error(&fault),
-            Err(_) => error = FetchError::ConnectTimeout,
         }
+        Err(error)
     }
-    Err(error)
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let Some(source) = self.turn_of(address) else { return TcpStream::connect(address).await };
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // Else a port would be this origin's alone, though others could be reached from it, too.
+        socket.set_reuseaddr(true)?;
+        socket.bind(SocketAddr::new(source, 0))?;
+        socket.connect(address).await
+    }
+
+    /// Whose turn it is, among those of the address's family.
+    fn turn_of(&self, address: SocketAddr) -> Option<IpAddr> {
+        let alike = || self.all.iter().filter(|source| source.is_ipv4() == address.is_ipv4());
+        let turn = self.next.get();
+        self.next.set(turn.wrapping_add(1));
+        alike().nth(turn.checked_rem(alike().count())?).copied()
+    }
 }
 
 fn connect_error(fault: &io::Error) -> FetchError {

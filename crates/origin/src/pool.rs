@@ -111,7 +111,7 @@ impl OriginPool {
         let endpoints = config
             .urls
             .iter()
-            .map(|url| Endpoint::new(url, tls.as_ref()))
+            .map(|url| Endpoint::new(url, tls.as_ref(), &config.source_addresses))
             .collect::<Result<_, _>>()?;
         let shared = Shared {
             endpoints,

@@ -2,7 +2,7 @@
 //! bounds and against each other. Everything that runs is built from these and never from the file.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use longhold_gateway::rules::{Redirect, SiteRules};
@@ -199,6 +199,8 @@ pub struct Origin {
     pub between_bytes_timeout: Millis,
     /// Connections at once.
     pub connections_max: usize,
+    /// Where they come from, in turn; empty for the system's choice.
+    pub source_addresses: Vec<IpAddr>,
     /// Fetches that may wait for one.
     pub queue_max: usize,
     /// How long an unused connection is kept.

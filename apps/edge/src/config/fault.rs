@@ -113,6 +113,8 @@ pub enum Cause {
     NotAHost(String),
     /// No URL of an origin.
     NotAUrl(String),
+    /// No address to connect from.
+    NotASource(String),
     /// No protocol that may be tunnelled.
     NotAProtocol(String),
     /// Said already, in the line given.
@@ -256,6 +258,7 @@ impl fmt::Display for Cause {
             }
             Self::NotAHost(typed) => write!(out, "{typed} is no host name or pattern"),
             Self::NotAProtocol(typed) => write!(out, "{typed} is no protocol for a tunnel"),
+            Self::NotASource(typed) => write!(out, "{typed:?} is no IP address"),
             Self::NotAUrl(typed) => write!(out, "{typed} is no URL of an origin"),
             Self::Duplicate { value, first_line } => {
                 write!(out, "{value} stands already in line {first_line}")
@@ -343,6 +346,7 @@ impl Cause {
                  and \"none\" stands alone"
                     .into()
             }
+            Self::NotASource(_) => "write it like \"192.0.2.7\", without a port".into(),
             Self::NotAUrl(_) => {
                 "write it like \"http://127.0.0.1:9000\": scheme, host and port, without a path"
                     .into()

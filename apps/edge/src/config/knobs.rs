@@ -421,6 +421,11 @@ knobs! {
         "How long the origin may be silent within a body.";
     SITE_ORIGIN_CONNECTIONS_MAX = "site.origin.connections_max", Count, Number(256), 1, 65_536,
         "Connections to the site's origin at once.";
+    SITE_ORIGIN_SOURCE_ADDRESSES = "site.origin.source_addresses", List("IP addresses"),
+        Derived("the system's choice"), 0, 0,
+        "Addresses of this host from which the origin is connected to, in turn, tunnels included. \
+         One has ports for some 28,000 connections to one address of the origin \
+         (net.ipv4.ip_local_port_range).";
     SITE_ORIGIN_QUEUE_MAX = "site.origin.queue_max", Count, Number(1024), 1, 1_048_576,
         "Fetches that may wait for such a connection; the next one is answered 503 with \
          Retry-After.";

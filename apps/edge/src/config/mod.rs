@@ -73,6 +73,8 @@ pub const RULES_MAX: usize = 1000;
 pub const RULE_ITEMS_MAX: usize = 100;
 /// URLs of one origin.
 pub const URLS_MAX: usize = 64;
+/// Most addresses that an origin is connected to from.
+pub const SOURCES_MAX: usize = 256;
 /// Devices of one store.
 pub const DEVICES_MAX: usize = 64;
 /// Segments that a device holds at least.

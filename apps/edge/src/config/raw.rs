@@ -146,6 +146,7 @@ pub(super) struct Origin {
     pub(super) first_byte_timeout: Cell,
     pub(super) between_bytes_timeout: Cell,
     pub(super) connections_max: Cell,
+    pub(super) source_addresses: Cell,
     pub(super) queue_max: Cell,
     pub(super) idle_timeout: Cell,
 }

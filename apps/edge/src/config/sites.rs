@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use longhold_gateway::rules::SiteRules;
@@ -14,7 +15,7 @@ use super::knobs;
 use super::raw;
 use super::resolve::Resolver;
 use super::units::{Bytes, Millis};
-use super::{HOSTS_MAX, PROTOCOLS_MAX, SITES_MAX, URLS_MAX, names, rules};
+use super::{HOSTS_MAX, PROTOCOLS_MAX, SITES_MAX, SOURCES_MAX, URLS_MAX, names, rules};
 
 /// Reads all sites; `idle` is the client timeout of those that say none, `object_max` the bound of
 /// what a rule may say.
@@ -121,6 +122,7 @@ fn origin(resolver: &mut Resolver<'_>, typed: &raw::Origin, at: usize) -> Origin
     let between_bytes =
         resolver.number(&knobs::SITE_ORIGIN_BETWEEN_BYTES_TIMEOUT, &typed.between_bytes_timeout);
     let connections = resolver.number(&knobs::SITE_ORIGIN_CONNECTIONS_MAX, &typed.connections_max);
+    let source_addresses = source_addresses(resolver, typed);
     let queue = resolver.number(&knobs::SITE_ORIGIN_QUEUE_MAX, &typed.queue_max);
     let idle = resolver.number(&knobs::SITE_ORIGIN_IDLE_TIMEOUT, &typed.idle_timeout);
     Origin {
@@ -130,9 +132,22 @@ fn origin(resolver: &mut Resolver<'_>, typed: &raw::Origin, at: usize) -> Origin
         first_byte_timeout: Millis(first_byte),
         between_bytes_timeout: Millis(between_bytes),
         connections_max: to_usize(connections),
+        source_addresses,
         queue_max: to_usize(queue),
         idle_timeout: Millis(idle),
     }
+}
+
+fn source_addresses(resolver: &mut Resolver<'_>, typed: &raw::Origin) -> Vec<IpAddr> {
+    let knob = &knobs::SITE_ORIGIN_SOURCE_ADDRESSES;
+    let mut addresses = Vec::new();
+    for said in resolver.list(knob, &typed.source_addresses, SOURCES_MAX) {
+        match said.text.parse() {
+            Ok(address) => addresses.push(address),
+            Err(_) => resolver.fault(said.at, knob.key, Cause::NotASource(said.text)),
+        }
+    }
+    addresses
 }
 
 fn urls(resolver: &mut Resolver<'_>, typed: &raw::Origin) -> Vec<OriginUrl> {

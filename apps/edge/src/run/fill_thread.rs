@@ -114,6 +114,7 @@ fn origin_config(site: &checked::Site) -> OriginConfig {
         first_byte_timeout_ms: origin.first_byte_timeout.0,
         between_bytes_timeout_ms: origin.between_bytes_timeout.0,
         connections_max: origin.connections_max,
+        source_addresses: origin.source_addresses.clone(),
         queue_max: origin.queue_max,
         idle_timeout_ms: origin.idle_timeout.0,
     }

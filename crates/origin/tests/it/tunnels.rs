@@ -36,6 +36,45 @@ async fn taken(pool: &OriginPool, request: OriginRequest) -> Handover {
     }
 }
 
+/// A fetch, then two tunnels: each from the next address of the origin's family.
+#[test]
+fn connections_come_from_the_addresses_given_in_turn() {
+    let (told, sources) = std::sync::mpsc::channel();
+    let origin = Origin::play(move |stage| {
+        let closing = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\na";
+        for answer in [closing, SWITCH, SWITCH, SWITCH] {
+            let mut peer = stage.accept();
+            told.send(peer.0.peer_addr().unwrap().ip().to_string()).unwrap();
+            peer.head();
+            peer.send(answer);
+        }
+    });
+    let given = ["127.0.0.2", "::1", "127.0.0.3"].map(|source| source.parse().unwrap()).to_vec();
+    let pool = OriginPool::new(OriginConfig { source_addresses: given, ..origin.config() });
+    run(async {
+        let pool = pool.unwrap();
+        let mut response = pool.fetch(get()).await.unwrap();
+        assert_eq!(text(&mut response).await.unwrap(), "a");
+        for _ in 0..3 {
+            drop(taken(&pool, upgrade()).await);
+        }
+    });
+    let sources: Vec<String> = sources.iter().collect();
+    assert_eq!(sources, ["127.0.0.2", "127.0.0.3", "127.0.0.2", "127.0.0.3"]);
+}
+
+/// One that is not this host's is no fault of the origin's.
+#[test]
+fn an_address_that_is_not_this_host_s_opens_nothing() {
+    let origin = Origin::play(|_| {});
+    let given = vec!["192.0.2.1".parse().unwrap()];
+    let pool = OriginPool::new(OriginConfig { source_addresses: given, ..origin.config() });
+    run(async {
+        let failed = pool.unwrap().fetch(get()).await;
+        assert_eq!(failed.err(), Some(FetchError::Exhausted));
+    });
+}
+
 async fn answered(pool: &OriginPool, request: OriginRequest) -> OriginResponse {
     match pool.take_over(request, &switches).await.unwrap() {
         Exchanged::Response(response) => response,

@@ -227,6 +227,12 @@ pub(super) const ROWS: &[(&str, &str)] = &[
           remedy: remove one of the two",
     ),
     (
+        "[[site]]\nhosts = [\"a\"]\n\
+         origin = { urls = [\"http://a\"], source_addresses = [\"::1\", \"a:80\"] }",
+        "edge.toml:8:60: site.origin.source_addresses: \"a:80\" is no IP address\n  \
+          remedy: write it like \"192.0.2.7\", without a port",
+    ),
+    (
         "[[site]]\nhosts = [\"a\"]\norigin = { urls = [\"http://a/b\"] }",
         "edge.toml:8:20: site.origin.urls: \"http://a/b\" is no URL of an origin\n  \
           remedy: write it like \"http://127.0.0.1:9000\": scheme, host and port, without a path",
