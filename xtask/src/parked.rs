@@ -74,13 +74,15 @@ impl Kind {
     }
 
     /// Most bytes of user memory that a parked one may cost: 64 + 8 for a plain slot, twice that
-    /// for a tunnel, 128 more for TLS.
+    /// for a tunnel, 128 more for TLS. Events come by themselves, some thousand at once while more
+    /// streams are opened, and the edge keeps what so many active ones have used.
     pub(crate) const fn bound_bytes(self) -> u32 {
         match self {
             Self::Plain => 96,
             Self::Tls => 256,
-            Self::Websocket | Self::Events => 200,
+            Self::Websocket => 200,
             Self::WebsocketTls => 360,
+            Self::Events => 400,
         }
     }
 
