@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 
 use crate::admin;
 use crate::host::Host;
-use crate::parked::{Crowd, Kind, Stand, count_of};
+use crate::parked::{Crowd, Kind, count_of};
 use crate::rig::{EdgeTransport, Program, Rig, Server};
 use crate::tree;
 use assertion::{Assertion, Verdict};
@@ -93,7 +93,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let profile = arguments.profile.profile(&custom)?;
     let assertions = assertions(&profile, &arguments.asserts)?;
     if arguments.profile == Name::Sabotage {
-        return proof::run(&profile, &assertions);
+        return proof::run(&profile, &assertions, arguments.transport);
     }
     let mut rig = Rig::new(arguments.no_build)?;
     if arguments.workers == 1 {
@@ -127,7 +127,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// Shows that each assertion fails on an edge that fails on purpose, and on no other.
 pub(crate) fn prove() -> Result<()> {
     let profile = Name::Sabotage.profile(&Custom::default())?;
-    proof::run(&profile, &assertions(&profile, &[])?)
+    proof::run(&profile, &assertions(&profile, &[])?, EdgeTransport::Uring)
 }
 
 /// The profile's assertions, but for those whose figure is among `asked`, and these.
@@ -153,13 +153,9 @@ fn measure(rig: &Rig, profile: &Profile, crowd: Crowd) -> Result<Findings> {
     }
     let hold = holding.result()?;
     stand.edge.ensure_running()?;
-    let footprint = footprint(&stand, &hold);
-    Ok(Findings { hold, rate, footprint })
-}
-
-fn footprint(stand: &Stand, hold: &Value) -> Option<crate::parked::Footprint> {
     // A hold that lacks figures fails the assertions on them.
-    stand.footprint(hold).ok()
+    let footprint = stand.footprint(&hold).ok();
+    Ok(Findings { hold, rate, footprint })
 }
 
 /// Waits until all connections stand, or as many as there will be; false when the load is over

@@ -14,14 +14,14 @@ use crate::rig::{EdgeTransport, Rig};
 ///
 /// # Errors
 /// One is not noticed, or an edge that works does not pass.
-pub(super) fn run(profile: &Profile, assertions: &[Assertion]) -> Result<()> {
+pub(super) fn run(
+    profile: &Profile,
+    assertions: &[Assertion],
+    transport: EdgeTransport,
+) -> Result<()> {
     let mut rig = Rig::sabotaged()?;
-    let crowd = Crowd {
-        kind: profile.kind,
-        connections: profile.connections(),
-        workers: 1,
-        transport: EdgeTransport::Uring,
-    };
+    let (kind, connections) = (profile.kind, profile.connections());
+    let crowd = Crowd { kind, connections, workers: 1, transport };
     let mut missed = Vec::new();
     for (way, wanted) in WAYS {
         rig.sabotage(way);
