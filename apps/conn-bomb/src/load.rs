@@ -108,14 +108,17 @@ impl Shared {
         passed: bool,
         print: impl FnOnce(),
     ) -> anyhow::Result<()> {
+        // Whatever becomes of one form, the others are told.
+        let written = self.html.as_ref().map_or(Ok(()), |file| {
+            let page = page::of(&serde_json::to_value(outcome)?, passed);
+            std::fs::write(file, page).with_context(|| format!("--html {}", file.display()))
+        });
         if self.json {
             println!("{}", serde_json::to_string_pretty(outcome)?);
         } else {
             print();
         }
-        let Some(file) = &self.html else { return Ok(()) };
-        let page = page::of(&serde_json::to_value(outcome)?, passed);
-        std::fs::write(file, page).with_context(|| format!("--html {}", file.display()))
+        written
     }
 
     /// The URL as typed, for the result.
@@ -136,16 +139,20 @@ pub(crate) enum Carrier {
 }
 
 impl Carrier {
-    /// A reactor with room for `connections`, and TLS over it for those that want it.
-    fn start(self, connections: u32) -> anyhow::Result<Box<dyn Dial>> {
-        let config = Config { slots: connections, buffers: 0, ..Config::default() };
-        let uring = match self {
+    /// Whether it comes to io_uring here.
+    pub(crate) fn is_uring(self) -> bool {
+        match self {
             Self::Auto => probe::probe().is_ok(),
             Self::Uring => true,
             Self::Epoll => false,
-        };
+        }
+    }
+
+    /// A reactor with room for `connections`, and TLS over it for those that want it.
+    fn start(self, connections: u32) -> anyhow::Result<Box<dyn Dial>> {
+        let config = Config { slots: connections, buffers: 0, ..Config::default() };
         let failed = "cannot start the load's transport";
-        if uring {
+        if self.is_uring() {
             let reactor = uring::Reactor::new(&config).context(failed)?;
             return Ok(Box::new(Secured::new(reactor, LayerSettings::default())));
         }

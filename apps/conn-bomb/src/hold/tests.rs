@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use longhold_loadgen::echo::Echo;
-use longhold_transport::uring::Reactor;
-use longhold_transport::{Config, Transport as _, bind_listeners};
+use longhold_loadgen::target::Outgoing;
+use longhold_transport::{Config, Transport, bind_listeners, epoll, uring};
 
 use super::{Arguments, run};
 use crate::origin::serve;
@@ -27,13 +27,13 @@ fn origin() -> SocketAddr {
 }
 
 /// An origin of event streams on a thread of its own; it ends with the process.
-fn event_origin() -> SocketAddr {
+fn event_origin<T: Transport<Payload = Outgoing> + 'static>(start: fn(&Config) -> T) -> SocketAddr {
     let listeners = bind_listeners("127.0.0.1:0".parse().expect("an address"), 1);
     let listener = listeners.expect("a free port").remove(0);
     let address = listener.address();
     std::thread::spawn(move || {
         let config = Config { slots: 64, ..Config::default() };
-        let mut transport = Reactor::new(&config).expect("io_uring is allowed here");
+        let mut transport = start(&config);
         transport.listen(listener).expect("it listens");
         let mut echo = Echo::new(transport);
         while echo.turn(None).is_ok() {}
@@ -60,9 +60,16 @@ fn a_hold_succeeds_over_either_transport() {
 
 #[test]
 fn event_streams_are_held_and_beat_by_themselves() {
-    let url = format!("http://{}/events?interval=20ms", event_origin());
-    assert_eq!(hold(&url, &format!("{FEW} --events")), Ok(true));
-    let refused = hold(&url, "--events --heartbeat 1s").expect_err("they beat by themselves");
+    let origins = [
+        event_origin(|config| uring::Reactor::new(config).expect("io_uring is allowed here")),
+        event_origin(|config| epoll::Reactor::new(config).expect("descriptors")),
+    ];
+    for origin in origins {
+        let url = format!("http://{origin}/events?interval=20ms");
+        assert_eq!(hold(&url, &format!("{FEW} --events")), Ok(true));
+    }
+    let refused = hold("http://127.0.0.1:1/", "--events --heartbeat 1s")
+        .expect_err("they beat by themselves");
     assert!(refused.contains("--heartbeat"), "{refused}");
 }
 
