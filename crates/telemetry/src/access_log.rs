@@ -27,8 +27,8 @@ mod writer;
 
 pub use format::Format;
 pub use record::{
-    FIELD_BYTES_MAX, HOST_BYTES_MAX, METHOD_BYTES_MAX, RECORD_BYTES_MAX, Record, TARGET_BYTES_MAX,
-    WORD_BYTES_MAX,
+    FIELD_BYTES_MAX, HOST_BYTES_MAX, METHOD_BYTES_MAX, RECORD_BYTES_MAX, Record, SUITE_BYTES_MAX,
+    TARGET_BYTES_MAX, WORD_BYTES_MAX,
 };
 use writer::Writer;
 

@@ -44,6 +44,7 @@ mod outbound;
 mod pools;
 mod report;
 mod secured;
+mod security;
 mod shaking;
 mod wire;
 

@@ -177,6 +177,13 @@ impl ParkedTable {
         Some(parked)
     }
 
+    /// The suite of the session in a slot's cell. None where there is none.
+    pub fn suite(&self, slot: usize) -> Option<Suite> {
+        let [.., small, _zero] = self.cells.get(slot)?;
+        let [_version, suite, ..] = small.to_le_bytes();
+        Suite::from_byte(suite)
+    }
+
     /// Number of cells.
     pub fn slots(&self) -> usize {
         self.cells.len()

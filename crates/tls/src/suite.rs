@@ -88,6 +88,22 @@ impl Suite {
     }
 }
 
+/// The name at IANA of a suite that is spoken here, by its number; empty for another.
+pub(crate) const fn name_of(number: u16) -> &'static str {
+    match number {
+        0x1301 => "TLS_AES_128_GCM_SHA256",
+        0x1302 => "TLS_AES_256_GCM_SHA384",
+        0x1303 => "TLS_CHACHA20_POLY1305_SHA256",
+        0xc02b => "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+        0xc02c => "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+        0xc02f => "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+        0xc030 => "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+        0xcca8 => "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+        0xcca9 => "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+        _ => "",
+    }
+}
+
 const _: () = {
     let mut at = 0;
     while at < Suite::ALL.len() {
@@ -96,3 +112,18 @@ const _: () = {
         at += 1;
     }
 };
+
+#[cfg(test)]
+mod tests {
+    use super::name_of;
+
+    #[test]
+    fn every_suite_that_is_spoken_has_its_name() {
+        for suite in rustls::crypto::aws_lc_rs::default_provider().cipher_suites {
+            let known = suite.suite();
+            let name = known.as_str().unwrap().replace("TLS13_", "TLS_");
+            assert_eq!(name_of(known.into()), name);
+        }
+        assert_eq!(name_of(0), "");
+    }
+}

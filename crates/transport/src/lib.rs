@@ -93,7 +93,7 @@ pub use config::Config;
 pub use error::{AcceptError, IoFault, ListenError, StartError, TransportError};
 pub use listen::{BoundListener, bind_listeners};
 pub use payload::{PARTS_MAX, Parts, Payload};
-pub use token::{ListenerId, Now, Token};
+pub use token::{ListenerId, Now, Security, Token};
 pub use transport::Transport;
 pub use wake::Waker;
 

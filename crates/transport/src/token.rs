@@ -26,6 +26,16 @@ impl Token {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ListenerId(pub u16);
 
+/// By what a connection is secured, in the words of logs; empty ones for a plain connection, and
+/// where nothing is known any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Security {
+    /// Such as `TLSv1.3`.
+    pub version: &'static str,
+    /// The cipher suite by its name at IANA.
+    pub suite: &'static str,
+}
+
 /// One instant on both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {

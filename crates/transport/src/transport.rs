@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use crate::{
-    Adopter, BoundListener, Buffer, Completion, ListenError, ListenerId, Now, Payload, Token,
-    TransportError, Waker,
+    Adopter, BoundListener, Buffer, Completion, ListenError, ListenerId, Now, Payload, Security,
+    Token, TransportError, Waker,
 };
 
 /// Sockets by slot: commands are taken at once and carried out by the next [`wait`](Self::wait).
@@ -75,6 +75,11 @@ pub trait Transport {
     /// Closes the connection at any time: ends what is in flight (buffers and payloads come back
     /// first; a park ends silently), then closes, then answers `Closed`, once.
     fn close(&mut self, token: Token);
+
+    /// By what the connection is secured.
+    fn security(&self, _token: Token) -> Security {
+        Security::default()
+    }
 
     /// A buffer of [`BUFFER_BYTES`](crate::BUFFER_BYTES) from the pool; `None` when all are out.
     fn buffer(&mut self) -> Option<Buffer>;

@@ -10,7 +10,7 @@ use longhold_origin::Next;
 use longhold_store::{PageIn, PinnedSlice, ReadError, Record, Window};
 use longhold_telemetry::access_log::Record as LogRecord;
 use longhold_telemetry::{Counter, Histogram};
-use longhold_transport::{Buffer, IoFault, Token, Transport};
+use longhold_transport::{Buffer, IoFault, Security, Token, Transport};
 
 use super::active::{Body, Line, Link, Phase};
 use super::{Worker, fault_reason};
@@ -293,7 +293,8 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let Some(log) = &mut self.log else { return };
         let Some(slot) = self.slots.get(active.token.slot) else { return };
         let line = active.draft.line(outcome);
-        let record = log_record(&line, slot.peer(), (unix_ms, duration_us), close);
+        let client = (slot.peer(), self.io.security(active.token));
+        let record = log_record(&line, client, (unix_ms, duration_us), close);
         if !log.push(&record) {
             self.counters.add(Counter::AccessLogDropped, 1);
         }
@@ -305,7 +306,9 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
         let times = (self.now.unix_ms, duration_us);
         let Some(log) = &mut self.log else { return };
         let Some(slot) = self.slots.get(client) else { return };
-        if !log.push(&log_record(line, slot.peer(), times, Some(close))) {
+        let token = Token::new(client, slot.generation());
+        let client = (slot.peer(), self.io.security(token));
+        if !log.push(&log_record(line, client, times, Some(close))) {
             self.counters.add(Counter::AccessLogDropped, 1);
         }
     }
@@ -375,7 +378,7 @@ fn copied(buffer: &mut Buffer, body: &PinnedSlice) -> Result<bool, ReadError> {
 
 fn log_record<'a>(
     line: &Line<'a>,
-    peer: std::net::SocketAddr,
+    (peer, security): (std::net::SocketAddr, Security),
     (unix_ms, duration_us): (u64, u64),
     close: Option<CloseReason>,
 ) -> LogRecord<'a> {
@@ -387,6 +390,8 @@ fn log_record<'a>(
         target,
         host,
         protocol: if line.is_http10 { "HTTP/1.0" } else { "HTTP/1.1" },
+        tls: security.version,
+        suite: security.suite,
         status: line.outcome.status,
         received_bytes: line.received_bytes,
         sent_bytes: line.sent_bytes,

@@ -215,6 +215,26 @@ fn certificates_are_exchanged_under_their_connections() {
 }
 
 #[test]
+fn the_log_says_by_what_a_connection_was_secured() {
+    let origin = Origin::answering(|call| call.answer(reply("200 OK", &[FRESH], "x")));
+    for values in ["", ", record_layer = \"rustls\""] {
+        let mut edge = edge_before(&origin, values);
+        for wanted in [Wanted::from(edge.folder()), Wanted::old(edge.folder())] {
+            let mut client = wanted.client(edge.address());
+            assert_eq!(client.get("/a").body, b"x");
+        }
+        edge.terminate();
+        assert_eq!(edge.ends().code(), Some(0));
+        let log = std::fs::read_to_string(edge.folder().join("access.log")).expect("the log");
+        let line = |line: &str| serde_json::from_str::<serde_json::Value>(line).expect("JSON");
+        let told: Vec<_> = log.lines().map(line).collect();
+        let told: Vec<_> = told.iter().map(|line| [&line["tls"], &line["suite"]]).collect();
+        let old = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256";
+        assert_eq!(told, [["TLSv1.3", "TLS_AES_128_GCM_SHA256"], ["TLSv1.2", old]], "{values}");
+    }
+}
+
+#[test]
 fn plain_http_is_told_in_the_clear_that_this_is_tls_and_all_else_by_an_alert() {
     let origin = Origin::start();
     let edge = edge_before(&origin, "");

@@ -31,7 +31,7 @@ fn talk(edge: &Edge, here: &mut WebSocket<Client>, there: &mut WebSocket<impl Vo
 #[test]
 fn a_websocket_goes_through_with_tls_on_the_client_s_side() {
     let origin = Origin::start();
-    let edge = Setting::before(&origin).secured("").start();
+    let mut edge = Setting::before(&origin).secured("").start();
     for wanted in [Wanted::from(edge.folder()), Wanted::old(edge.folder())] {
         let client = wanted.client(edge.address());
         let asked = std::thread::spawn(move || WebSocket::ask(client, "/chat", &[]));
@@ -47,6 +47,12 @@ fn a_websocket_goes_through_with_tls_on_the_client_s_side() {
         drop(here);
         edge.wait_for_nobody();
     }
+    edge.terminate();
+    assert_eq!(edge.ends().code(), Some(0));
+    let log = std::fs::read_to_string(edge.folder().join("access.log")).expect("the log");
+    let versions: Vec<_> = log.lines().map(|line| line.split_once("TLSv1.")).collect();
+    let versions: Vec<_> = versions.iter().map(|found| found.map(|(_, rest)| &rest[..1])).collect();
+    assert_eq!(versions, [Some("3"), Some("2")], "{log}");
 }
 
 /// The session with the origin is made by the fill plane and goes on in the worker: what its

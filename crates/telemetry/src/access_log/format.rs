@@ -53,6 +53,8 @@ fn write_json(record: &Record<'_>, out: &mut Vec<u8>) {
         write_number(number, 1, out);
     }
     for (name, part) in [
+        ("tls", record.tls.as_bytes()),
+        ("suite", record.suite.as_bytes()),
         ("cache", record.cache.as_bytes()),
         ("close", record.close.as_bytes()),
         ("referer", record.referer),

@@ -20,6 +20,10 @@ pub struct Record<'a> {
     pub host: &'a [u8],
     /// Protocol of the request, as in `HTTP/1.1`; one of our own words.
     pub protocol: &'a str,
+    /// Version of TLS, or empty if there was none.
+    pub tls: &'a str,
+    /// The cipher suite, or empty without TLS; cut at [`SUITE_BYTES_MAX`].
+    pub suite: &'a str,
     /// Status of the response; 0 if none was sent.
     pub status: u16,
     /// Bytes received of the request, head and body.
@@ -46,15 +50,19 @@ pub const TARGET_BYTES_MAX: usize = 8192;
 pub const HOST_BYTES_MAX: usize = 261;
 /// Longest `Referer` and `User-Agent` that are logged whole.
 pub const FIELD_BYTES_MAX: usize = 512;
-/// Longest of our own words that is logged whole: protocol, cache outcome, close reason.
+/// Longest of our own words that is logged whole: protocol, version of TLS, cache outcome, close
+/// reason.
 pub const WORD_BYTES_MAX: usize = 32;
+/// Longest name of a cipher suite that is logged whole.
+pub const SUITE_BYTES_MAX: usize = 48;
 /// The longest record in a queue; a queue is never smaller.
 pub const RECORD_BYTES_MAX: usize = FIXED_BYTES
     + PARTS_COUNT * LENGTH_BYTES
     + METHOD_BYTES_MAX
     + TARGET_BYTES_MAX
     + HOST_BYTES_MAX
-    + 3 * WORD_BYTES_MAX
+    + 4 * WORD_BYTES_MAX
+    + SUITE_BYTES_MAX
     + 2 * FIELD_BYTES_MAX;
 
 impl<'a> Record<'a> {
@@ -76,6 +84,8 @@ impl<'a> Record<'a> {
         put(out, self.target, TARGET_BYTES_MAX);
         put(out, self.host, HOST_BYTES_MAX);
         put(out, self.protocol.as_bytes(), WORD_BYTES_MAX);
+        put(out, self.tls.as_bytes(), WORD_BYTES_MAX);
+        put(out, self.suite.as_bytes(), SUITE_BYTES_MAX);
         put(out, self.cache.as_bytes(), WORD_BYTES_MAX);
         put(out, self.close.as_bytes(), WORD_BYTES_MAX);
         put(out, self.referer, FIELD_BYTES_MAX);
@@ -96,6 +106,8 @@ impl<'a> Record<'a> {
             target: rest.part()?,
             host: rest.part()?,
             protocol: rest.word()?,
+            tls: rest.word()?,
+            suite: rest.word()?,
             cache: rest.word()?,
             close: rest.word()?,
             referer: rest.part()?,
@@ -157,7 +169,7 @@ impl<'a> Rest<'a> {
 const FAMILY_V4: u8 = 4;
 const FAMILY_V6: u8 = 6;
 const FIXED_BYTES: usize = 4 * 8 + 2 + 1 + 16 + 2;
-const PARTS_COUNT: usize = 8;
+const PARTS_COUNT: usize = 10;
 const LENGTH_BYTES: usize = 2;
 
 const _: () = assert!(TARGET_BYTES_MAX <= u16::MAX as usize);

@@ -246,6 +246,10 @@ impl<P> Lives<P> {
         Some(live)
     }
 
+    pub(super) fn get(&self, index: u32) -> Option<&Live<P>> {
+        self.places.get(index as usize)?.as_ref()
+    }
+
     pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Live<P>> {
         self.places.get_mut(index as usize)?.as_mut()
     }

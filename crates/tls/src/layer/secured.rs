@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use longhold_transport::{
     Adopter, BoundListener, Buffer, Completion, IoFault, ListenError, ListenerId, Now, Payload,
-    Token, Transport, TransportError, Waker,
+    Security, Token, Transport, TransportError, Waker,
 };
 
 use super::cells::{Cell, Cells};
@@ -528,6 +528,10 @@ where
             return self.close_secured(token);
         }
         self.below.close(token);
+    }
+
+    fn security(&self, token: Token) -> Security {
+        self.security_of(token)
     }
 
     fn buffer(&mut self) -> Option<Buffer> {

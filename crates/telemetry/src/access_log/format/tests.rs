@@ -36,8 +36,10 @@ fn json_carries_numbers_as_numbers_and_leaves_out_what_is_not_there() {
     assert_eq!(value["duration_us"], 57);
     assert_eq!(value["cache"], "hit");
     assert!(value.get("referer").is_none() && value.get("close").is_none());
-    let closing = Record { close: "idle", ..sample() };
-    assert_eq!(json(&closing)["close"], "idle");
+    assert!(value.get("tls").is_none() && value.get("suite").is_none());
+    let closing = Record { close: "idle", tls: "TLSv1.2", suite: "TLS_X", ..sample() };
+    let value = json(&closing);
+    assert_eq!([&value["close"], &value["tls"], &value["suite"]], ["idle", "TLSv1.2", "TLS_X"]);
 }
 
 #[test]

@@ -10,6 +10,8 @@ pub(crate) fn sample() -> Record<'static> {
         target: b"/a?b=c",
         host: b"example.com",
         protocol: "HTTP/1.1",
+        tls: "",
+        suite: "",
         status: 200,
         received_bytes: 80,
         sent_bytes: 1_234,
@@ -33,6 +35,8 @@ fn what_goes_in_comes_out() {
     let v6 = Record {
         peer: "[2001:db8::1]:443".parse().expect("an address"),
         target: b"\x00\xff\"",
+        tls: "TLSv1.3",
+        suite: "TLS_AES_128_GCM_SHA256",
         close: "drained",
         ..v4
     };
@@ -61,7 +65,8 @@ fn long_parts_are_cut_to_their_maxima() {
     assert_eq!(cut.method.len(), METHOD_BYTES_MAX);
     assert_eq!(cut.target.len(), TARGET_BYTES_MAX);
     assert!(record.cache.starts_with(cut.cache) && cut.cache.len() == 32);
-    let full = Record { cache: record.protocol, close: record.protocol, ..record };
+    let word = record.protocol;
+    let full = Record { tls: word, suite: word, cache: word, close: word, ..record };
     assert_eq!(encoded(&full).len(), RECORD_BYTES_MAX);
 }
 
