@@ -86,6 +86,9 @@ metrics! {
         "user memory of a parked connection: reserved at start, and grown since";
     SlabPerConn "slab_per_conn" Bytes |it| Some(it.footprint?.slab()),
         "kernel slab of a connection, all its ends on this machine";
+    GeneratorPerConn "generator_per_conn" Bytes |it| {
+        Some(it.hold("/generator/anonymous_bytes")? / it.hold("/connections")?)
+    }, "user memory of the generator at its greatest, for each connection";
     CpuPerRequest "cpu_per_request" Time cpu_per_request,
         "server CPU while all rest, by its heartbeats and the loop's answers";
 }
@@ -230,7 +233,7 @@ mod tests {
 
     fn good() -> Findings {
         let hold = json!({
-            "held": 10, "connections": 10, "lost": 0,
+            "held": 10, "connections": 10, "lost": 0, "generator": { "anonymous_bytes": 2000 },
             "stages": [{ "heartbeats": 20 }],
             "heartbeats": { "count": 20, "latency": { "p99_us": 9 } },
             "faults": { "total": 0, "by_name": {} },
@@ -274,6 +277,7 @@ mod tests {
             ("heartbeat_p99", 9.0),
             ("rss_per_conn", 72.0),
             ("slab_per_conn", 8000.0),
+            ("generator_per_conn", 200.0),
             ("cpu_per_request", 10.0),
         ];
         assert_eq!(figures(&good()), expected.map(|(name, value)| (name, Some(value))));

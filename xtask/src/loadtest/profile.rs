@@ -144,6 +144,9 @@ fn of(name: &'static str, kind: Kind, stages: &[u32], [hold, heartbeat]: [u64; 2
     if connections >= MEMORY_TOLD_FROM {
         asserts.push(format!("rss_per_conn<={}", kind.bound_bytes()));
     }
+    if connections >= GENERATOR_TOLD_FROM {
+        asserts.push("generator_per_conn<=300".to_owned());
+    }
     Profile {
         name,
         kind,
@@ -179,6 +182,8 @@ const SABOTAGE_ASSERTS: [&str; 12] = [
 const NONE_LOST_MAX: u32 = 100_000;
 /// From here on the memory of a connection is told apart from the edge's own.
 const MEMORY_TOLD_FROM: u32 = 20_000;
+/// The generator has buffers for the few that are active, too.
+const GENERATOR_TOLD_FROM: u32 = 1_000_000;
 
 #[cfg(test)]
 mod tests {
