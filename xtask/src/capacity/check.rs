@@ -450,11 +450,13 @@ const LEARNT: Point = Point {
     beats_per_s: 0,
     secure: false,
 };
-const LESSONS: [Lesson; 8] = [
+const LESSONS: [Lesson; 9] = [
     Lesson::Rest,
     Lesson::Hits { size_bytes: 1 << 10, secure: false },
     Lesson::Hits { size_bytes: 100 << 10, secure: false },
-    Lesson::Beats { beats_per_s: 2000, secure: false },
+    // The rarer, the colder is what a worker finds when it wakes.
+    Lesson::Beats { beats_per_s: 1000, secure: false },
+    Lesson::Beats { beats_per_s: 4000, secure: false },
     Lesson::Beats { beats_per_s: 12_000, secure: false },
     Lesson::Hits { size_bytes: 1 << 10, secure: true },
     Lesson::Hits { size_bytes: 100 << 10, secure: true },
