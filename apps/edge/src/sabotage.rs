@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use longhold_gateway::rules::{Rule, SiteRules};
 use longhold_transport::{
-    Adopter, BoundListener, Buffer, Completion, ListenError, ListenerId, Now, Payload as _, Token,
-    Transport, TransportError, Waker,
+    Adopter, BoundListener, Buffer, Completion, ListenError, ListenerId, Now, Payload as _,
+    Security, Token, Transport, TransportError, Waker,
 };
 
 use crate::config::checked::Checked;
@@ -244,6 +244,10 @@ impl<T: Transport<Payload = Outgoing>> Transport for Sabotaged<T> {
 
     fn trim(&mut self) {
         self.inner.trim();
+    }
+
+    fn security(&self, token: Token) -> Security {
+        self.inner.security(token)
     }
 
     fn waker(&self) -> Waker {
