@@ -4,7 +4,7 @@ use longhold_conn::State;
 use longhold_telemetry::Gauge;
 use longhold_transport::sim::Profile;
 
-use crate::stage::{Stage, answer, body, reply};
+use crate::stage::{REST_MS, Stage, answer, body, reply};
 
 #[test]
 fn a_quiet_connection_is_closed_after_the_idle_time_and_not_before() {
@@ -178,5 +178,69 @@ fn a_drain_closes_so_many_a_turn_and_serves_those_at_work_meanwhile() {
     assert!(parked.iter().all(|client| client.is_ended()));
     drop((parked, late, busy));
     stage.run_for_ms(6_000);
+    stage.assert_clean();
+}
+
+/// With one slot, the end of a connection and the beginning of the next come in one batch: the slot
+/// is never seen free between them, and the next owes nothing to the last.
+#[test]
+fn a_slot_is_taken_again_in_the_batch_that_frees_it() {
+    let mut stage = Stage::of_size(1);
+    stage.store("/x", b"hello");
+    let first = stage.client();
+    stage.exchange(&first, b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    stage.run_for_ms(REST_MS);
+    let second = stage.client();
+    second.write(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    stage.run_for_ms(100);
+    assert!(second.read().is_empty(), "there is no slot for it");
+    let generation = |stage: &Stage| stage.slots.get(0).map_or(0, |slot| slot.generation());
+    let before = generation(&stage);
+    drop(first);
+    stage.net.run_for(1_000_000);
+    while generation(&stage) == before {
+        stage.turn();
+        assert_eq!(stage.count(State::Free), 0, "one batch has brought both");
+    }
+    assert_eq!(stage.slots.get(0).map_or(9, |slot| slot.requests()), 0);
+    let text = String::from_utf8(stage.exchange(&second, b"")).expect("text");
+    assert!(text.ends_with("hello"), "{text}");
+    drop(second);
+    stage.run_for_ms(1_000);
+    stage.assert_clean();
+}
+
+/// A crowd that came at once is due at once: a turn closes so many of them, and who asks meanwhile
+/// is answered before all of them are gone.
+#[test]
+fn a_hundred_thousand_expiries_due_at_once_are_spread_over_turns() {
+    const CROWD: usize = 100_000;
+    let mut stage = Stage::of_size(CROWD as u32 + 64);
+    stage.store("/x", b"hello");
+    let crowd: Vec<_> = (0..CROWD).map(|_| stage.client()).collect();
+    stage.run_for_ms(70_000);
+    let witness = stage.client();
+    stage.run_for_ms(4_000);
+    assert_eq!(stage.gauge(Gauge::ConnectionsParked), CROWD as u64 + 1);
+    stage.net.run_for(60_000_000);
+    let (mut left, mut turns, mut answered_at) = (CROWD as u64 + 1, 0, None);
+    while left > 1 {
+        stage.turn();
+        let now = stage.gauge(Gauge::ConnectionsParked);
+        // The witness rests or does not.
+        assert!(left.saturating_sub(now) <= 64 + 1, "{} expired in one turn", left - now);
+        if now < left && turns == 0 {
+            witness.write(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+        }
+        turns += u32::from(now < left);
+        left = now;
+        if answered_at.is_none() && !witness.read().is_empty() {
+            answered_at = Some(turns);
+        }
+    }
+    assert!(turns >= (CROWD / 64) as u32, "{turns} turns");
+    assert!(answered_at.is_some_and(|turn| turn < 10), "answered in turn {answered_at:?}");
+    drop((crowd, witness));
+    stage.run_for_ms(80_000);
     stage.assert_clean();
 }

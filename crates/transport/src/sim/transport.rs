@@ -460,6 +460,8 @@ impl<P: Payload> Transport for SimTransport<P> {
             for slot in touched {
                 self.advance(slot, completions);
             }
+            // A slot that this batch has freed may be given out in it, as rings do.
+            self.accept_waiting(completions);
             if self.waker.take() {
                 completions.push(Completion::Woken);
             }
