@@ -15,6 +15,7 @@ mod noise;
 mod origins;
 mod slow;
 mod stage;
+mod torn;
 
 use std::fs;
 use std::time::Instant;
@@ -226,6 +227,12 @@ const TABLE: &[Scenario] = &[
         invariant: "After a kill -9 under load, what was stored is a hit again, and no byte is \
                     wrong, before or after.",
         play: life::kill,
+    },
+    Scenario {
+        name: "torn",
+        invariant: "After a power cut under load that loses some writes and tears others, the \
+                    edge starts, no byte is wrong, what was purged stays purged, and hits work.",
+        play: torn::power_cut,
     },
     Scenario {
         name: "origin-death",

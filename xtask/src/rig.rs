@@ -322,9 +322,14 @@ impl Rig {
         Ok(disk.f_bavail * disk.f_frsize)
     }
 
+    /// Where `name` lies in the scratch folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.scratch.join(name)
+    }
+
     /// Removes what lies under `name` in the scratch folder, such as a store.
     pub(crate) fn remove(&self, name: &str) {
-        let path = self.scratch.join(name);
+        let path = self.path(name);
         if let Err(error) = fs::remove_dir_all(&path) {
             eprintln!("xtask: cannot remove {}: {error}", path.display());
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -173,6 +174,17 @@ impl<'r> Stage<'r> {
         let (origin, _) = self.rig.origin_at(self.origin_address)?;
         self.origin = Some(origin);
         Ok(())
+    }
+
+    /// Has the edge purge what is stored of these paths; its answer once that is durable.
+    pub(super) fn purge(&self, paths: &[String]) -> Result<Value> {
+        let urls: Vec<_> = paths.iter().map(|path| self.url(path)).collect();
+        post(self.admin, "/purge", &json!({ "url": urls }))
+    }
+
+    /// The folder of the edge's store.
+    pub(super) fn store_path(&self) -> PathBuf {
+        self.rig.path(&self.store)
     }
 
     /// What the admin API says at `/status.json`.
