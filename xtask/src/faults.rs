@@ -8,6 +8,7 @@
 //! A scenario that cannot play here says so, and why; that is neither a pass nor a failure.
 
 mod crowds;
+mod disks;
 mod evidence;
 mod life;
 mod limits;
@@ -233,6 +234,18 @@ const TABLE: &[Scenario] = &[
         invariant: "After a power cut under load that loses some writes and tears others, the \
                     edge starts, no byte is wrong, what was purged stays purged, and hits work.",
         play: torn::power_cut,
+    },
+    Scenario {
+        name: "eio",
+        invariant: "A disk whose writes fail is given up by name; answers stay right, and a purge \
+                    that cannot be made durable is refused and not acknowledged.",
+        play: disks::eio,
+    },
+    Scenario {
+        name: "slow-disk",
+        invariant: "Over a disk whose writes take long, hits and misses are answered, every byte \
+                    right, and a purge is acknowledged once it is durable.",
+        play: disks::slow,
     },
     Scenario {
         name: "origin-death",

@@ -1,6 +1,7 @@
 //! The programs that benches and load tests run: built as released, started on cores of their
 //! own, ended when their owner lets go. Only processes started here are ever ended.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -28,7 +29,7 @@ pub(crate) struct Rig {
     scratch: PathBuf,
     cores: Option<Cores>,
     /// In which way the edge is to fail, if it is one that fails on purpose.
-    sabotage: Option<&'static str>,
+    sabotage: Cell<Option<&'static str>>,
 }
 
 /// Where servers and clients run when they are kept apart.
@@ -92,14 +93,14 @@ impl Rig {
         }
         let status = cargo.status().context("cannot run cargo")?;
         ensure!(status.success(), "the programs do not build: {status}");
-        let mut rig = Self::of("debug")?;
+        let rig = Self::of("debug")?;
         rig.sabotage("");
         Ok(rig)
     }
 
     /// From now on its edges fail in this way; in none when it is empty.
-    pub(crate) fn sabotage(&mut self, way: &'static str) {
-        self.sabotage = Some(way);
+    pub(crate) fn sabotage(&self, way: &'static str) {
+        self.sabotage.set(Some(way));
     }
 
     fn of(profile: &str) -> Result<Self> {
@@ -110,10 +111,10 @@ impl Rig {
             "no programs in {}: build it",
             programs.display()
         );
-        let scratch = target.join(format!("rig-{}", std::process::id()));
+        let scratch = target.join(format!("rig-{profile}-{}", std::process::id()));
         fs::create_dir_all(&scratch)
             .with_context(|| format!("cannot make {}", scratch.display()))?;
-        Ok(Self { programs, scratch, cores: None, sabotage: None })
+        Ok(Self { programs, scratch, cores: None, sabotage: Cell::new(None) })
     }
 
     /// Keeps servers and clients on a core each, from now on, if there are two.
@@ -322,6 +323,11 @@ impl Rig {
         Ok(disk.f_bavail * disk.f_frsize)
     }
 
+    /// What the edges of this rig have logged.
+    pub(crate) fn edge_log(&self) -> Result<String> {
+        fs::read_to_string(self.scratch.join("edge.log")).context("cannot read the edge's log")
+    }
+
     /// Where `name` lies in the scratch folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.scratch.join(name)
@@ -348,7 +354,7 @@ impl Rig {
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = match (program, self.sabotage) {
+        let mut command = match (program, self.sabotage.get()) {
             ("edge", Some(way)) => {
                 let mut command = Command::new(self.programs.join("edge-sabotaged"));
                 // An empty name would be no way to fail.

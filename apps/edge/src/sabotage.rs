@@ -9,9 +9,11 @@ compile_error!(
     "the feature `sabotage` makes an edge that fails on purpose: it is for development builds only"
 );
 
+use std::io;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::os::unix::net::UnixDatagram;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -43,6 +45,10 @@ pub enum Way {
     Miss,
     /// Never answers again after so many times.
     Mute,
+    /// Every fifth operation on the store's disks fails, as a disk that dies does.
+    Eio,
+    /// Each operation on the store's disks takes a fifth of a second.
+    SlowDisk,
 }
 
 impl Way {
@@ -68,6 +74,17 @@ pub(crate) fn bend(config: &Checked) -> Checked {
         }
     }
     bent
+}
+
+/// What comes of an operation on one of the store's disks, after what the disk itself says.
+pub(crate) async fn disk(result: io::Result<()>) -> io::Result<()> {
+    let way = Way::asked();
+    if way == Some(Way::SlowDisk) {
+        tokio::time::sleep(SLOW_DISK).await;
+    }
+    let is_eio = way == Some(Way::Eio)
+        && DISK_OPERATIONS.fetch_add(1, Ordering::Relaxed) % EIO_EVERY == EIO_EVERY - 1;
+    if is_eio { Err(rustix::io::Errno::IO.into()) } else { result }
 }
 
 /// A transport that fails as it is asked to.
@@ -99,7 +116,8 @@ impl<T> Sabotaged<T> {
         match self.way {
             Some(Way::Leak) => self.memory.push(vec![1; LEAKED_BYTES].into()),
             Some(Way::Hoard) => self.sockets.extend(full_socket().into_iter().flatten()),
-            Some(Way::Lost | Way::Byte | Way::Slow | Way::Spin | Way::Miss | Way::Mute) | None => {}
+            Some(Way::Lost | Way::Byte | Way::Slow | Way::Spin | Way::Miss | Way::Mute) => {}
+            Some(Way::Eio | Way::SlowDisk) | None => {}
         }
     }
 }
@@ -256,7 +274,7 @@ impl<T: Transport<Payload = Outgoing>> Transport for Sabotaged<T> {
 }
 
 const VARIABLE: &str = "LONGHOLD_SABOTAGE";
-const WAYS: [(&str, Way); 8] = [
+const WAYS: [(&str, Way); 10] = [
     ("leak", Way::Leak),
     ("hoard", Way::Hoard),
     ("lost", Way::Lost),
@@ -265,6 +283,8 @@ const WAYS: [(&str, Way); 8] = [
     ("spin", Way::Spin),
     ("miss", Way::Miss),
     ("mute", Way::Mute),
+    ("eio", Way::Eio),
+    ("slow-disk", Way::SlowDisk),
 ];
 const LEAKED_BYTES: usize = 4096;
 /// Small enough that the kernel has it in its slabs.
@@ -275,3 +295,7 @@ const SLOW_EVERY: u64 = 200;
 const SLOW: Duration = Duration::from_millis(500);
 const SPUN: Duration = Duration::from_millis(1);
 const MUTE_AFTER: u64 = 2000;
+const EIO_EVERY: u64 = 5;
+const SLOW_DISK: Duration = Duration::from_millis(200);
+/// Operations on the store's disks so far.
+static DISK_OPERATIONS: AtomicU64 = AtomicU64::new(0);

@@ -19,7 +19,7 @@ pub(super) fn run(
     assertions: &[Assertion],
     transport: EdgeTransport,
 ) -> Result<()> {
-    let mut rig = Rig::sabotaged()?;
+    let rig = Rig::sabotaged()?;
     let (kind, connections) = (profile.kind, profile.connections());
     let crowd = Crowd { kind, connections, workers: 1, transport };
     let mut missed = Vec::new();

@@ -96,7 +96,7 @@ impl Device for FillDevice {
             (Self::Uring(_) | Self::Threads(_), block) => Begun::Nothing(block),
         };
         async move {
-            match begun {
+            let (result, block) = match begun {
                 Begun::Uring(write) => {
                     let (result, block) = write.await;
                     (result, FillBlock::Uring(block))
@@ -106,7 +106,10 @@ impl Device for FillDevice {
                     (result, FillBlock::Heap(block))
                 }
                 Begun::Nothing(stray) => (Err(io::ErrorKind::InvalidInput.into()), stray),
-            }
+            };
+            #[cfg(feature = "sabotage")]
+            let result = crate::sabotage::disk(result).await;
+            (result, block)
         }
     }
 
@@ -116,11 +119,14 @@ impl Device for FillDevice {
             Self::Threads(device) => Begun::Threads(device.sync_data(volume)),
         };
         async move {
-            match begun {
+            let result = match begun {
                 Begun::Uring(sync) => sync.await,
                 Begun::Threads(sync) => sync.await,
                 Begun::Nothing(never) => match never {},
-            }
+            };
+            #[cfg(feature = "sabotage")]
+            let result = crate::sabotage::disk(result).await;
+            result
         }
     }
 }
