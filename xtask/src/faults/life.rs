@@ -28,14 +28,17 @@ pub(super) fn kill(scene: &Scene<'_>, evidence: &mut Evidence) -> Result<Played>
             (super::stage::counter(status, REQUESTS_HIT) > before + LOAD_HITS).then_some(())
         })?;
         stage.kill_edge();
+        let mut verified = 0;
         for load in loads {
             let found = load.result()?;
             let wrong = ["wrong-body", "wrong-length", "wrong-status", "bad-syntax"];
             let fault = |name| count(&found, &format!("/faults/by_name/{name}")).unwrap_or(0);
             let wrong = wrong.map(fault).iter().sum();
             evidence.exactly("wrong answers until the kill", Some(wrong), 0);
-            evidence.at_least("answers verified", count(&found, "/answers/count"), 1);
+            verified += count(&found, "/answers/count").unwrap_or(0);
         }
+        // Which of the loads had its answers first is chance, and some were under way.
+        evidence.at_least("answers verified", Some(verified), LOAD_HITS / 2);
         stage.start_edge()?;
         for path in &paths {
             let found = stage.ask(path, 2, 20)?;
