@@ -142,60 +142,79 @@ pub enum WakeError {
     Corrupt,
 }
 
-/// A cell for each slot, 128 bytes each, of zeroed memory that the system hands out page by page
-/// as cells are first used: a table of slots without TLS costs no memory.
+/// The parked sessions of a transport's slots: 4 bytes for a slot that ever had one, and 128 for
+/// each session that there was at once. Memory is zeroed and handed out by the system page by page,
+/// so slots without TLS cost none: neither all of them, nor those that lie between others, as the
+/// two halves of tunnels do.
 pub struct ParkedTable {
+    /// The place of each slot's session in `cells`, from 1 on; 0 = none.
+    places: Vec<u32>,
     cells: Vec<[u64; WORDS]>,
+    /// Cells below this one have been in use.
+    used: u32,
+    /// Those of them that are free again, and wiped.
+    free: Vec<u32>,
 }
 
 impl ParkedTable {
-    /// A table of `slots` empty cells.
+    /// A table of `slots` slots without sessions.
     pub fn new(slots: usize) -> Self {
-        Self { cells: vec![[0; WORDS]; slots] }
+        let cells = vec![[0; WORDS]; slots];
+        Self { places: vec![0; slots], cells, used: 0, free: Vec::new() }
     }
 
-    /// Lays a session into a slot's cell, over what is there. False if there is no such slot, in
-    /// which case the session is lost.
+    /// Keeps a slot's session in the place of the one that is there. False if there is no such
+    /// slot, in which case the session is lost.
     #[must_use]
     pub fn put(&mut self, slot: usize, parked: &Parked) -> bool {
-        let Some(cell) = self.cells.get_mut(slot) else {
+        let Some(place) = self.places.get_mut(slot) else {
             return false;
         };
-        *cell = parked.0;
+        if *place == 0 {
+            *place = self.free.pop().unwrap_or_else(|| {
+                self.used += 1;
+                self.used
+            });
+        }
+        let cell = cell_mut(&mut self.cells, *place);
+        cell.into_iter().for_each(|cell| *cell = parked.0);
         true
     }
 
-    /// Takes the session out of a slot's cell, which is wiped. None where there is none.
+    /// Takes out a slot's session, which is wiped here. None where there is none.
     #[must_use]
     pub fn take(&mut self, slot: usize) -> Option<Parked> {
-        let cell = self.cells.get_mut(slot)?;
+        let place = std::mem::take(self.places.get_mut(slot)?);
+        let cell = cell_mut(&mut self.cells, place)?;
         let parked = Parked(*cell);
-        if parked.is_none() {
-            return None;
-        }
         cell.zeroize();
-        Some(parked)
+        self.free.push(place);
+        (!parked.is_none()).then_some(parked)
     }
 
-    /// The suite of the session in a slot's cell. None where there is none.
+    /// The suite of a slot's session. None where there is none.
     pub fn suite(&self, slot: usize) -> Option<Suite> {
-        let [.., small, _zero] = self.cells.get(slot)?;
+        let place = usize::try_from(*self.places.get(slot)?).ok()?;
+        let [.., small, _zero] = self.cells.get(place.checked_sub(1)?)?;
         let [_version, suite, ..] = small.to_le_bytes();
         Suite::from_byte(suite)
     }
 
-    /// Number of cells.
+    /// Number of slots.
     pub fn slots(&self) -> usize {
-        self.cells.len()
+        self.places.len()
     }
 }
 
 impl Drop for ParkedTable {
     fn drop(&mut self) {
-        for cell in self.cells.iter_mut().filter(|cell| cell.iter().any(|&word| word != 0)) {
-            cell.zeroize();
-        }
+        self.cells.iter_mut().take(self.used as usize).for_each(|cell| cell.zeroize());
     }
+}
+
+/// The cell of a place; there is one for each that was given.
+fn cell_mut(cells: &mut [[u64; WORDS]], place: u32) -> Option<&mut [u64; WORDS]> {
+    cells.get_mut((place as usize).checked_sub(1)?)
 }
 
 fn words_of(bytes: &[u8; SECRET_BYTES_MAX], words: &mut [u64]) {

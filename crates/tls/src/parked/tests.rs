@@ -1,5 +1,8 @@
 //! The parked form, byte by byte, and the table of them.
 
+use std::collections::HashMap;
+
+use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{FLAG_CLIENT, FLAG_CLOSED, FLAG_PEER_CLOSED, PARKED_BYTES, WORDS};
@@ -100,8 +103,40 @@ fn table_gives_back_what_was_put_and_wipes_its_place() {
     assert!(table.take(0).is_none());
     assert_eq!(*table.take(1).unwrap().as_words(), words);
     assert!(table.take(1).is_none(), "a session is taken once");
-    assert_eq!(table.cells[1], [0; WORDS], "nothing of it is left");
+    assert_eq!(table.cells, [[0; WORDS]; 3], "nothing of it is left");
     assert!(table.take(3).is_none());
+}
+
+proptest! {
+    /// Beside a map: every slot has its own session; there are as many cells as sessions at once.
+    #[test]
+    fn table_is_a_map_that_uses_no_more_cells_than_sessions(
+        steps in vec((0..8_usize, any::<Option<u64>>()), 1..64),
+    ) {
+        let mut table = ParkedTable::new(8);
+        let mut map = HashMap::new();
+        let mut most = 0;
+        for (slot, word) in steps {
+            match word {
+                Some(word) => {
+                    let words = [word | 1; WORDS];
+                    prop_assert!(table.put(slot, &Parked::from_words(words)));
+                    map.insert(slot, words);
+                }
+                None => {
+                    let taken = table.take(slot).map(|parked| *parked.as_words());
+                    prop_assert_eq!(taken, map.remove(&slot));
+                }
+            }
+            most = most.max(map.len());
+            prop_assert_eq!(table.used as usize, most);
+        }
+        for slot in 0..8 {
+            let taken = table.take(slot).map(|parked| *parked.as_words());
+            prop_assert_eq!(taken, map.remove(&slot));
+        }
+        prop_assert_eq!(&table.cells, &[[0; WORDS]; 8], "nothing of them is left");
+    }
 }
 
 fn state(suite: Suite) -> State {
