@@ -89,7 +89,7 @@ pub(super) fn slow(scene: &Scene<'_>, evidence: &mut Evidence) -> Result<Played>
     rig.sabotage("slow-disk");
     let mut stage = Stage::new(&rig, Shape::default())?;
     let witness = stage.witness(scene.of(20, 5))?;
-    let requests = scene.of(2_000, 100_u32);
+    let requests = scene.of(300, 100_u32);
     let options =
         ["--connections=16", "--keys=5000", "--sizes=5KiB,40KiB,300KiB,2MiB", "--warmup=0"];
     let limit = format!("--requests={requests}");
@@ -100,6 +100,9 @@ pub(super) fn slow(scene: &Scene<'_>, evidence: &mut Evidence) -> Result<Played>
         count(&found, "/answers/count"),
         requests.into(),
     );
+    if let Some(first) = found.pointer("/faults/examples/0") {
+        evidence.figure("the first fault", first);
+    }
     let latency = |name: &str| count(&found, &format!("/answers/latency/{name}_us")).unwrap_or(0);
     evidence
         .figure("their latency", format!("p50 {} µs, p99 {} µs", latency("p50"), latency("p99")));
