@@ -119,8 +119,9 @@ impl Shared {
 
 /// Connections that wait for a thread; further ones stay in the kernel's backlog.
 const WAITING_MAX: usize = 1024;
-/// Stack of a thread, of which it touches what it needs.
-const STACK_BYTES: usize = 128 * 1024;
+/// Stack of a thread, of which it touches what it needs: the heads of a request and of the origin's
+/// answer are parsed on it, each into a table of as many fields as a head may have.
+const STACK_BYTES: usize = 512 * 1024;
 /// Bytes that pass from file to socket at a time; longer than any head. So much comes from the
 /// allocator as pages that are not there until they are touched, which suits short answers.
 const BUFFER_BYTES: usize = 128 * 1024;
