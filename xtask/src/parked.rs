@@ -243,8 +243,8 @@ const SPARE: u32 = 1024;
 /// which is shared and no part of a connection.
 const ACTIVE: u32 = 64;
 /// Tunnels to each address of the origin: there are ports for 28,232 connections of the edge to it,
-/// and those that are free are found by trial.
-const TUNNELS_PER_ADDRESS: u32 = 12_000;
+/// and those that are free are found by trial. A site has 64 URLs at most: a million tunnels.
+const TUNNELS_PER_ADDRESS: u32 = 16_000;
 /// Connections that come and go before the first reading.
 const WARM_CONNECTIONS: u32 = 256;
 /// How long a hold may take beside its rests: two million connections with TLS take minutes.

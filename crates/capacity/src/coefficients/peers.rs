@@ -74,28 +74,29 @@ impl Coefficients {
 
 const NGINX: Measured = Measured {
     name: "nginx 1.22",
-    parse: us(12.5, 15.95, 19.3),
+    parse: us(6.2, 7.1, 8.1),
     send_kib: us(0.31, 0.5, 0.8),
-    record: us(10.0, 13.5, 17.0),
-    seal_kib: us(2.3, 2.4, 2.6),
+    record: us(1.5, 2.0, 4.0),
+    seal_kib: us(0.6, 0.68, 0.8),
     slot_bytes: 596.0,
     tls_slot_bytes: 15_500.0,
-    how: "beside ours in one run: 21–28 µs for a hit of 1 KiB, 84–104 for 100 KiB, 345–485 for \
-          1 MiB, 38 over TLS, 2,800–3,060 for 1 MiB over TLS; 596 B and 15.5 KB for an idle \
-          connection, plain and TLS; every stored byte is written",
+    how: "beside ours in one run, as multiples of ours (cargo xtask compare; cargo xtask bench hit \
+          --tls --peers): 1.37–1.6 for a hit of 1 KiB, 2.4 for 1 MiB, 1.6 and 2.3 over TLS; 596 B \
+          and 15.5 KB for an idle connection, plain and TLS; every stored byte is written",
 };
 
 const HAPROXY: Measured = Measured {
     name: "HAProxy 2.6",
-    parse: us(5.6, 9.45, 13.3),
-    send_kib: us(0.19, 0.24, 0.3),
-    record: us(10.0, 14.0, 18.0),
-    seal_kib: us(0.5, 1.5, 2.6),
+    parse: us(3.0, 3.5, 4.0),
+    send_kib: us(0.19, 0.35, 0.45),
+    record: us(3.0, 5.3, 7.0),
+    seal_kib: us(0.6, 0.73, 0.9),
     slot_bytes: 1100.0,
     tls_slot_bytes: 15_500.0,
-    how: "beside ours in one run: 14–22 µs for a hit of 1 KiB from its memory, 32 over TLS; 1.1 KB \
-          and 15.5 KB for an idle connection, plain and TLS; its cost of sealing is taken to lie \
-          between ours and nginx's. Its cache is memory only: what it would write is not counted",
+    how: "beside ours in one run, as multiples of ours (cargo xtask compare; cargo xtask bench hit \
+          --tls --peers): 1.08–1.2 for a hit of 1 KiB from its memory, 1.6 for 1 MiB, 1.6 and 2.1 \
+          over TLS; 1.1 KB and 15.5 KB for an idle connection, plain and TLS. Its cache is memory \
+          only: what it would write is not counted",
 };
 
 /// Likely wake of the machine on which the peers were measured, seconds.
@@ -119,8 +120,8 @@ mod tests {
             assert!((hit.low * 1e6 - low).abs() < 0.5, "{peer:?} {hit:?}");
             assert!((hit.high * 1e6 - high).abs() < 0.5, "{peer:?} {hit:?}");
         };
-        check(Peer::Nginx, 21.0, 28.0);
-        check(Peer::Haproxy, 14.0, 22.0);
+        check(Peer::Nginx, 14.4, 17.0);
+        check(Peer::Haproxy, 11.2, 12.9);
     }
 
     #[test]
