@@ -243,8 +243,9 @@ const SPARE: u32 = 1024;
 /// which is shared and no part of a connection.
 const ACTIVE: u32 = 64;
 /// Tunnels to each address of the origin: there are ports for 28,232 connections of the edge to it,
-/// and those that are free are found by trial. A site has 64 URLs at most: a million tunnels.
-const TUNNELS_PER_ADDRESS: u32 = 16_000;
+/// of which the kernel tries one half first, by trial; beyond that each connect takes milliseconds.
+/// A site has 64 URLs at most.
+const TUNNELS_PER_ADDRESS: u32 = 13_500;
 /// Connections that come and go before the first reading.
 const WARM_CONNECTIONS: u32 = 256;
 /// How long a hold may take beside its rests: two million connections with TLS take minutes.
