@@ -1,11 +1,9 @@
 //! The edge's device: io_uring writes from registered buffers, on a tokio-uring runtime.
 //!
-//! Registered buffers save the kernel a page-table walk for each write, but are all in memory from
-//! then on, and count against `RLIMIT_MEMLOCK`. So they are registered when the first write to a
-//! disk comes; until then, and where the limit forbids it, the pool's pages are those that were
-//! used. [`UringDevice::is_registered`] tells which.
+//! Registered buffers save the kernel a page-table walk for each write, but count against
+//! `RLIMIT_MEMLOCK`. Where the limit forbids them, the same pool serves unregistered writes;
+//! [`UringDevice::is_registered`] tells which.
 
-use std::cell::Cell;
 use std::io;
 use std::ops::Range;
 use std::rc::Rc;
@@ -25,17 +23,7 @@ pub struct UringDevice {
     memory: Option<(usize, std::fs::File)>,
     pool: FixedBufPool<Vec<u8>>,
     block_bytes: usize,
-    registration: Cell<Registration>,
-}
-
-/// Whether the kernel knows the pool.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Registration {
-    /// Nobody has asked.
-    Due,
-    Done,
-    /// The limit forbids it.
-    Refused,
+    registered: bool,
 }
 
 impl UringDevice {
@@ -60,28 +48,19 @@ impl UringDevice {
     pub fn with_pool(store: &Store, blocks: usize, block_bytes: usize) -> io::Result<Self> {
         let block_bytes = block_bytes.max(BLOCK_BYTES_MIN);
         let pool = FixedBufPool::new((0..blocks.max(4)).map(|_| vec![0; block_bytes]));
+        let registered = pool.register().is_ok();
         let duplicates = store.duplicate_files()?;
         let memory = store.memory_volume();
         let memory =
             memory.map(|number| Ok::<_, io::Error>((number, duplicates[number].try_clone()?)));
         let memory = memory.transpose()?;
         let files = duplicates.into_iter().map(|file| Rc::new(File::from_std(file))).collect();
-        Ok(Self { files, memory, pool, block_bytes, registration: Cell::new(Registration::Due) })
+        Ok(Self { files, memory, pool, block_bytes, registered })
     }
 
-    /// Whether writes go from registered buffers (`WRITE_FIXED`); not before the first to a disk.
+    /// Whether writes go from registered buffers (`WRITE_FIXED`).
     pub fn is_registered(&self) -> bool {
-        self.registration.get() == Registration::Done
-    }
-
-    /// Registers the pool, once; whether it is.
-    fn register(&self) -> bool {
-        if self.registration.get() == Registration::Due {
-            let registered = self.pool.register().is_ok();
-            let outcome = if registered { Registration::Done } else { Registration::Refused };
-            self.registration.set(outcome);
-        }
-        self.is_registered()
+        self.registered
     }
 }
 
@@ -104,8 +83,7 @@ impl Device for UringDevice {
     ) -> impl Future<Output = (io::Result<()>, UringBlock)> + 'static {
         let memory = self.memory.as_ref().filter(|(number, _)| *number == volume);
         let at_once = memory.map(|(_, file)| write_range(file, offset, &block, range.clone()));
-        let file = self.files.get(volume).cloned().filter(|_| at_once.is_none());
-        let registered = file.is_some() && self.register();
+        let (file, registered) = (self.files.get(volume).cloned(), self.registered);
         async move {
             if let Some(written) = at_once {
                 return (written, block);

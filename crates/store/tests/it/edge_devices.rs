@@ -67,25 +67,6 @@ fn pool_outlives_writes_that_nobody_awaits() {
     });
 }
 
-/// A pool that nobody writes to a disk from is not in memory, and so not registered.
-#[test]
-fn pool_is_registered_by_the_first_write_to_a_disk() {
-    with_ring(|| async {
-        let folder = scratch();
-        let (store, _) = Store::open(&tiny(folder.path()).with_memory(1 << 20)).unwrap();
-        let device = uring(&store, 4, 8192);
-        let early = device.allocate_block().unwrap();
-        // The memory tier is the volume behind the disk.
-        let (written, block) =
-            device.write_at((1, 8192), device.allocate_block().unwrap(), 0..8192).await;
-        assert!(written.is_ok() && !device.is_registered(), "memory needs no ring");
-        for block in [block, early] {
-            let (written, _) = device.write_at((0, 8192), block, 0..8192).await;
-            assert!(written.is_ok() && device.is_registered());
-        }
-    });
-}
-
 async fn fills_are_all_stored<D: Device>(device: fn(&Store, usize, usize) -> D) {
     let folder = scratch();
     let config = Config { pin_rows: 2, ..Config::new(folder.path(), 64 << 20) };
