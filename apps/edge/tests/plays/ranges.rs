@@ -273,14 +273,18 @@ fn large_object_is_fetched_by_the_slices_that_are_asked_for() {
         let field = format!("Range: bytes={range}");
         let fields: &[&str] = if range.is_empty() { &[] } else { &[&field] };
         client.ask("GET", "/large", fields);
-        for (first, last) in fetched {
-            let call = origin.call_for("GET", "/large");
-            let asked = format!("bytes={first}-{last}");
-            assert_eq!(call.field("Range"), Some(&*asked), "{range}");
-            assert_eq!(call.field("If-Range"), Some("\"v1\""), "{range}");
-            answer_in_parts(call, &body, "\"v1\"");
-        }
-        let response = client.response();
+        // The client reads meanwhile: to whoever does not, not all is sent, and no more fetched.
+        let response = std::thread::scope(|scope| {
+            let reading = scope.spawn(|| client.response());
+            for (first, last) in fetched {
+                let call = origin.call_for("GET", "/large");
+                let asked = format!("bytes={first}-{last}");
+                assert_eq!(call.field("Range"), Some(&*asked), "{range}");
+                assert_eq!(call.field("If-Range"), Some("\"v1\""), "{range}");
+                answer_in_parts(call, &body, "\"v1\"");
+            }
+            reading.join().expect("a whole response")
+        });
         assert_eq!(response.is_hit(), fetched.is_empty(), "{range}: {}", response.cache());
         let differs = !fetched.is_empty() && response.status == 200;
         assert_eq!(response.cache().contains("fwd-status=206"), differs, "{}", response.cache());

@@ -182,10 +182,12 @@ fn stages_add_up_and_each_is_reported() {
 
 #[test]
 fn a_refused_connect_is_tried_again_and_then_lost() {
-    // Bound and not listening: every connect is refused.
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = socket.local_addr().expect("bound");
-    drop(socket);
+    // In use by a connection, so that nobody else gets it, and not listening: every connect is
+    // refused.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let listening = listener.local_addr().expect("bound");
+    let connected = std::net::TcpStream::connect(listening).expect("it listens");
+    let address = connected.local_addr().expect("connected");
     let report = run(&HoldPlan { stages: vec![3], ..plan(address) });
     assert_eq!((report.lost, report.retries), (3, 9), "{report:?}");
     assert_eq!(report.faults.count("connect-refused"), 3);
