@@ -6,12 +6,14 @@
 use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd as _;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use longhold_transport::bind_without_port;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpSocket, TcpStream};
@@ -162,8 +164,9 @@ impl Sources {
     async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
         let Some(source) = self.turn_of(address) else { return TcpStream::connect(address).await };
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // Else a port would be this origin's alone, though others could be reached from it, too.
-        socket.set_reuseaddr(true)?;
+        // Else a port is sought among all that are in use from there, whomever they reach, and
+        // would be this origin's alone.
+        bind_without_port(socket.as_fd()).map_err(io::Error::from_raw_os_error)?;
         socket.bind(SocketAddr::new(source, 0))?;
         socket.connect(address).await
     }

@@ -92,6 +92,7 @@ pub use completion::Completion;
 pub use config::Config;
 pub use error::{AcceptError, IoFault, ListenError, StartError, TransportError};
 pub use listen::{BoundListener, bind_listeners};
+pub use option::bind_without_port;
 pub use payload::{PARTS_MAX, Parts, Payload};
 pub use token::{ListenerId, Now, Security, Token};
 pub use transport::Transport;

@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 ///
 /// # Errors
 /// The errno of setsockopt.
-pub(crate) fn bind_without_port(socket: BorrowedFd<'_>) -> Result<(), i32> {
+pub fn bind_without_port(socket: BorrowedFd<'_>) -> Result<(), i32> {
     set(socket, (libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT), 1)
 }
 

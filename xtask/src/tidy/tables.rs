@@ -15,7 +15,8 @@ pub(super) const CRATES: &[CrateRow] = &[
     plain("crates/loadgen", &["http1", "tls", "transport"]),
     // http1 reads the heads after which a connection is taken over, as strictly as a client's; tls
     // makes the session that goes with such a connection, in a form that can be handed over.
-    plain("crates/origin", &["conn", "http1", "store", "tls"]),
+    // transport has the one socket option that no safe crate has.
+    plain("crates/origin", &["conn", "http1", "store", "tls", "transport"]),
     plain("crates/store", &[]),
     plain("crates/telemetry", &[]),
     // Its layer secures connections of the transport below it.
