@@ -1,8 +1,8 @@
 //! The connections of a load on a transport: what both loads share.
 //!
 //! Commands ([`connect`](Driver::connect), [`request`](Driver::request), [`park`](Driver::park),
-//! [`close`](Driver::close)) say what is to happen; [`turn`](Driver::turn) waits and appends
-//! [`Event`]s, which say what did. A load is a loop over the two and decides nothing else.
+//! [`close`](Driver::close)) say what is to happen; [`turn`](Driver::turn) waits, and the
+//! [`Event`]s that it leaves say what did. A load is a loop over the two and decides nothing else.
 //!
 //! ```text
 //!            connect            first answer            park
@@ -27,6 +27,7 @@ use crate::answer::{Answer, AnswerReader, Progress};
 use crate::dial::Dial;
 use crate::events::{self, EventReader, Place};
 use crate::fault::Fault;
+use crate::plan::LoadError;
 use crate::slots::SlotMap;
 use crate::target::{Dialect, Outgoing, Question, Target};
 use crate::websocket::EchoReader;
@@ -86,6 +87,8 @@ pub(crate) struct Driver<'t, T: Dial + ?Sized> {
     /// Parked connections that became readable while no exchange was free.
     unexamined: VecDeque<u32>,
     completions: Vec<Completion<Outgoing>>,
+    /// What has happened and was not taken yet.
+    events: VecDeque<Event>,
     length_bytes_max: u64,
     /// When the completions of this turn were fetched.
     turn_us: u64,
@@ -188,7 +191,18 @@ struct Exchange {
 
 impl<'t, T: Dial + ?Sized> Driver<'t, T> {
     /// All connections `Idle`.
-    pub(crate) fn new(transport: &'t mut T, target: Target, settings: Settings) -> Self {
+    ///
+    /// # Errors
+    /// [`LoadError::Slots`].
+    pub(crate) fn new(
+        transport: &'t mut T,
+        target: Target,
+        settings: Settings,
+    ) -> Result<Self, LoadError> {
+        let (slots, asked) = (transport.slot_count(), settings.connections);
+        if slots < asked {
+            return Err(LoadError::Slots { slots, asked });
+        }
         let idle = Connection { state: State::Idle, greeted: false, slot: NONE, exchange: NONE };
         let dialect = target.dialect();
         let exchange = || Exchange {
@@ -201,31 +215,31 @@ impl<'t, T: Dial + ?Sized> Driver<'t, T> {
             bytes_seen: false,
             answer: None,
         };
-        let slot_count = transport.slot_count();
         let nothing = Stream { heard_us: 0, place: Place { next: 1, is_chunked: false } };
         let streams = match dialect {
             Dialect::Events => vec![nothing; settings.connections as usize],
             Dialect::Http | Dialect::WebSocket => Vec::new(),
         };
         let interval_ms = events::interval_ms(target.path()).unwrap_or(0);
-        Self {
+        Ok(Self {
             transport,
             target,
             settings,
             connections: vec![idle; settings.connections as usize],
             exchanges: (0..settings.active_max).map(|_| exchange()).collect(),
             free: (0..settings.active_max).rev().collect(),
-            slots: SlotMap::new(slot_count),
+            slots: SlotMap::new(slots),
             open: 0,
             streams,
             next_stream: 0,
             interval_us: u64::from(interval_ms) * 1000,
             unexamined: VecDeque::new(),
             completions: Vec::with_capacity(1024),
+            events: VecDeque::new(),
             length_bytes_max: u64::MAX,
             turn_us: 0,
             next_sweep_us: 0,
-        }
+        })
     }
 
     /// Microseconds on the transport's clock.
@@ -384,34 +398,35 @@ impl<'t, T: Dial + ?Sized> Driver<'t, T> {
         }
     }
 
-    /// Waits until something happens or until `until_us`, and appends what it means.
-    pub(crate) fn turn(
-        &mut self,
-        until_us: u64,
-        events: &mut Vec<Event>,
-    ) -> Result<(), TransportError> {
+    /// Waits until something happens or until `until_us`; [`next_event`](Self::next_event) says
+    /// what it means.
+    pub(crate) fn turn(&mut self, until_us: u64) -> Result<(), TransportError> {
         self.examine();
         let until_us = until_us.min(self.next_sweep_us);
         let mut completions = std::mem::take(&mut self.completions);
         let waited = self.transport.wait(Some(until_us), &mut completions);
         self.turn_us = self.now_us();
         for completion in completions.drain(..) {
-            self.handle_completion(completion, events);
+            self.handle_completion(completion);
         }
         self.completions = completions;
         if self.turn_us >= self.next_sweep_us {
             self.next_sweep_us = self.turn_us + SWEEP_US;
-            self.sweep(events);
-            self.sweep_streams(events);
+            self.sweep();
+            self.sweep_streams();
         }
         waited
+    }
+
+    /// The oldest event that was not taken yet.
+    pub(crate) fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
     }
 
     /// Closes everything, a batch per turn. What a server does meanwhile is of no interest, and
     /// what has not closed after 30 s is left to the transport's own end.
     pub(crate) fn close_all(&mut self) -> Result<(), TransportError> {
         let end_us = self.now_us() + CLOSE_MAX_US;
-        let mut events = Vec::new();
         let mut next = 0;
         while self.open > 0 && self.now_us() < end_us {
             let batch_end = self.settings.connections.min(next + CLOSE_BATCH);
@@ -420,8 +435,8 @@ impl<'t, T: Dial + ?Sized> Driver<'t, T> {
             }
             next = batch_end;
             let all_told = next == self.settings.connections;
-            self.turn(if all_told { end_us } else { 0 }, &mut events)?;
-            events.clear();
+            self.turn(if all_told { end_us } else { 0 })?;
+            self.events.clear();
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ use crate::dial::Dial;
 use crate::driver::{Driver, Event};
 use crate::fault::{Fault, FaultLog};
 use crate::histogram::{Histogram, Latency};
+use crate::journal::Journal;
 use crate::plan::{HoldPlan, LoadError, Moment};
 use crate::series::{Costs, Counts, Observer, Series};
 use crate::tally::{Answers, Tally};
@@ -90,21 +91,15 @@ pub fn hold<T: Dial + ?Sized>(
     plan: &HoldPlan,
     observer: &mut dyn Observer,
 ) -> Result<HoldReport, LoadError> {
-    let asked = plan.connections();
     let settings = plan.settings()?;
-    let sources = plan.aim.sources(asked)?;
-    let slots = transport.slot_count();
-    if slots < asked {
-        return Err(LoadError::Slots { slots, asked });
-    }
-    let driver = Driver::new(transport, plan.aim.target.clone(), settings);
+    let sources = plan.aim.sources(plan.connections())?;
+    let driver = Driver::new(transport, plan.aim.target.clone(), settings)?;
     let begin_us = driver.now_us();
     let mut hold = Hold {
         driver,
         plan,
         sources,
         expectation: plan.aim.expectation,
-        begin_us,
         deadline_us: begin_us + plan.aim.time_max_ms * 1000,
         target: 0,
         begun: 0,
@@ -120,13 +115,10 @@ pub fn hold<T: Dial + ?Sized>(
         heartbeats: Tally::default(),
         connect: Histogram::default(),
         stage_beats: Histogram::default(),
-        faults: FaultLog::default(),
-        series: Series::default(),
-        observer,
+        journal: Journal::new(begin_us, observer),
         phase: Phase::Ramp,
-        events: Vec::new(),
     };
-    hold.observer.observe(Moment::Begin);
+    hold.journal.observe(Moment::Begin);
     for (number, connections) in (1..).zip(&plan.stages) {
         let is_last = number == plan.stages.len();
         let stage_us = hold.driver.now_us();
@@ -135,11 +127,11 @@ pub fn hold<T: Dial + ?Sized>(
         hold.ramp()?;
         let parked_us = hold.driver.now_us();
         if is_last {
-            hold.observer.observe(Moment::Parked);
+            hold.journal.observe(Moment::Parked);
         }
         hold.rest(parked_us)?;
         if is_last {
-            hold.observer.observe(Moment::Held);
+            hold.journal.observe(Moment::Held);
         }
         hold.end_stage(stage_us, parked_us);
     }
@@ -153,7 +145,6 @@ struct Hold<'t, 'p, T: Dial + ?Sized> {
     plan: &'p HoldPlan,
     sources: Sources,
     expectation: Expectation,
-    begin_us: u64,
     deadline_us: u64,
     /// Connections of this stage and those before it.
     target: u32,
@@ -178,11 +169,8 @@ struct Hold<'t, 'p, T: Dial + ?Sized> {
     connect: Histogram,
     /// Latencies of this stage's heartbeats.
     stage_beats: Histogram,
-    faults: FaultLog,
-    series: Series,
-    observer: &'p mut dyn Observer,
+    journal: Journal<'p>,
     phase: Phase,
-    events: Vec<Event>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -284,15 +272,11 @@ impl<T: Dial + ?Sized> Hold<'_, '_, T> {
     }
 
     fn turn(&mut self, until_us: u64) -> Result<(), LoadError> {
-        let (at_ms, counts) = (self.at_ms(), self.counts());
-        self.series.pulse(at_ms, counts, self.observer);
-        let pulse_us = self.begin_us + self.series.next_ms() * 1000;
-        let mut events = std::mem::take(&mut self.events);
-        let turned = self.driver.turn(until_us.min(pulse_us), &mut events);
-        for event in events.drain(..) {
+        let pulse_us = self.journal.pulse(self.driver.now_us(), self.counts());
+        let turned = self.driver.turn(until_us.min(pulse_us));
+        while let Some(event) = self.driver.next_event() {
             self.handle_event(event);
         }
-        self.events = events;
         Ok(turned?)
     }
 
@@ -316,7 +300,7 @@ impl<T: Dial + ?Sized> Hold<'_, '_, T> {
             Event::Heard { answer, late_us } => {
                 // Its reader has compared it.
                 if self.heartbeats.take(&mut self.expectation, &answer, late_us).is_ok() {
-                    self.series.record(late_us);
+                    self.journal.series.record(late_us);
                     self.stage_beats.record(late_us);
                 }
             }
@@ -329,7 +313,7 @@ impl<T: Dial + ?Sized> Hold<'_, '_, T> {
 
     /// A right answer came.
     fn handle_answer(&mut self, connection: u32, reusable: bool, latency_us: u64) {
-        self.series.record(latency_us);
+        self.journal.series.record(latency_us);
         match self.phase {
             Phase::Ramp => self.held += u32::from(reusable),
             Phase::Rest => self.stage_beats.record(latency_us),
@@ -343,9 +327,7 @@ impl<T: Dial + ?Sized> Hold<'_, '_, T> {
     }
 
     fn lose(&mut self, connection: u32, fault: Fault, parked: bool) {
-        let at_ms = self.at_ms();
-        self.faults.record(at_ms, connection, fault);
-        self.observer.fault(at_ms, connection, fault);
+        self.journal.record(self.driver.now_us(), connection, fault);
         self.lost += 1;
         if parked || self.phase == Phase::Rest {
             self.held = self.held.saturating_sub(1);
@@ -363,23 +345,19 @@ impl<T: Dial + ?Sized> Hold<'_, '_, T> {
         }
     }
 
-    fn at_ms(&self) -> u64 {
-        (self.driver.now_us() - self.begin_us) / 1000
-    }
-
     fn counts(&self) -> Counts {
         Counts {
             opened: u64::from(self.opened),
             held: u64::from(self.held),
             lost: u64::from(self.lost),
             answers: self.first.count() + self.heartbeats.count(),
-            faults: self.faults.total(),
+            faults: self.journal.faults.total(),
         }
     }
 
     fn end_stage(&mut self, begin_us: u64, parked_us: u64) {
-        let (now_us, counts) = (self.driver.now_us(), self.counts());
-        let costs = self.series.mark((now_us - self.begin_us) / 1000, counts, self.observer);
+        let now_us = self.driver.now_us();
+        let costs = self.journal.mark(now_us, self.counts());
         self.stages.push(StageReport {
             connections: self.target,
             held: (0..self.target).filter(|&index| self.driver.is_parked(index)).count() as u32,
@@ -409,8 +387,8 @@ impl<T: Dial + ?Sized> Hold<'_, '_, T> {
             hold_ms: last.map_or(0, |stage| stage.hold_ms),
             retries: self.retries,
             stages: self.stages.clone(),
-            series: self.series.clone(),
-            faults: self.faults.clone(),
+            series: self.journal.series.clone(),
+            faults: self.journal.faults.clone(),
         }
     }
 }

@@ -61,6 +61,7 @@ pub mod waves;
 
 mod chance;
 mod driver;
+mod journal;
 #[cfg(test)]
 mod scripted;
 mod slots;

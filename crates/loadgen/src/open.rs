@@ -28,6 +28,7 @@ use crate::dial::Dial;
 use crate::driver::{Driver, Event};
 use crate::fault::{Fault, FaultLog};
 use crate::histogram::{Histogram, Latency};
+use crate::journal::Journal;
 use crate::plan::{LoadError, Moment, OpenPlan};
 use crate::series::{Counts, Observer, Series};
 use crate::tally::{Answers, Tally};
@@ -108,12 +109,8 @@ pub fn open<T: Dial + ?Sized>(
 ) -> Result<OpenReport, LoadError> {
     let settings = plan.settings()?;
     let sources = plan.aim.sources(plan.connections)?;
-    let slots = transport.slot_count();
-    if slots < plan.connections {
-        return Err(LoadError::Slots { slots, asked: plan.connections });
-    }
     let asker = Asker::new(plan.aim.expectation, plan.catalog.as_ref());
-    let mut driver = Driver::new(transport, plan.aim.target.clone(), settings);
+    let mut driver = Driver::new(transport, plan.aim.target.clone(), settings)?;
     driver.set_length_bytes_max(asker.length_bytes_max());
     let begin_us = driver.now_us();
     let mut open = Open {
@@ -122,7 +119,6 @@ pub fn open<T: Dial + ?Sized>(
         sources,
         asker,
         arrivals: Arrivals::new(&plan.steps, plan.spacing, plan.seed),
-        begin_us,
         zero_us: begin_us,
         deadline_us: begin_us + plan.aim.time_max_ms * 1000,
         ready: (0..plan.connections).collect(),
@@ -133,19 +129,15 @@ pub fn open<T: Dial + ?Sized>(
         sum: Count::default(),
         steps: plan.steps.iter().map(|_| Count::default()).collect(),
         counts: Counts::default(),
-        series: Series::default(),
-        faults: FaultLog::default(),
-        observer,
-        events: Vec::new(),
+        journal: Journal::new(begin_us, observer),
     };
-    open.observer.observe(Moment::Begin);
+    open.journal.observe(Moment::Begin);
     open.warm_up()?;
-    open.observer.observe(Moment::WarmedUp);
+    open.journal.observe(Moment::WarmedUp);
     open.play()?;
     let elapsed_us = open.driver.now_us() - open.zero_us;
-    open.observer.observe(Moment::Counted);
-    let at_ms = open.at_ms();
-    open.series.mark(at_ms, open.counts, open.observer);
+    open.journal.observe(Moment::Counted);
+    open.journal.mark(open.driver.now_us(), open.counts);
     open.driver.close_all()?;
     Ok(open.report(elapsed_us))
 }
@@ -157,7 +149,6 @@ struct Open<'t, 'p, T: Dial + ?Sized> {
     asker: Asker<'p>,
     /// What was not sent yet.
     arrivals: Arrivals,
-    begin_us: u64,
     /// When the schedule begins.
     zero_us: u64,
     deadline_us: u64,
@@ -172,10 +163,7 @@ struct Open<'t, 'p, T: Dial + ?Sized> {
     sum: Count,
     steps: Vec<Count>,
     counts: Counts,
-    series: Series,
-    faults: FaultLog,
-    observer: &'p mut dyn Observer,
-    events: Vec<Event>,
+    journal: Journal<'p>,
 }
 
 /// A request under way.
@@ -280,15 +268,11 @@ impl<T: Dial + ?Sized> Open<'_, '_, T> {
     }
 
     fn turn(&mut self, until_us: u64) -> Result<(), LoadError> {
-        let at_ms = self.at_ms();
-        self.series.pulse(at_ms, self.counts, self.observer);
-        let pulse_us = self.begin_us + self.series.next_ms() * 1000;
-        let mut events = std::mem::take(&mut self.events);
-        let turned = self.driver.turn(until_us.min(pulse_us), &mut events);
-        for event in events.drain(..) {
+        let pulse_us = self.journal.pulse(self.driver.now_us(), self.counts);
+        let turned = self.driver.turn(until_us.min(pulse_us));
+        while let Some(event) = self.driver.next_event() {
             self.handle_event(event);
         }
-        self.events = events;
         Ok(turned?)
     }
 
@@ -332,17 +316,15 @@ impl<T: Dial + ?Sized> Open<'_, '_, T> {
         let checked = outcome.and_then(|answer| self.asker.check(key, &answer).map(|()| answer));
         self.driver.set_length_bytes_max(self.asker.length_bytes_max());
         if let Err(fault) = checked {
-            let at_ms = self.at_ms();
             self.counts.faults += 1;
-            self.faults.record(at_ms, connection, fault);
-            self.observer.fault(at_ms, connection, fault);
+            self.journal.record(self.driver.now_us(), connection, fault);
         }
         self.counts.answers += u64::from(checked.is_ok());
         let Some(arrival) = asked.and_then(|asked| asked.arrival) else { return };
         let due_us = self.zero_us + arrival.at_us;
         let latency_us = self.driver.turn_us().saturating_sub(due_us);
         if checked.is_ok() {
-            self.series.record(latency_us);
+            self.journal.series.record(latency_us);
         }
         self.count(arrival, |count| match &checked {
             Ok(answer) => count.tally.add(answer, latency_us),
@@ -356,10 +338,6 @@ impl<T: Dial + ?Sized> Open<'_, '_, T> {
         if let Some(step) = self.steps.get_mut(arrival.step) {
             add(step);
         }
-    }
-
-    fn at_ms(&self) -> u64 {
-        (self.driver.now_us() - self.begin_us) / 1000
     }
 
     fn report(&self, elapsed_us: u64) -> OpenReport {
@@ -378,8 +356,8 @@ impl<T: Dial + ?Sized> Open<'_, '_, T> {
             ended: self.ended,
             sum: self.sum.figures(plan.steps.iter().map(|step| step.for_ms).sum()),
             steps: steps.collect(),
-            series: self.series.clone(),
-            faults: self.faults.clone(),
+            series: self.journal.series.clone(),
+            faults: self.journal.faults.clone(),
         }
     }
 }

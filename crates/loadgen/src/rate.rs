@@ -12,6 +12,7 @@ use crate::catalog::Asker;
 use crate::dial::Dial;
 use crate::driver::{Driver, Event};
 use crate::fault::{Fault, FaultLog};
+use crate::journal::Journal;
 use crate::plan::{End, LoadError, Moment, RatePlan};
 use crate::series::{Counts, Observer, Series};
 use crate::tally::{Answers, Tally};
@@ -51,11 +52,7 @@ pub fn rate<T: Dial + ?Sized>(
 ) -> Result<RateReport, LoadError> {
     let settings = plan.settings()?;
     let sources = plan.aim.sources(plan.connections)?;
-    let slots = transport.slot_count();
-    if slots < plan.connections {
-        return Err(LoadError::Slots { slots, asked: plan.connections });
-    }
-    let driver = Driver::new(transport, plan.aim.target.clone(), settings);
+    let driver = Driver::new(transport, plan.aim.target.clone(), settings)?;
     let begin_us = driver.now_us();
     let mut rate = Rate {
         driver,
@@ -63,7 +60,6 @@ pub fn rate<T: Dial + ?Sized>(
         sources,
         asker: Asker::new(plan.aim.expectation, plan.catalog.as_ref()),
         keys: vec![0; plan.connections as usize],
-        begin_us,
         counted_from_us: begin_us,
         deadline_us: begin_us + plan.aim.time_max_ms * 1000,
         counted_to_us: begin_us,
@@ -76,17 +72,14 @@ pub fn rate<T: Dial + ?Sized>(
         reopened: 0,
         tally: Tally::default(),
         counts: Counts::default(),
-        series: Series::default(),
-        faults: FaultLog::default(),
         dead: vec![false; plan.connections as usize],
-        observer,
+        journal: Journal::new(begin_us, observer),
     };
-    rate.observer.observe(Moment::Begin);
+    rate.journal.observe(Moment::Begin);
     rate.run()?;
     rate.counted_to_us = rate.driver.now_us();
-    rate.observer.observe(Moment::Counted);
-    let at_ms = rate.at_ms();
-    rate.series.mark(at_ms, rate.counts, rate.observer);
+    rate.journal.observe(Moment::Counted);
+    rate.journal.mark(rate.driver.now_us(), rate.counts);
     rate.driver.close_all()?;
     Ok(rate.report())
 }
@@ -98,7 +91,6 @@ struct Rate<'t, 'p, T: Dial + ?Sized> {
     asker: Asker<'p>,
     /// What each connection was asked for last.
     keys: Vec<u32>,
-    begin_us: u64,
     counted_from_us: u64,
     counted_to_us: u64,
     deadline_us: u64,
@@ -117,11 +109,9 @@ struct Rate<'t, 'p, T: Dial + ?Sized> {
     reopened: u64,
     tally: Tally,
     counts: Counts,
-    series: Series,
-    faults: FaultLog,
     /// Connections that met a fault and are not opened again.
     dead: Vec<bool>,
-    observer: &'p mut dyn Observer,
+    journal: Journal<'p>,
 }
 
 impl<T: Dial + ?Sized> Rate<'_, '_, T> {
@@ -132,7 +122,6 @@ impl<T: Dial + ?Sized> Rate<'_, '_, T> {
         for connection in 0..self.plan.connections {
             self.ask(connection);
         }
-        let mut events = Vec::new();
         while self.under_way > 0 || (self.closing > 0 && self.wants_more()) {
             let now_us = self.driver.now_us();
             if now_us >= self.deadline_us {
@@ -141,15 +130,18 @@ impl<T: Dial + ?Sized> Rate<'_, '_, T> {
             let end_us = self.end_us();
             self.stopping |= now_us >= end_us;
             let until_us = if self.stopping { self.deadline_us } else { end_us };
-            let at_ms = self.at_ms();
-            self.series.pulse(at_ms, self.counts, self.observer);
-            let pulse_us = self.begin_us + self.series.next_ms() * 1000;
-            self.driver.turn(until_us.min(pulse_us), &mut events)?;
-            for event in events.drain(..) {
-                self.handle_event(event);
-            }
+            self.turn(until_us)?;
         }
         Ok(())
+    }
+
+    fn turn(&mut self, until_us: u64) -> Result<(), LoadError> {
+        let pulse_us = self.journal.pulse(self.driver.now_us(), self.counts);
+        let turned = self.driver.turn(until_us.min(pulse_us));
+        while let Some(event) = self.driver.next_event() {
+            self.handle_event(event);
+        }
+        Ok(turned?)
     }
 
     /// Makes the next request, if there is to be one, on a connection that is idle or has just
@@ -181,7 +173,7 @@ impl<T: Dial + ?Sized> Rate<'_, '_, T> {
                     Ok(()) => {
                         self.tally.add(&answer, latency_us);
                         self.counts.answers += 1;
-                        self.series.record(latency_us);
+                        self.journal.series.record(latency_us);
                     }
                     Err(fault) => self.record(connection, fault),
                 }
@@ -222,7 +214,7 @@ impl<T: Dial + ?Sized> Rate<'_, '_, T> {
         self.asked = self.under_way;
         self.reopened = 0;
         self.counted_from_us = self.driver.now_us();
-        self.observer.observe(Moment::WarmedUp);
+        self.journal.observe(Moment::WarmedUp);
     }
 
     /// Whether any further request is to be made.
@@ -243,14 +235,8 @@ impl<T: Dial + ?Sized> Rate<'_, '_, T> {
     }
 
     fn record(&mut self, connection: u32, fault: Fault) {
-        let at_ms = self.at_ms();
         self.counts.faults += 1;
-        self.faults.record(at_ms, connection, fault);
-        self.observer.fault(at_ms, connection, fault);
-    }
-
-    fn at_ms(&self) -> u64 {
-        (self.driver.now_us() - self.begin_us) / 1000
+        self.journal.record(self.driver.now_us(), connection, fault);
     }
 
     fn report(&self) -> RateReport {
@@ -263,8 +249,8 @@ impl<T: Dial + ?Sized> Rate<'_, '_, T> {
             answers_per_s: answers.count as f64 * 1e6 / elapsed_us as f64,
             reopened: self.reopened,
             unanswered: self.under_way,
-            series: self.series.clone(),
-            faults: self.faults.clone(),
+            series: self.journal.series.clone(),
+            faults: self.journal.faults.clone(),
         }
     }
 }

@@ -100,7 +100,7 @@ pub fn storm<T: Transport<Payload = Outgoing> + ?Sized>(
     if slots < plan.at_once {
         return Err(LoadError::Slots { slots, asked: plan.at_once });
     }
-    Siege::new(transport, plan, sources).run(observer)
+    Siege::new(transport, plan, sources, observer).run()
 }
 
 impl StormPlan {

@@ -12,6 +12,7 @@ use crate::dial::Dial;
 use crate::driver::{Driver, Event};
 use crate::fault::{Fault, FaultLog};
 use crate::histogram::{Histogram, Latency};
+use crate::journal::Journal;
 use crate::plan::{
     ACTIVE_MAX, Aim, HOLD_CONNECTIONS_MAX, LoadError, WAVES_MAX, check_connections, settings,
 };
@@ -81,31 +82,23 @@ pub fn waves<T: Dial + ?Sized>(
     if !(1..=ACTIVE_MAX).contains(&plan.active_max) {
         return Err(LoadError::Active { asked: plan.active_max });
     }
-    let (slots, asked) = (transport.slot_count(), plan.connections);
-    if slots < asked {
-        return Err(LoadError::Slots { slots, asked });
-    }
     // Each wave has ports of its own: those of the last one are still in TIME-WAIT.
     let all = plan.connections.saturating_mul(plan.waves);
     let sources = plan.aim.sources(all)?;
     let settings = settings(&plan.aim, plan.connections, plan.active_max.min(plan.connections));
-    let driver = Driver::new(transport, plan.aim.target.clone(), settings);
+    let driver = Driver::new(transport, plan.aim.target.clone(), settings)?;
     let begin_us = driver.now_us();
     let mut sea = Sea {
         driver,
         plan,
         sources,
-        begin_us,
         deadline_us: begin_us + plan.aim.time_max_ms * 1000,
         wave: Wave::default(),
         expectation: plan.aim.expectation,
         tally: Tally::default(),
         connect: Histogram::default(),
-        series: Series::default(),
         lost: 0,
-        observer,
-        faults: FaultLog::default(),
-        events: Vec::new(),
+        journal: Journal::new(begin_us, observer),
     };
     let mut waves = Vec::new();
     for number in 0..plan.waves {
@@ -116,8 +109,8 @@ pub fn waves<T: Dial + ?Sized>(
         waves,
         answers: sea.tally.answers(),
         connect: sea.connect.latency(),
-        series: sea.series,
-        faults: sea.faults,
+        series: sea.journal.series,
+        faults: sea.journal.faults,
     })
 }
 
@@ -125,18 +118,14 @@ struct Sea<'t, 'p, T: Dial + ?Sized> {
     driver: Driver<'t, T>,
     plan: &'p WavesPlan,
     sources: Sources,
-    begin_us: u64,
     deadline_us: u64,
     wave: Wave,
     expectation: Expectation,
     tally: Tally,
     connect: Histogram,
-    series: Series,
     /// Connections lost in all waves.
     lost: u64,
-    observer: &'p mut dyn Observer,
-    faults: FaultLog,
-    events: Vec<Event>,
+    journal: Journal<'p>,
 }
 
 impl<T: Dial + ?Sized> Sea<'_, '_, T> {
@@ -163,8 +152,7 @@ impl<T: Dial + ?Sized> Sea<'_, '_, T> {
         // Those that fell while the others were still coming are told as lost only.
         self.wave.held = (0..count).filter(|&index| self.driver.is_parked(index)).count() as u32;
         let came_us = self.driver.now_us();
-        let (at_ms, counts) = (self.at_ms(), self.counts());
-        self.series.mark(at_ms, counts, self.observer);
+        self.journal.mark(came_us, self.counts());
         self.driver.close_all()?;
         let gone_us = self.driver.now_us();
         self.wave.ramp_ms = (came_us - since_us) / 1000;
@@ -178,14 +166,11 @@ impl<T: Dial + ?Sized> Sea<'_, '_, T> {
     }
 
     fn turn(&mut self, until_us: u64) -> Result<(), LoadError> {
-        let (at_ms, counts) = (self.at_ms(), self.counts());
-        self.series.pulse(at_ms, counts, self.observer);
-        let mut events = std::mem::take(&mut self.events);
-        let turned = self.driver.turn(until_us, &mut events);
-        for event in events.drain(..) {
+        let pulse_us = self.journal.pulse(self.driver.now_us(), self.counts());
+        let turned = self.driver.turn(until_us.min(pulse_us));
+        while let Some(event) = self.driver.next_event() {
             self.handle_event(event);
         }
-        self.events = events;
         Ok(turned?)
     }
 
@@ -197,7 +182,7 @@ impl<T: Dial + ?Sized> Sea<'_, '_, T> {
             Event::Answered { connection, answer, latency_us } => {
                 match self.tally.take(&mut self.expectation, &answer, latency_us) {
                     Ok(()) if answer.reusable => {
-                        self.series.record(latency_us);
+                        self.journal.series.record(latency_us);
                         self.driver.park(connection);
                         self.wave.held += 1;
                     }
@@ -215,16 +200,10 @@ impl<T: Dial + ?Sized> Sea<'_, '_, T> {
     }
 
     fn lose(&mut self, connection: u32, fault: Fault) {
-        let at_ms = self.at_ms();
-        self.faults.record(at_ms, connection, fault);
-        self.observer.fault(at_ms, connection, fault);
+        self.journal.record(self.driver.now_us(), connection, fault);
         self.wave.lost += 1;
         self.lost += 1;
         self.driver.close(connection);
-    }
-
-    fn at_ms(&self) -> u64 {
-        (self.driver.now_us() - self.begin_us) / 1000
     }
 
     fn counts(&self) -> Counts {
@@ -233,7 +212,7 @@ impl<T: Dial + ?Sized> Sea<'_, '_, T> {
             held: u64::from(self.wave.held),
             lost: self.lost,
             answers: self.tally.count(),
-            faults: self.faults.total(),
+            faults: self.journal.faults.total(),
         }
     }
 }

@@ -9,35 +9,31 @@ use crate::fault::Fault;
 use crate::target::Outgoing;
 
 impl<T: Dial + ?Sized> Driver<'_, T> {
-    pub(super) fn handle_completion(
-        &mut self,
-        completion: Completion<Outgoing>,
-        events: &mut Vec<Event>,
-    ) {
+    pub(super) fn handle_completion(&mut self, completion: Completion<Outgoing>) {
         match completion {
             Completion::Connected { ticket, result } => {
                 // Tickets are connection numbers, which are 32 bits.
-                self.on_connected(ticket as u32, result, events);
+                self.on_connected(ticket as u32, result);
             }
             Completion::Readable { token } | Completion::Unparked { token } => {
                 self.on_readable(token);
             }
             Completion::Received { token, buffer, result } => {
-                self.on_received(token, buffer, result, events);
+                self.on_received(token, buffer, result);
             }
             Completion::Sent { token, payload, result } => {
-                self.on_sent(token, payload, result, events);
+                self.on_sent(token, payload, result);
             }
             Completion::Closed { token } => {
                 if let Some(connection) = self.slots.release(token) {
-                    self.on_closed(connection, events);
+                    self.on_closed(connection);
                 }
             }
             Completion::Secured { token, result } => {
                 if result.is_err()
                     && let Some(connection) = self.slots.owner(token)
                 {
-                    self.lose(connection, Fault::HandshakeFailed, events);
+                    self.lose(connection, Fault::HandshakeFailed);
                 }
             }
             // A load neither listens, nor shuts a write half, nor gives its waker away; and its
@@ -63,7 +59,7 @@ impl<T: Dial + ?Sized> Driver<'_, T> {
     }
 
     /// Ends what takes longer than its timeout.
-    pub(super) fn sweep(&mut self, events: &mut Vec<Event>) {
+    pub(super) fn sweep(&mut self) {
         for index in 0..self.exchanges.len() {
             let Some(exchange) = self.exchanges.get(index) else { return };
             let connection = exchange.connection;
@@ -75,12 +71,12 @@ impl<T: Dial + ?Sized> Driver<'_, T> {
             match self.state(connection) {
                 Some(State::Connecting) if elapsed_ms >= self.settings.connect_timeout_ms => {
                     self.release_exchange(connection);
-                    self.lose(connection, Fault::ConnectTimedOut, events);
+                    self.lose(connection, Fault::ConnectTimedOut);
                 }
                 Some(State::Exchanging | State::Waking | State::Examining)
                     if !answered && elapsed_ms >= self.settings.answer_timeout_ms =>
                 {
-                    self.lose(connection, Fault::AnswerTimedOut, events);
+                    self.lose(connection, Fault::AnswerTimedOut);
                 }
                 Some(
                     State::Idle
@@ -97,12 +93,7 @@ impl<T: Dial + ?Sized> Driver<'_, T> {
         }
     }
 
-    fn on_connected(
-        &mut self,
-        connection: u32,
-        result: Result<u32, IoFault>,
-        events: &mut Vec<Event>,
-    ) {
+    fn on_connected(&mut self, connection: u32, result: Result<u32, IoFault>) {
         let abandoned = self.state(connection) == Some(State::Abandoned);
         let opened = match result {
             Ok(slot) => self.slots.open(slot, connection).ok_or(IoFault::Exhausted),
@@ -120,18 +111,18 @@ impl<T: Dial + ?Sized> Driver<'_, T> {
                 let started_us =
                     self.exchange(connection).map_or(0, |exchange| exchange.started_us);
                 let latency_us = self.turn_us.saturating_sub(started_us);
-                events.push(Event::Connected { connection, latency_us });
+                self.events.push_back(Event::Connected { connection, latency_us });
                 if !self.transport.begin(token, self.target.security()) {
-                    return self.lose(connection, Fault::HandshakeFailed, events);
+                    return self.lose(connection, Fault::HandshakeFailed);
                 }
                 self.request(connection);
             }
             Err(fault) => {
                 if !abandoned {
                     let fault = Fault::of_connect(fault);
-                    events.push(Event::Lost { connection, fault, parked: false });
+                    self.events.push_back(Event::Lost { connection, fault, parked: false });
                 }
-                self.on_closed(connection, events);
+                self.on_closed(connection);
             }
         }
     }
@@ -160,13 +151,7 @@ impl<T: Dial + ?Sized> Driver<'_, T> {
         }
     }
 
-    fn on_received(
-        &mut self,
-        token: Token,
-        buffer: Buffer,
-        result: Result<usize, IoFault>,
-        events: &mut Vec<Event>,
-    ) {
+    fn on_received(&mut self, token: Token, buffer: Buffer, result: Result<usize, IoFault>) {
         let Some(connection) = self.slots.owner(token) else { return };
         let (state, hears) = (self.state(connection), !self.streams.is_empty());
         let Some(exchange) = self.exchange(connection) else { return };
@@ -190,12 +175,12 @@ impl<T: Dial + ?Sized> Driver<'_, T> {
                 };
                 match read {
                     Ok(None) => {}
-                    Ok(Some(answer)) => self.on_answer(connection, answer, events),
-                    Err(fault) => self.lose(connection, fault, events),
+                    Ok(Some(answer)) => self.on_answer(connection, answer),
+                    Err(fault) => self.lose(connection, fault),
                 }
             }
             Some(State::Examining) if hears => {
-                self.on_events(token, buffer, result, events);
+                self.on_events(token, buffer, result);
             }
             Some(State::Examining) => {
                 exchange.buffer = Some(buffer);
@@ -204,7 +189,7 @@ impl<T: Dial + ?Sized> Driver<'_, T> {
                     Ok(_) => Fault::Unsolicited,
                     Err(fault) => Fault::ReceiveFailed(fault),
                 };
-                self.lose(connection, fault, events);
+                self.lose(connection, fault);
             }
             Some(
                 State::Idle
@@ -250,13 +235,7 @@ impl<T: Dial + ?Sized> Driver<'_, T> {
         }
     }
 
-    fn on_sent(
-        &mut self,
-        token: Token,
-        request: Outgoing,
-        result: Result<usize, IoFault>,
-        events: &mut Vec<Event>,
-    ) {
+    fn on_sent(&mut self, token: Token, request: Outgoing, result: Result<usize, IoFault>) {
         let Some(connection) = self.slots.owner(token) else { return };
         let asking = matches!(self.state(connection), Some(State::Exchanging | State::Waking));
         if !asking {
@@ -267,7 +246,7 @@ impl<T: Dial + ?Sized> Driver<'_, T> {
                 let Some(exchange) = self.exchange(connection) else { return };
                 exchange.sending = false;
                 if let Some(answer) = exchange.answer {
-                    self.tell_answer(connection, answer, events);
+                    self.tell_answer(connection, answer);
                 }
             }
             Ok(_) => self.transport.send(token, request),
@@ -278,39 +257,39 @@ impl<T: Dial + ?Sized> Driver<'_, T> {
                     exchange.sending = false;
                 }
             }
-            Err(fault) => self.lose(connection, Fault::SendFailed(fault), events),
+            Err(fault) => self.lose(connection, Fault::SendFailed(fault)),
         }
     }
 
-    fn on_answer(&mut self, connection: u32, answer: Answer, events: &mut Vec<Event>) {
+    fn on_answer(&mut self, connection: u32, answer: Answer) {
         let Some(exchange) = self.exchange(connection) else { return };
         exchange.answer = Some(answer);
         if !exchange.sending {
-            self.tell_answer(connection, answer, events);
+            self.tell_answer(connection, answer);
         }
     }
 
-    fn tell_answer(&mut self, connection: u32, answer: Answer, events: &mut Vec<Event>) {
+    fn tell_answer(&mut self, connection: u32, answer: Answer) {
         self.note_place(connection);
         let turn_us = self.turn_us;
         let Some(exchange) = self.exchange(connection) else { return };
         let latency_us = turn_us.saturating_sub(exchange.started_us);
-        events.push(Event::Answered { connection, answer, latency_us });
+        self.events.push_back(Event::Answered { connection, answer, latency_us });
     }
 
-    fn on_closed(&mut self, connection: u32, events: &mut Vec<Event>) {
+    fn on_closed(&mut self, connection: u32) {
         self.release_exchange(connection);
         if let Some(holder) = self.connections.get_mut(connection as usize) {
             (holder.state, holder.slot, holder.greeted) = (State::Idle, NONE, false);
         }
         self.open -= 1;
-        events.push(Event::Closed { connection });
+        self.events.push_back(Event::Closed { connection });
     }
 
-    pub(super) fn lose(&mut self, connection: u32, fault: Fault, events: &mut Vec<Event>) {
+    pub(super) fn lose(&mut self, connection: u32, fault: Fault) {
         let state = self.state(connection);
         let parked = matches!(state, Some(State::Waking | State::Examining | State::Parked));
-        events.push(Event::Lost { connection, fault, parked });
+        self.events.push_back(Event::Lost { connection, fault, parked });
         self.close(connection);
     }
 }

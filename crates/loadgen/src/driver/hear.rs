@@ -23,7 +23,6 @@ impl<T: Dial + ?Sized> Driver<'_, T> {
         token: Token,
         buffer: Buffer,
         result: Result<usize, IoFault>,
-        events: &mut Vec<Event>,
     ) {
         let Some(connection) = self.slots.owner(token) else { return };
         let Some(exchange) = self.exchange(connection) else { return };
@@ -43,18 +42,19 @@ impl<T: Dial + ?Sized> Driver<'_, T> {
         };
         match heard {
             Ok(None) => {}
-            Ok(Some(answer)) => self.on_event(connection, answer, events),
-            Err(fault) => self.lose(connection, fault, events),
+            Ok(Some(answer)) => self.on_event(connection, answer),
+            Err(fault) => self.lose(connection, fault),
         }
     }
 
-    fn on_event(&mut self, connection: u32, answer: Answer, events: &mut Vec<Event>) {
+    fn on_event(&mut self, connection: u32, answer: Answer) {
         let before_us = self.streams.get(connection as usize).map_or(0, |stream| stream.heard_us);
         self.note_place(connection);
         self.set_state(connection, State::Exchanging);
         self.park(connection);
         let due_us = before_us + self.interval_us;
-        events.push(Event::Heard { answer, late_us: self.turn_us.saturating_sub(due_us) });
+        self.events
+            .push_back(Event::Heard { answer, late_us: self.turn_us.saturating_sub(due_us) });
     }
 
     /// A stream has come to rest: where it goes on.
@@ -70,7 +70,7 @@ impl<T: Dial + ?Sized> Driver<'_, T> {
     }
 
     /// Ends streams that have been silent for too long, a share of them at a time.
-    pub(super) fn sweep_streams(&mut self, events: &mut Vec<Event>) {
+    pub(super) fn sweep_streams(&mut self) {
         let share = self.streams.len().div_ceil(SHARES);
         let silent_us = self.interval_us + self.settings.answer_timeout_ms * 1000;
         for _ in 0..share {
@@ -81,7 +81,7 @@ impl<T: Dial + ?Sized> Driver<'_, T> {
             let is_silent = self.turn_us.saturating_sub(stream.heard_us) >= silent_us;
             if is_silent && self.state(connection) == Some(State::Parked) {
                 let awaited = stream.place.next;
-                self.lose(connection, Fault::EventOverdue { awaited }, events);
+                self.lose(connection, Fault::EventOverdue { awaited });
             }
         }
     }

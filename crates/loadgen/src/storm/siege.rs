@@ -12,10 +12,11 @@ use std::rc::Rc;
 
 use longhold_transport::{Buffer, Completion, IoFault, Token, Transport};
 
-use crate::fault::{Fault, FaultLog};
+use crate::fault::Fault;
 use crate::histogram::Histogram;
+use crate::journal::Journal;
 use crate::plan::LoadError;
-use crate::series::{self, Observer, Series};
+use crate::series::{self, Observer};
 use crate::slots::SlotMap;
 use crate::target::{Outgoing, Sources};
 use crate::verify::Expectation;
@@ -52,6 +53,7 @@ pub(super) struct Siege<'t, 'p, T: Transport<Payload = Outgoing> + ?Sized> {
     now_us: u64,
     heard_us: u64,
     counts: Counts,
+    journal: Journal<'p>,
     completions: Vec<Completion<Outgoing>>,
 }
 
@@ -64,10 +66,6 @@ struct Counts {
     received_bytes: u64,
     connect: Histogram,
     borne: Histogram,
-    faults: FaultLog,
-    series: Series,
-    /// The latest faults, not told yet.
-    untold: Vec<(u64, u32, Fault)>,
 }
 
 /// A peer: where it is, and what it has seen.
@@ -98,7 +96,12 @@ enum State {
 }
 
 impl<'t, 'p, T: Transport<Payload = Outgoing> + ?Sized> Siege<'t, 'p, T> {
-    pub(super) fn new(transport: &'t mut T, plan: &'p StormPlan, sources: Sources) -> Self {
+    pub(super) fn new(
+        transport: &'t mut T,
+        plan: &'p StormPlan,
+        sources: Sources,
+        observer: &'p mut dyn Observer,
+    ) -> Self {
         let peer = Peer {
             slot: NONE,
             since_ms: 0,
@@ -136,15 +139,16 @@ impl<'t, 'p, T: Transport<Payload = Outgoing> + ?Sized> Siege<'t, 'p, T> {
             now_us: begin_us,
             heard_us: begin_us,
             counts: Counts::default(),
+            journal: Journal::new(begin_us, observer),
             completions: Vec::with_capacity(1024),
         }
     }
 
-    pub(super) fn run(mut self, observer: &mut dyn Observer) -> Result<StormReport, LoadError> {
+    pub(super) fn run(mut self) -> Result<StormReport, LoadError> {
         let lasts_ms = self.plan.lasts_ms.min(self.plan.aim.time_max_ms);
         let end_us = self.begin_us + lasts_ms * 1000;
         while self.ended < self.plan.peers && self.now_us < end_us {
-            self.tell(observer);
+            self.journal.pulse(self.now_us, self.told_counts());
             self.connect_more();
             self.move_pieces();
             self.turn(end_us.min(self.now_us + TICK_US))?;
@@ -152,24 +156,13 @@ impl<'t, 'p, T: Transport<Payload = Outgoing> + ?Sized> Siege<'t, 'p, T> {
         let lasted_ms = (self.now_us - self.begin_us) / 1000;
         self.drain()?;
         self.close_all()?;
-        self.tell(observer);
-        let counts = self.told_counts();
-        self.counts.series.mark((self.now_us - self.begin_us) / 1000, counts, observer);
+        self.journal.mark(self.now_us, self.told_counts());
         Ok(self.report(lasted_ms))
-    }
-
-    /// Tells how it goes on.
-    fn tell(&mut self, observer: &mut dyn Observer) {
-        for (at_ms, peer, fault) in self.counts.untold.drain(..) {
-            observer.fault(at_ms, peer, fault);
-        }
-        let counts = self.told_counts();
-        self.counts.series.pulse((self.now_us - self.begin_us) / 1000, counts, observer);
     }
 
     fn told_counts(&self) -> series::Counts {
         let ends = &self.counts.endings;
-        let faults = self.counts.faults.total();
+        let faults = self.journal.faults.total();
         series::Counts {
             opened: self.counts.connect.count(),
             held: u64::from(self.open).saturating_sub(self.connecting.len() as u64),
@@ -499,9 +492,7 @@ impl<'t, 'p, T: Transport<Payload = Outgoing> + ?Sized> Siege<'t, 'p, T> {
 
     /// Something else went wrong with a peer that has not ended.
     fn fail(&mut self, peer: u32, fault: Fault) {
-        let at_ms = (self.now_us - self.begin_us) / 1000;
-        self.counts.faults.record(at_ms, peer, fault);
-        self.counts.untold.push((at_ms, peer, fault));
+        self.journal.record(self.now_us, peer, fault);
         self.ended += 1;
         self.close(peer);
     }
@@ -545,7 +536,7 @@ impl<'t, 'p, T: Transport<Payload = Outgoing> + ?Sized> Siege<'t, 'p, T> {
     }
 
     fn report(self, lasted_ms: u64) -> StormReport {
-        let Counts { endings, statuses, verified, faults, series, .. } = self.counts;
+        let Counts { endings, statuses, verified, .. } = self.counts;
         StormReport {
             manner: self.plan.manner.name(),
             peers: self.plan.peers,
@@ -558,8 +549,8 @@ impl<'t, 'p, T: Transport<Payload = Outgoing> + ?Sized> Siege<'t, 'p, T> {
             connect: self.counts.connect.latency(),
             borne: self.counts.borne.latency(),
             lasted_ms,
-            series,
-            faults,
+            series: self.journal.series,
+            faults: self.journal.faults,
         }
     }
 }
