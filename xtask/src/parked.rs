@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::rig::{EdgeShape, EdgeTransport, Program, Rig, Server};
+use crate::rig::{EdgeShape, EdgeTransport, Program, Rig, SOURCES, Server};
 
 /// What is spoken on the connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -114,8 +114,7 @@ impl Kind {
     /// An origin for so many of them, its first address, and how many it has.
     fn origin(self, rig: &Rig, connections: u32) -> Result<(Program, SocketAddr, u8)> {
         if self.is_tunnel() {
-            let addresses = connections.div_ceil(TUNNELS_PER_ADDRESS);
-            let addresses = u8::try_from(addresses).unwrap_or(u8::MAX);
+            let addresses = tunnel_addresses(connections)?;
             let (program, first) = rig.echo(connections.saturating_add(SPARE), addresses)?;
             return Ok((program, first, addresses));
         }
@@ -197,6 +196,16 @@ impl Footprint {
     }
 }
 
+/// How many addresses an origin needs for so many tunnels.
+fn tunnel_addresses(tunnels: u32) -> Result<u8> {
+    let each = TUNNELS_PER_PAIR * SOURCES.len() as u32;
+    let addresses = u8::try_from(tunnels.div_ceil(each)).ok().filter(|it| *it <= ADDRESSES_MAX);
+    addresses.with_context(|| {
+        let most = u32::from(ADDRESSES_MAX) * each;
+        format!("{tunnels} are more tunnels than one site's origin has ports for: {most}")
+    })
+}
+
 fn hold_options(kind: Kind, server: &Server, stages: &[u32], rest: Duration) -> Vec<String> {
     let names: Vec<String> = stages.iter().map(u32::to_string).collect();
     let rests = rest * u32::try_from(stages.len()).unwrap_or(u32::MAX);
@@ -242,10 +251,12 @@ const SPARE: u32 = 1024;
 /// Connects and requests under way at once: few, since each may touch a buffer of the edge's pool,
 /// which is shared and no part of a connection.
 const ACTIVE: u32 = 64;
-/// Tunnels to each address of the origin: there are ports for 28,232 connections of the edge to it,
-/// of which the kernel tries one half first, by trial; beyond that each connect takes milliseconds.
-/// A site has 64 URLs at most.
-const TUNNELS_PER_ADDRESS: u32 = 13_500;
+/// Tunnels from each of the edge's addresses to each of the origin's. The kernel tries one half of
+/// the 28,232 ports first: with most of those taken each connect takes milliseconds, with little
+/// more than half of them the second or third try finds a free one.
+const TUNNELS_PER_PAIR: u32 = 8_000;
+/// Origin URLs that a site may have.
+const ADDRESSES_MAX: u8 = 64;
 /// Connections that come and go before the first reading.
 const WARM_CONNECTIONS: u32 = 256;
 /// How long a hold may take beside its rests: two million connections with TLS take minutes.
@@ -253,7 +264,7 @@ const TIME_MAX: Duration = Duration::from_secs(1800);
 
 #[cfg(test)]
 mod tests {
-    use super::{Footprint, count_of};
+    use super::{Footprint, count_of, tunnel_addresses};
 
     #[test]
     fn stages_are_typed_with_k_and_m() {
@@ -264,6 +275,15 @@ mod tests {
         for wrong in ["", "k", "0", "-1", "1g", "5000m", "1.5m"] {
             check(wrong, None);
         }
+    }
+
+    #[test]
+    fn a_million_tunnels_fit_one_site_s_origin_urls() {
+        for (tunnels, addresses) in [(1, 1), (16_000, 1), (16_001, 2), (1_024_000, 64)] {
+            assert_eq!(tunnel_addresses(tunnels).ok(), Some(addresses), "{tunnels}");
+        }
+        let told = tunnel_addresses(1_024_001).expect_err("too many").to_string();
+        assert!(told.ends_with(": 1024000"), "{told}");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::tree;
 mod shape;
 
 use shape::edge_config;
-pub(crate) use shape::{EdgeShape, EdgeTransport};
+pub(crate) use shape::{EdgeShape, EdgeTransport, SOURCES};
 
 /// The built programs and a scratch folder, which goes with it.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(crate) struct Rig {
     programs: PathBuf,
     scratch: PathBuf,
     cores: Option<Cores>,
-    /// In which way the edge is to fail, if it is one that fails on purpose.
+    /// In which way the edge or its load is to fail, if they are such as fail on purpose.
     sabotage: Cell<Option<&'static str>>,
 }
 
@@ -83,11 +83,12 @@ impl Rig {
         Self::of("release")
     }
 
-    /// Programs as developed, built first, with an edge that fails on purpose once
+    /// Programs as developed, built first, with an edge and a bomb that fail on purpose once
     /// [`Self::sabotage`] says how.
     pub(crate) fn sabotaged() -> Result<Self> {
         let mut cargo = tree::cargo();
-        cargo.args(["build", "--locked", "--features", "longhold-edge/sabotage"]);
+        cargo.args(["build", "--locked", "--features"]);
+        cargo.arg("longhold-edge/sabotage,longhold-conn-bomb/sabotage");
         for (package, program) in [("edge", "edge-sabotaged"), ("conn-bomb", "conn-bomb")] {
             cargo.args(["--package", &format!("longhold-{package}"), "--bin", program]);
         }
@@ -98,7 +99,8 @@ impl Rig {
         Ok(rig)
     }
 
-    /// From now on its edges fail in this way; in none when it is empty.
+    /// From now on its edges fail in this way, or its loads in [`OF_THE_LOAD`]; none do when it is
+    /// empty.
     pub(crate) fn sabotage(&self, way: &'static str) {
         self.sabotage.set(Some(way));
     }
@@ -354,17 +356,14 @@ impl Rig {
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = match (program, self.sabotage.get()) {
-            ("edge", Some(way)) => {
-                let mut command = Command::new(self.programs.join("edge-sabotaged"));
-                // An empty name would be no way to fail.
-                if !way.is_empty() {
-                    command.env("LONGHOLD_SABOTAGE", way);
-                }
-                command
-            }
-            (_, Some(_) | None) => Command::new(self.programs.join(program)),
-        };
+        let way = self.sabotage.get();
+        let is_edge = program == "edge";
+        let file = if is_edge && way.is_some() { "edge-sabotaged" } else { program };
+        let mut command = Command::new(self.programs.join(file));
+        // An empty name would be no way to fail, nor is one of the other's.
+        if let Some(way) = way.filter(|way| !way.is_empty() && is_edge != (*way == OF_THE_LOAD)) {
+            command.env("LONGHOLD_SABOTAGE", way);
+        }
         command.current_dir(&self.scratch).stdin(Stdio::null());
         command
     }
@@ -538,6 +537,8 @@ fn allowed_cores() -> Option<Cores> {
     Some(Cores { server: cores.next()?, client: cores.next()? })
 }
 
+/// The way to fail that is the load's and not the edge's.
+const OF_THE_LOAD: &str = "bloat";
 const READY_MAX: Duration = Duration::from_secs(20);
 const RETRY_EVERY: Duration = Duration::from_millis(20);
 const LOG_LINES_MAX: usize = 20;

@@ -74,6 +74,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     };
     let mut watch = arguments.shared.watch(Some(connections))?;
     let mut transport = arguments.shared.transport(connections)?;
+    #[cfg(feature = "sabotage")]
+    let _bloat = crate::sabotage::bloat(connections);
     let report = hold(&mut *transport, &plan, &mut watch)?;
     watch.finish()?;
     let outcome = Outcome {

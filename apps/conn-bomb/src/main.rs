@@ -12,6 +12,8 @@ mod origin;
 mod page;
 mod progress;
 mod rate;
+#[cfg(feature = "sabotage")]
+mod sabotage;
 mod server;
 mod storm;
 

@@ -9,6 +9,7 @@ compile_error!(
     "the feature `sabotage` makes an edge that fails on purpose: it is for development builds only"
 );
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
@@ -39,6 +40,8 @@ pub enum Way {
     Byte,
     /// Answers every 200th time half a second late, and everybody else behind it.
     Slow,
+    /// Answers each time a third of a second late, and nobody waits behind anybody else.
+    Late,
     /// Burns CPU time for each answer.
     Spin,
     /// Never stores.
@@ -95,12 +98,15 @@ pub struct Sabotaged<T> {
     count: u64,
     memory: Vec<Box<[u8]>>,
     sockets: Vec<UnixDatagram>,
+    /// Sends that are late, and when they begin, µs.
+    late: VecDeque<(u64, Token, Outgoing)>,
 }
 
 impl<T> Sabotaged<T> {
     /// One over `inner`.
     pub fn new(inner: T) -> Self {
-        Self { inner, way: Way::asked(), count: 0, memory: Vec::new(), sockets: Vec::new() }
+        let (memory, sockets, late) = (Vec::new(), Vec::new(), VecDeque::new());
+        Self { inner, way: Way::asked(), count: 0, memory, sockets, late }
     }
 
     /// Whether this is the time again, if `way` is asked for.
@@ -116,8 +122,8 @@ impl<T> Sabotaged<T> {
         match self.way {
             Some(Way::Leak) => self.memory.push(vec![1; LEAKED_BYTES].into()),
             Some(Way::Hoard) => self.sockets.extend(full_socket().into_iter().flatten()),
-            Some(Way::Lost | Way::Byte | Way::Slow | Way::Spin | Way::Miss | Way::Mute) => {}
-            Some(Way::Eio | Way::SlowDisk) | None => {}
+            Some(Way::Lost | Way::Byte | Way::Slow | Way::Late | Way::Spin) => {}
+            Some(Way::Miss | Way::Mute | Way::Eio | Way::SlowDisk) | None => {}
         }
     }
 }
@@ -152,7 +158,14 @@ impl<T: Transport<Payload = Outgoing>> Transport for Sabotaged<T> {
         until_us: Option<u64>,
         completions: &mut Vec<Completion<Outgoing>>,
     ) -> Result<(), TransportError> {
-        self.inner.wait(until_us, completions)?;
+        let due_us = self.late.front().map(|(due_us, ..)| *due_us);
+        self.inner.wait(until_us.into_iter().chain(due_us).min(), completions)?;
+        let now_us = self.inner.now().monotonic_us;
+        while let Some((_, token, payload)) =
+            self.late.pop_front_if(|(due_us, ..)| *due_us <= now_us)
+        {
+            self.inner.send(token, payload);
+        }
         let is_accept = |it: &&Completion<Outgoing>| matches!(it, Completion::Accepted { .. });
         let accepted = completions.iter().filter(is_accept).count();
         (0..accepted).for_each(|_| self.hoard());
@@ -169,6 +182,10 @@ impl<T: Transport<Payload = Outgoing>> Transport for Sabotaged<T> {
     fn send(&mut self, token: Token, payload: Outgoing) {
         if self.is_due(Way::Slow, SLOW_EVERY) {
             thread::sleep(SLOW);
+        }
+        if self.way == Some(Way::Late) && payload.sent_bytes() == 0 {
+            let due_us = self.inner.now().monotonic_us + LATE_US;
+            return self.late.push_back((due_us, token, payload));
         }
         if self.is_due(Way::Spin, 1) {
             let begin = Instant::now();
@@ -274,12 +291,13 @@ impl<T: Transport<Payload = Outgoing>> Transport for Sabotaged<T> {
 }
 
 const VARIABLE: &str = "LONGHOLD_SABOTAGE";
-const WAYS: [(&str, Way); 10] = [
+const WAYS: [(&str, Way); 11] = [
     ("leak", Way::Leak),
     ("hoard", Way::Hoard),
     ("lost", Way::Lost),
     ("byte", Way::Byte),
     ("slow", Way::Slow),
+    ("late", Way::Late),
     ("spin", Way::Spin),
     ("miss", Way::Miss),
     ("mute", Way::Mute),
@@ -293,6 +311,7 @@ const LOST_EVERY: u64 = 500;
 const BYTE_EVERY: u64 = 1000;
 const SLOW_EVERY: u64 = 200;
 const SLOW: Duration = Duration::from_millis(500);
+const LATE_US: u64 = 300_000;
 const SPUN: Duration = Duration::from_millis(1);
 const MUTE_AFTER: u64 = 2000;
 const EIO_EVERY: u64 = 5;

@@ -1,5 +1,6 @@
 //! `cargo xtask loadtest sabotage`: each assertion passes on an edge that works, and fails on one
-//! that was made to fail in the way which that assertion is there for.
+//! that was made to fail in the way which that assertion is there for. What is asserted of the
+//! generator fails by a generator that was made to.
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -59,16 +60,18 @@ fn surprises(way: &str, wanted: &[Metric], failed: &[Metric]) -> Vec<String> {
 }
 
 /// Ways of `LONGHOLD_SABOTAGE`, the first of which is none, and the figures that must show each.
-const WAYS: [(&str, &[Metric]); 9] = [
+const WAYS: [(&str, &[Metric]); 11] = [
     ("", &[]),
     ("leak", &[Metric::RssPerConn]),
     ("hoard", &[Metric::SlabPerConn]),
     ("lost", &[Metric::Held, Metric::Lost]),
     ("byte", &[Metric::Wrong, Metric::Faults]),
     ("slow", &[Metric::P99, Metric::P999, Metric::HeartbeatP99]),
+    ("late", &[Metric::P50]),
     ("spin", &[Metric::CpuPerRequest]),
     ("miss", &[Metric::HitRatio]),
     ("mute", &[Metric::Unanswered]),
+    ("bloat", &[Metric::GeneratorPerConn]),
 ];
 
 #[cfg(test)]
@@ -77,12 +80,14 @@ mod tests {
     use super::{Assertion, Metric, WAYS, surprises};
 
     #[test]
-    fn every_assertion_of_the_profile_has_a_way_to_fail() {
+    fn every_figure_is_asserted_and_has_a_way_to_fail() {
         let profile = Name::Sabotage.profile(&Custom::default()).expect("a profile");
-        for text in profile.asserts {
-            let metric = Assertion::parse(&text).expect("it can be read").metric;
-            let has_way = WAYS.iter().any(|(_, wanted)| wanted.contains(&metric));
-            assert!(has_way, "{text}");
+        let read = |text: &String| Assertion::parse(text).expect("it can be read").metric;
+        let asserted: Vec<_> = profile.asserts.iter().map(read).collect();
+        assert_eq!(asserted, Metric::ALL);
+        for metric in Metric::ALL {
+            let has_way = WAYS.iter().any(|(_, wanted)| wanted.contains(metric));
+            assert!(has_way, "{}", metric.name());
         }
     }
 

@@ -138,7 +138,8 @@ const OTHER_BYTES: u64 = 768 << 20;
 const FILES_ELSE: u64 = 10_000;
 /// Connections from each of the generator's addresses, of which there are many.
 const PORTS_CLIENTS: u64 = 6_100;
-/// Tunnels to each address of the origin, found by trial.
+/// Tunnels from an address of the edge to one of its origin, for which the kernel tries one half of
+/// the ports first.
 const PORTS_TUNNELS: u64 = 16_000;
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ pub(crate) struct EdgeShape {
     pub(crate) secure: bool,
     /// What its front stands on.
     pub(crate) transport: EdgeTransport,
-    /// Addresses of its origin, from the first one on: one has ports for some 28,000 connections.
+    /// Addresses of its origin, from the first one on.
     pub(crate) origin_addresses: u8,
 }
 
@@ -69,6 +69,7 @@ pub(super) fn edge_config(
     let urls: Vec<String> =
         (0..u32::from(origin_addresses)).map(|n| origin_url(origin, n)).collect();
     let urls = urls.join(", ");
+    let sources = SOURCES.map(|source| format!("\"{source}\"")).join(", ");
     let transport = transport.name();
     let store = store.display();
     let tls = certificate.map_or_else(String::new, |Certificate { certificate, key }| {
@@ -88,7 +89,7 @@ size = \"256MiB\"
 [[site]]
 hosts = [\"*\"]
 idle_timeout = \"2h\"
-origin = {{ urls = [{urls}] }}
+origin = {{ urls = [{urls}], source_addresses = [{sources}] }}
 [limits]
 idle_timeout = \"2h\"
 [admin]
@@ -107,3 +108,7 @@ fn origin_url(first: SocketAddr, number: u32) -> String {
     };
     format!("\"http://{}\"", SocketAddr::new(ip, first.port()))
 }
+
+/// Addresses from which the edge connects to its origin, in turn. Each of them has ports for some
+/// 28,000 connections to each of the origin's.
+pub(crate) const SOURCES: [&str; 2] = ["127.0.0.1", "127.0.0.2"];
