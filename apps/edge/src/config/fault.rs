@@ -3,6 +3,7 @@
 //! A fault prints as `file:line:column: key: cause`, and on a second line the remedy.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use longhold_store::ConfigError;
@@ -115,6 +116,15 @@ pub enum Cause {
     NotAUrl(String),
     /// No address to connect from.
     NotASource(String),
+    /// An address to connect from that this host does not have.
+    SourceNotHere {
+        /// The address.
+        address: IpAddr,
+        /// The system's word for why.
+        why: String,
+    },
+    /// An address to connect from that is of another family than all of the site's URLs.
+    SourceOfNoUrl(IpAddr),
     /// No protocol that may be tunnelled.
     NotAProtocol(String),
     /// Said already, in the line given.
@@ -259,6 +269,13 @@ impl fmt::Display for Cause {
             Self::NotAHost(typed) => write!(out, "{typed} is no host name or pattern"),
             Self::NotAProtocol(typed) => write!(out, "{typed} is no protocol for a tunnel"),
             Self::NotASource(typed) => write!(out, "{typed:?} is no IP address"),
+            Self::SourceNotHere { address, why } => {
+                write!(out, "{address} cannot be connected from: {why}")
+            }
+            Self::SourceOfNoUrl(address) => {
+                let (its, theirs) = if address.is_ipv4() { (4, 6) } else { (6, 4) };
+                write!(out, "{address} is IPv{its}, and all of the site's urls are IPv{theirs}")
+            }
             Self::NotAUrl(typed) => write!(out, "{typed} is no URL of an origin"),
             Self::Duplicate { value, first_line } => {
                 write!(out, "{value} stands already in line {first_line}")
@@ -347,6 +364,8 @@ impl Cause {
                     .into()
             }
             Self::NotASource(_) => "write it like \"192.0.2.7\", without a port".into(),
+            Self::SourceNotHere { .. } => "name one that `ip address` lists on this host".into(),
+            Self::SourceOfNoUrl(_) => "remove it, or name a url that it can reach".into(),
             Self::NotAUrl(_) => {
                 "write it like \"http://127.0.0.1:9000\": scheme, host and port, without a path"
                     .into()

@@ -425,7 +425,8 @@ knobs! {
         Derived("the system's choice"), 0, 0,
         "Addresses of this host from which the origin is connected to, in turn, tunnels included. \
          One has ports for some 28,000 connections to one address of the origin \
-         (net.ipv4.ip_local_port_range).";
+         (net.ipv4.ip_local_port_range). One that the host does not have, or that is of another \
+         family than all urls, is refused.";
     SITE_ORIGIN_QUEUE_MAX = "site.origin.queue_max", Count, Number(1024), 1, 1_048_576,
         "Fetches that may wait for such a connection; the next one is answered 503 with \
          Retry-After.";

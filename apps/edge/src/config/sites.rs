@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::path::PathBuf;
 
 use longhold_gateway::rules::SiteRules;
@@ -122,7 +122,7 @@ fn origin(resolver: &mut Resolver<'_>, typed: &raw::Origin, at: usize) -> Origin
     let between_bytes =
         resolver.number(&knobs::SITE_ORIGIN_BETWEEN_BYTES_TIMEOUT, &typed.between_bytes_timeout);
     let connections = resolver.number(&knobs::SITE_ORIGIN_CONNECTIONS_MAX, &typed.connections_max);
-    let source_addresses = source_addresses(resolver, typed);
+    let source_addresses = source_addresses(resolver, typed, &urls);
     let queue = resolver.number(&knobs::SITE_ORIGIN_QUEUE_MAX, &typed.queue_max);
     let idle = resolver.number(&knobs::SITE_ORIGIN_IDLE_TIMEOUT, &typed.idle_timeout);
     Origin {
@@ -138,16 +138,39 @@ fn origin(resolver: &mut Resolver<'_>, typed: &raw::Origin, at: usize) -> Origin
     }
 }
 
-fn source_addresses(resolver: &mut Resolver<'_>, typed: &raw::Origin) -> Vec<IpAddr> {
+/// The addresses to connect from, which this host must have now: else each fetch whose turn it is
+/// would fail.
+fn source_addresses(
+    resolver: &mut Resolver<'_>,
+    typed: &raw::Origin,
+    urls: &[OriginUrl],
+) -> Vec<IpAddr> {
     let knob = &knobs::SITE_ORIGIN_SOURCE_ADDRESSES;
     let mut addresses = Vec::new();
     for said in resolver.list(knob, &typed.source_addresses, SOURCES_MAX) {
-        match said.text.parse() {
+        match source_address(said.text, urls) {
             Ok(address) => addresses.push(address),
-            Err(_) => resolver.fault(said.at, knob.key, Cause::NotASource(said.text)),
+            Err(cause) => resolver.fault(said.at, knob.key, cause),
         }
     }
     addresses
+}
+
+fn source_address(typed: String, urls: &[OriginUrl]) -> Result<IpAddr, Cause> {
+    let Ok(address) = typed.parse::<IpAddr>() else { return Err(Cause::NotASource(typed)) };
+    // A name may stand for addresses of both families.
+    let may_be_reached = |url: &OriginUrl| {
+        let host = url.host.parse::<IpAddr>().ok();
+        host.is_none_or(|host| host.is_ipv4() == address.is_ipv4())
+    };
+    if !urls.is_empty() && !urls.iter().any(may_be_reached) {
+        return Err(Cause::SourceOfNoUrl(address));
+    }
+    // Without a connection, and given back at once.
+    match UdpSocket::bind((address, 0)) {
+        Ok(_) => Ok(address),
+        Err(why) => Err(Cause::SourceNotHere { address, why: why.to_string() }),
+    }
 }
 
 fn urls(resolver: &mut Resolver<'_>, typed: &raw::Origin) -> Vec<OriginUrl> {

@@ -228,9 +228,28 @@ pub(super) const ROWS: &[(&str, &str)] = &[
     ),
     (
         "[[site]]\nhosts = [\"a\"]\n\
-         origin = { urls = [\"http://a\"], source_addresses = [\"::1\", \"a:80\"] }",
-        "edge.toml:8:60: site.origin.source_addresses: \"a:80\" is no IP address\n  \
+         origin = { urls = [\"http://a\"], source_addresses = [\"127.0.0.1\", \"a:80\"] }",
+        "edge.toml:8:66: site.origin.source_addresses: \"a:80\" is no IP address\n  \
           remedy: write it like \"192.0.2.7\", without a port",
+    ),
+    (
+        "[[site]]\nhosts = [\"a\"]\n\
+         origin = { urls = [\"http://a\"], source_addresses = [\"127.0.0.1\", \"192.0.2.7\"] }",
+        "edge.toml:8:66: site.origin.source_addresses: 192.0.2.7 cannot be connected from: \
+          Cannot assign requested address (os error 99)\n  \
+          remedy: name one that `ip address` lists on this host",
+    ),
+    (
+        "[[site]]\nhosts = [\"a\"]\n\
+         origin = { urls = [\"http://[::1]:80\"], source_addresses = [\"127.0.0.1\"] }",
+        "edge.toml:8:60: site.origin.source_addresses: 127.0.0.1 is IPv4, and all of the site's \
+          urls are IPv6\n  remedy: remove it, or name a url that it can reach",
+    ),
+    (
+        "[[site]]\nhosts = [\"a\"]\n\
+         origin = { urls = [\"http://127.0.0.1\"], source_addresses = [\"2001:db8::7\"] }",
+        "edge.toml:8:61: site.origin.source_addresses: 2001:db8::7 is IPv6, and all of the site's \
+          urls are IPv4\n  remedy: remove it, or name a url that it can reach",
     ),
     (
         "[[site]]\nhosts = [\"a\"]\norigin = { urls = [\"http://a/b\"] }",
