@@ -3,6 +3,17 @@
 //! It orchestrates cargo and the project's own binaries, and holds no logic of its own beyond the
 //! checks of [`tidy`]. A subcommand is a module with arguments and `run`, and two lines here.
 
+/// Prints text. Whoever closed the output wants no more, and the rest goes on.
+macro_rules! print {
+    ($($text:tt)*) => { $crate::print_text(format_args!($($text)*)) };
+}
+
+/// Prints a line, likewise.
+macro_rules! println {
+    () => { print!("\n") };
+    ($($text:tt)*) => { print!("{}\n", format_args!($($text)*)) };
+}
+
 mod admin;
 mod bench;
 mod capacity;
@@ -18,6 +29,8 @@ mod test;
 mod tidy;
 mod tree;
 
+use std::fmt::Arguments;
+use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -60,8 +73,16 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("xtask: {error:#}");
+            // Nobody has to be able to read it: the code says it, too.
+            let _ = writeln!(io::stderr(), "xtask: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn print_text(text: Arguments<'_>) {
+    match io::stdout().write_fmt(text) {
+        Err(fault) if fault.kind() == ErrorKind::BrokenPipe => {}
+        written => written.expect("the output can be written"),
     }
 }

@@ -1,7 +1,6 @@
 //! `conn-bomb echo`: a WebSocket origin that sends every message back, and an origin of event
 //! streams.
 
-use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, ensure};
@@ -64,7 +63,6 @@ fn serve<T: Transport<Payload = Outgoing>>(
         transport.listen(listener)?;
     }
     println!("{first}");
-    std::io::stdout().flush()?;
     let mut echo = Echo::new(transport);
     loop {
         echo.turn(None)?;

@@ -4,6 +4,11 @@
 //! found. Exit codes: 0 when everything asked for was answered right, 1 when anything was not, 2
 //! when it could not be tried.
 
+/// Prints a line. Whoever closed the output wants no more, and the rest goes on.
+macro_rules! println {
+    ($($text:tt)*) => { $crate::print_line(format_args!($($text)*)) };
+}
+
 mod echo;
 mod hold;
 mod load;
@@ -17,6 +22,8 @@ mod sabotage;
 mod server;
 mod storm;
 
+use std::fmt::Arguments;
+use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -51,9 +58,17 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("conn-bomb: {error:#}");
+            // Nobody has to be able to read it: the code says it, too.
+            let _ = writeln!(io::stderr(), "conn-bomb: {error:#}");
             ExitCode::from(COULD_NOT_TRY)
         }
+    }
+}
+
+fn print_line(text: Arguments<'_>) {
+    match writeln!(io::stdout(), "{text}") {
+        Err(fault) if fault.kind() == ErrorKind::BrokenPipe => {}
+        written => written.expect("the output can be written"),
     }
 }
 

@@ -14,7 +14,6 @@
 mod exchange;
 mod script;
 
-use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,7 +54,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let listener = TcpListener::bind(arguments.listen)
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
     println!("{}", listener.local_addr()?);
-    std::io::stdout().flush()?;
     serve(&listener, arguments.idle_timeout)?;
     Ok(true)
 }

@@ -262,10 +262,11 @@ pub fn conclude(outcome: anyhow::Result<()>) -> ExitCode {
     };
     if let Some(faults) = fault.downcast_ref::<Faults>() {
         // Without a word before it, so that editors find file, line and column.
-        eprintln!("{faults}");
+        // Nobody has to be able to read it, here and below: the code says it, too.
+        let _ = writeln!(io::stderr(), "{faults}");
         return ExitCode::from(CODE_FAULTY);
     }
-    eprintln!("edge: {fault:#}");
+    let _ = writeln!(io::stderr(), "edge: {fault:#}");
     if fault.is::<NotOpened>() { ExitCode::from(CODE_FAULTY) } else { ExitCode::FAILURE }
 }
 

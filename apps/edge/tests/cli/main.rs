@@ -4,10 +4,10 @@
 mod size;
 mod store;
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::{fs, thread};
 
 use serde_json::Value;
@@ -257,4 +257,18 @@ fn what_does_not_fit_the_host_is_refused_by_check_and_run() {
         assert!(said.starts_with(&format!("{name}: {fault}")), "{said}");
         assert!(said.contains("\n  remedy: raise RLIMIT_NOFILE to "), "{said}");
     }
+}
+
+/// `edge … | head`, and the same with both outputs: what ends is the reader, not the command.
+#[test]
+fn closed_outputs_change_no_exit_code() {
+    let run = |arguments: &[&str], out: Stdio, err: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edge"));
+        command.args(arguments).stdout(out).stderr(err).status().unwrap().code()
+    };
+    let closed = || Stdio::from(io::pipe().unwrap().1);
+    assert_eq!(run(&["completions", "bash"], closed(), Stdio::null()), Some(0));
+    assert_eq!(run(&["check", "--config", "not/there"], Stdio::null(), closed()), Some(2));
+    let nobody = ["conns", "--admin", "unix:not/there"];
+    assert_eq!(run(&nobody, Stdio::null(), closed()), Some(1));
 }
