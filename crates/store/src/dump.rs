@@ -8,7 +8,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::device::{Block, Device};
+use crate::device::Device;
 use crate::error::WriteError;
 use crate::reclaim::Turning;
 use crate::segment::{Segment, SegmentState};
@@ -99,7 +99,7 @@ impl<D: Device> Inner<D> {
         let on_disk = |place: crate::index::Place| place.segment() < dump.disk_segments;
         self.shared.index.copy_image(at / SLOT_BYTES, &mut block, on_disk);
         dump.sums.push(block_sum(dump.seed, &block));
-        self.write_bytes(dump.volume, dump.base + dump.layout.image_at + at, &block).await?;
+        self.write_area(dump.volume, dump.base + dump.layout.image_at + at, &block).await?;
         self.dumps.borrow_mut().open = Some(dump);
         Ok(true)
     }
@@ -125,8 +125,8 @@ impl<D: Device> Inner<D> {
 
     async fn end_dump(&self, dump: Dump) -> Result<(), WriteError> {
         let tail = encode_tail(&dump.head, &dump.sums, &self.shared.keys);
-        self.write_bytes(dump.volume, dump.base + dump.layout.tail_at(), &tail).await?;
-        self.write_bytes(dump.volume, dump.base, &dump.head).await?;
+        self.write_area(dump.volume, dump.base + dump.layout.tail_at(), &tail).await?;
+        self.write_area(dump.volume, dump.base, &dump.head).await?;
         self.sync(dump.volume).await?;
         self.dumps.borrow_mut().last = Some((dump.volume, dump.area));
         self.shared.counters.snapshots.fetch_add(1, Ordering::Relaxed);
@@ -176,23 +176,6 @@ impl<D: Device> Inner<D> {
         let volumes = self.shared.volumes.iter().enumerate();
         let disks = volumes.filter(|(_, volume)| volume.kind == VolumeKind::Disk);
         disks.map(|(number, _)| logs.log(number).reserved_bytes()).sum()
-    }
-
-    async fn write_bytes(
-        &self,
-        volume: usize,
-        mut offset: u64,
-        mut bytes: &[u8],
-    ) -> Result<(), WriteError> {
-        while !bytes.is_empty() {
-            let mut block = self.control_block().await;
-            let len = bytes.len().min(block.bytes().len());
-            block.bytes_mut()[..len].copy_from_slice(&bytes[..len]);
-            self.write_area((volume, offset), (block, len)).await?;
-            offset += len as u64;
-            bytes = &bytes[len..];
-        }
-        Ok(())
     }
 }
 

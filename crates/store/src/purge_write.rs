@@ -10,7 +10,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::device::{Block, Device};
+use crate::device::Device;
 use crate::error::WriteError;
 use crate::format::KEY_BYTES_MAX;
 use crate::purge::{Lazy, Mode, PrefixesFull, Purge};
@@ -196,18 +196,10 @@ impl<D: Device> Inner<D> {
         &self,
         volume: usize,
         (area, at): (Area, u64),
-        mut bytes: &[u8],
+        bytes: &[u8],
     ) -> Result<(), WriteError> {
-        let mut offset = self.shared.volumes[volume].geometry.purge_base(area) + at;
-        while !bytes.is_empty() {
-            let mut block = self.control_block().await;
-            let len = bytes.len().min(block.bytes().len());
-            block.bytes_mut()[..len].copy_from_slice(&bytes[..len]);
-            self.write_area((volume, offset), (block, len)).await?;
-            offset += len as u64;
-            bytes = &bytes[len..];
-        }
-        Ok(())
+        let base = self.shared.volumes[volume].geometry.purge_base(area);
+        self.write_area(volume, base + at, bytes).await
     }
 
     /// Rewrites each log that holds more than what still concerns something; how many purges less

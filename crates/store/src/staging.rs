@@ -147,17 +147,26 @@ impl<D: Device> Inner<D> {
         Ok(())
     }
 
-    /// Writes `len` bytes that a block begins with to an area in front of the segments. A failure
-    /// counts against the volume; no record is lost by it.
+    /// Writes bytes to an area in front of the segments, through the same blocks. A failure counts
+    /// against the volume; no record is lost by it.
     pub(crate) async fn write_area(
         &self,
-        place: (usize, u64),
-        (block, len): (D::Block, usize),
+        volume: usize,
+        mut offset: u64,
+        mut bytes: &[u8],
     ) -> Result<(), WriteError> {
-        let target = Target { volume: place.0, segment: None };
-        let future = Box::pin(self.device.write_at(place, block, 0..len));
-        let operation = Some(Operation { future, target, purpose: Purpose::Plan });
-        Landing { inner: self, operation }.await
+        let target = Target { volume, segment: None };
+        while !bytes.is_empty() {
+            let mut block = self.control_block().await;
+            let len = bytes.len().min(block.bytes().len());
+            block.bytes_mut()[..len].copy_from_slice(&bytes[..len]);
+            let future = Box::pin(self.device.write_at((volume, offset), block, 0..len));
+            let operation = Some(Operation { future, target, purpose: Purpose::Plan });
+            Landing { inner: self, operation }.await?;
+            offset += len as u64;
+            bytes = &bytes[len..];
+        }
+        Ok(())
     }
 
     /// Sees to it that the headers of this extent and of all before it in its segment are on the
