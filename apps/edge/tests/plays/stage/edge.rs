@@ -194,7 +194,7 @@ impl Setting {
             Some(_) | None => String::new(),
         };
         let config = format!(
-            "[server]\nworkers = 2\n{transport}{server}\n\
+            "[server]\nworkers = 2\n{server}\n{transport}\
              [[listener]]\naddress = \"{listener}\"\n{tls}\n\
              [store]\n{path}\n{store}\n[limits]\n{limits}\n{sites}\n\
              [admin]\naddress = \"unix:{admin}\"\n[access_log]\npath = \"access.log\"\n"
