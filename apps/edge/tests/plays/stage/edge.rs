@@ -170,7 +170,7 @@ impl Setting {
         let mut shell = Command::new("sh");
         shell.args(["-c", "echo $$ > \"$0\" && exec \"$1\" run --config \"$2\""]);
         shell.args([processes.as_os_str(), env!("CARGO_BIN_EXE_edge").as_ref()]).arg(config);
-        Edge::start_by(shell, self.folder, false)
+        Edge::start_by(shell, self.folder, self.is_confined)
     }
 
     /// Starts an edge that must not come up; the folder stays.
