@@ -8,7 +8,8 @@
 //! Once a second the control thread measures what is used and compares it with every bound that
 //! holds: `server.memory` or an order, the cgroup's, the machine's. The worst decides. Levels rise
 //! at once and fall one by one. Between two looks a storm of connections could use more than is
-//! left, so the workers are given a number of newcomers that fit, and refuse those beyond it.
+//! left, so the workers are given a number of newcomers that fit, and refuse those beyond it; the
+//! fill plane likewise has bytes that it may store, and passes on what lies beyond them.
 //!
 //! The decision is a pure function; [`measure`] reads, [`shed`] closes.
 
@@ -41,6 +42,8 @@ pub struct Orders {
     pub bound: Option<Bound>,
     /// Connections that may be accepted until the next look.
     pub newcomers: i64,
+    /// What is left below the threshold from which nothing is stored, bytes.
+    pub room_bytes: u64,
     /// Parked connections to close until then.
     pub closes: u64,
 }
@@ -74,14 +77,25 @@ impl Governor {
             self.low_since_ms = None;
         }
         let newcomers = bounds.iter().map(|bound| bound.newcomers()).min();
+        let room = bounds.iter().map(|bound| bound.room(Level::SpareMemory)).min();
         let closes = worst.map_or(0, |bound| bound.closes());
         Orders {
             level: self.level,
             before,
             bound: worst,
             newcomers: newcomers.unwrap_or(i64::MAX),
+            room_bytes: room.unwrap_or(u64::MAX),
             closes: if self.level == Level::CloseOldest { closes } else { 0 },
         }
+    }
+}
+
+impl Orders {
+    /// Bytes that may be stored until the next look, where the memory tier can grow by
+    /// `growth_bytes` yet: as many as come if all of that fits.
+    #[must_use]
+    pub const fn storable_bytes(&self, growth_bytes: u64) -> u64 {
+        if growth_bytes <= self.room_bytes { u64::MAX } else { self.room_bytes }
     }
 }
 
@@ -98,10 +112,14 @@ impl Bound {
         u64::try_from(share).unwrap_or(u64::MAX)
     }
 
+    /// Bytes that are left below the threshold of a level.
+    fn room(&self, level: Level) -> u64 {
+        self.share(enter_permille(level)).saturating_sub(self.used_bytes)
+    }
+
     /// Connections that fit below the threshold at which newcomers are refused.
     fn newcomers(&self) -> i64 {
-        let room =
-            self.share(enter_permille(Level::RefuseNewcomers)).saturating_sub(self.used_bytes);
+        let room = self.room(Level::RefuseNewcomers);
         i64::try_from(room / NEWCOMER_BYTES).unwrap_or(i64::MAX)
     }
 

@@ -71,6 +71,7 @@ impl Observer {
         listeners: &[SocketAddr],
     ) -> Self {
         let configured = config.server.memory.map(|memory| memory.0);
+        let bounds = (configured, config.store.memory.0);
         let (pressure, staging) = (Arc::clone(pressure), Arc::clone(staging));
         let view = View {
             registry,
@@ -79,7 +80,7 @@ impl Observer {
             pager,
             crowd: Crowd { roster, listeners: listed(config, listeners) },
             plan: MemoryPlan::of(config).json(),
-            governing: Governing::new(configured, pressure, staging),
+            governing: Governing::new(bounds, pressure, staging),
             workers: config.server.workers,
             carrier,
             descriptors: OnceLock::new(),

@@ -7,7 +7,7 @@
 //! Readers load one relaxed byte. A level that is a moment old does no harm: the governor looks
 //! again each second, and every table and queue has its own bound besides.
 
-use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
 
 /// How much to save; each level includes the ones before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,12 +66,15 @@ pub struct Pressure {
     level: AtomicU8,
     /// Connections that may come until the governor looks again.
     newcomers: AtomicI64,
+    /// Bytes that may be stored until then.
+    storable: AtomicU64,
 }
 
 impl Default for Pressure {
-    /// Calm, and as many newcomers as there are slots.
+    /// Calm, and without a bound until the first look.
     fn default() -> Self {
-        Self { level: AtomicU8::new(0), newcomers: AtomicI64::new(i64::MAX) }
+        let (newcomers, storable) = (AtomicI64::new(i64::MAX), AtomicU64::new(u64::MAX));
+        Self { level: AtomicU8::new(0), newcomers, storable }
     }
 }
 
@@ -83,16 +86,25 @@ impl Pressure {
         Level::ALL.get(number).copied().unwrap_or(Level::CloseOldest)
     }
 
-    /// The governor's word: the level, and how many connections fit until it looks again.
-    pub fn set(&self, level: Level, newcomers: i64) {
+    /// The governor's word: the level, and how many connections and how many stored bytes fit until
+    /// it looks again.
+    pub fn set(&self, level: Level, newcomers: i64, storable_bytes: u64) {
         self.level.store(level as u8, Ordering::Relaxed);
         self.newcomers.store(newcomers, Ordering::Relaxed);
+        self.storable.store(storable_bytes, Ordering::Relaxed);
     }
 
     /// Whether one more connection may come; it counts as one that has.
     #[must_use]
     pub fn admits_newcomer(&self) -> bool {
         !self.refuses_newcomers() && self.newcomers.fetch_sub(1, Ordering::Relaxed) > 0
+    }
+
+    /// Whether so many bytes more may be stored; they count as stored.
+    #[must_use]
+    pub fn admits_bytes(&self, bytes: u64) -> bool {
+        let take = |left: u64| left.checked_sub(bytes);
+        self.storable.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
     /// Whether pools give back what nobody uses.
@@ -123,7 +135,7 @@ mod tests {
         let pressure = Pressure::default();
         assert_eq!(pressure.level(), Level::Calm);
         for level in Level::ALL {
-            pressure.set(level, 1);
+            pressure.set(level, 1, 0);
             assert_eq!(pressure.level(), level);
             let acts =
                 [pressure.shrinks_pools(), pressure.spares_memory(), pressure.refuses_newcomers()];
@@ -137,10 +149,21 @@ mod tests {
     fn newcomers_are_admitted_by_their_number() {
         let pressure = Pressure::default();
         assert!(pressure.admits_newcomer());
-        pressure.set(Level::Calm, 2);
+        pressure.set(Level::Calm, 2, 0);
         let admitted = [(); 4].map(|()| pressure.admits_newcomer());
         assert_eq!(admitted, [true, true, false, false]);
-        pressure.set(Level::RefuseNewcomers, 2);
+        pressure.set(Level::RefuseNewcomers, 2, 0);
         assert!(!pressure.admits_newcomer());
+    }
+
+    #[test]
+    fn bytes_are_admitted_as_long_as_they_fit() {
+        let pressure = Pressure::default();
+        assert!(pressure.admits_bytes(1 << 40));
+        pressure.set(Level::Calm, 0, 100);
+        let admitted = [60, 50, 40, 1].map(|bytes| pressure.admits_bytes(bytes));
+        assert_eq!(admitted, [true, false, true, false], "what does not fit takes nothing");
+        pressure.set(Level::Calm, 0, 100);
+        assert!(pressure.admits_bytes(100));
     }
 }

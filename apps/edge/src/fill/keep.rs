@@ -319,9 +319,16 @@ impl Plane {
         }
     }
 
-    /// Reserves a record's place; where no segment is clean, it waits for one to be reclaimed.
+    /// Reserves a record's place, if the governor has room for it; where no segment is clean, it
+    /// waits for one to be reclaimed.
     pub(super) async fn begin(&self, draft: Draft<'_>) -> Option<Pending> {
-        let begun = self.parts.writer.begin_or_reclaim(draft).await.ok();
+        // What is larger comes slice by slice.
+        let body_bytes = draft.body_len.unwrap_or(u64::from(GATHERED_BYTES_MAX));
+        let at_once = body_bytes.min(self.parts.writer.slice_bytes()) + draft.head.len() as u64;
+        let begun = match self.parts.pressure.admits_bytes(at_once) {
+            true => self.parts.writer.begin_or_reclaim(draft).await.ok(),
+            false => None,
+        };
         self.parts.counters.add(Counter::StoreRefused, u64::from(begun.is_none()));
         begun
     }

@@ -74,6 +74,16 @@ fn newcomers_and_closes_follow_from_the_bytes() {
 }
 
 #[test]
+fn no_more_is_stored_until_the_next_look_than_fits_unless_the_tier_can_grow_no_further() {
+    let orders = Governor::default().look(0, &[used(100), used(600)].concat());
+    assert_eq!(orders.room_bytes, 260_000, "of the tightest bound");
+    assert_eq!(orders.storable_bytes(260_001), 260_000);
+    assert_eq!(orders.storable_bytes(260_000), u64::MAX);
+    assert_eq!(Governor::default().look(0, &used(900)).storable_bytes(1), 0);
+    assert_eq!(Governor::default().look(0, &[]).storable_bytes(u64::MAX), u64::MAX);
+}
+
+#[test]
 fn parts_make_up_the_sum_and_own_pages_count_once() {
     let counts = Counts {
         open: 100,

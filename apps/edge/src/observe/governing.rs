@@ -22,6 +22,8 @@ pub(super) struct Governing {
     pressure: Arc<Pressure>,
     staging: Arc<StagingBudget>,
     cgroup: Option<Cgroup>,
+    /// As large as the memory tier may become, bytes.
+    tier_max: u64,
     /// What the config says, bytes; 0 for nothing.
     configured: u64,
     /// What holds in its place, by order.
@@ -41,7 +43,7 @@ struct State {
 
 impl Governing {
     pub(super) fn new(
-        configured: Option<u64>,
+        (configured, tier_max): (Option<u64>, u64),
         pressure: Arc<Pressure>,
         staging: Arc<StagingBudget>,
     ) -> Self {
@@ -50,6 +52,7 @@ impl Governing {
             pressure,
             staging,
             cgroup: Cgroup::find(Path::new("/")),
+            tier_max,
             configured,
             own: AtomicU64::new(configured),
             began: Instant::now(),
@@ -81,7 +84,8 @@ impl Governing {
             (state.used, state.orders) = (used, Some(orders));
             orders
         };
-        self.pressure.set(orders.level, orders.newcomers);
+        let storable_bytes = orders.storable_bytes(self.tier_max.saturating_sub(used.tier));
+        self.pressure.set(orders.level, orders.newcomers, storable_bytes);
         tell(&orders);
         note(own, &used, &orders);
         if orders.level >= Level::ShrinkPools {

@@ -83,6 +83,27 @@ fn budget_lowered_while_it_runs_is_kept_in_stages_and_let_go_again() {
     assert!(log.contains("memory is less short"), "{log}");
 }
 
+/// The governor looks once a second, and by the next look all of this would be in memory.
+#[test]
+fn no_more_is_stored_between_two_looks_than_fits() {
+    let body = "x".repeat(50_000);
+    let origin = Origin::answering(move |call| call.answer(reply("200 OK", &[FRESH], &body)));
+    let store = "size = \"128MiB\"\nmemory = \"64MiB\"";
+    let edge = Setting::before(&origin).store(store).start();
+    edge.wait("the stage", |edge| {
+        use_up(edge, 82);
+        stage_is(edge, "shrink-pools")
+    });
+    let mut client = edge.client();
+    for number in 0..400 {
+        assert_eq!(client.get(&format!("/{number}")).status, 200);
+    }
+    let stored = || edge.counter("longhold_store_stored_total");
+    let refused = || edge.counter("longhold_store_refused_total");
+    edge.wait("the last response", |_| stored() + refused() >= 400);
+    assert!(stored() < 200, "{} of 50 kB each", stored());
+}
+
 #[test]
 fn budget_of_the_config_holds_from_the_start() {
     let origin = Origin::start();
