@@ -7,6 +7,7 @@
 //!
 //! A scenario that cannot play here says so, and why; that is neither a pass nor a failure.
 
+mod cgroup;
 mod crowds;
 mod disks;
 mod evidence;
@@ -216,6 +217,13 @@ const TABLE: &[Scenario] = &[
                     by name, those parked for longest are closed until it fits, those that ask \
                     are served; newcomers are taken again when the budget is back.",
         play: limits::memory,
+    },
+    Scenario {
+        name: "cgroup",
+        invariant: "In a cgroup whose memory is far less than what a crowd and a working set want, \
+                    the kernel kills nobody: the governor saves in its stages, refuses and closes \
+                    by name, and those that are served are served right.",
+        play: cgroup::memory,
     },
     Scenario {
         name: "disk-full",

@@ -239,26 +239,39 @@ impl Rig {
     pub(crate) fn edge(&self, origin: SocketAddr, shape: EdgeShape) -> Result<(Program, Server)> {
         let (address, admin) = (free_address()?, free_address()?);
         let config = self.configure_edge([address, admin, origin], shape)?;
-        let (program, server) = self.edge_at(&config, [address, admin])?;
+        let (program, server) = self.edge_by(self.command("edge"), &config, [address, admin])?;
         Ok((program, Server { secure: shape.secure, ..server }))
     }
 
     /// Starts an edge with a config by which it listens at `address` and is asked at `admin`, and
-    /// waits until it is ready.
+    /// waits until it is ready; in the cgroup that has this list of `processes`.
     pub(crate) fn edge_as(
         &self,
         text: &str,
         addresses: [SocketAddr; 2],
+        processes: Option<&Path>,
     ) -> Result<(Program, Server)> {
-        self.edge_at(&self.write_config("edge.toml", text)?, addresses)
+        let edge = self.command("edge");
+        let command = match processes {
+            None => edge,
+            Some(processes) => {
+                // It is in the group before it is the edge, of which all is counted so.
+                let mut shell = Command::new("sh");
+                shell.current_dir(&self.scratch).stdin(Stdio::null());
+                shell.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]).arg(processes);
+                shell.arg(edge.get_program());
+                shell
+            }
+        };
+        self.edge_by(command, &self.write_config("edge.toml", text)?, addresses)
     }
 
-    fn edge_at(
+    fn edge_by(
         &self,
+        mut command: Command,
         config: &Path,
         [address, admin]: [SocketAddr; 2],
     ) -> Result<(Program, Server)> {
-        let mut command = self.command("edge");
         command.args(["run", "--config"]).arg(config);
         let mut program = self.start("edge", Role::Server, command)?;
         let deadline = Instant::now() + READY_MAX;

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::evidence::Evidence;
-use super::stage::{Shape, Stage, check_witness, closed, count, counter};
+use super::stage::{Shape, Stage, check_witness, closed, count, counter, stage_of};
 use super::{Played, Scene};
 use crate::admin::standing;
 
@@ -110,11 +110,6 @@ pub(super) fn memory(scene: &Scene<'_>, evidence: &mut Evidence) -> Result<Playe
     drop(parked);
     stage.check_end(evidence)?;
     Ok(Played::Yes)
-}
-
-/// What the governor does at the moment.
-fn stage_of(status: &Value) -> &str {
-    status.pointer("/governor/stage").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// A store larger than the disk. That the disk fills up later cannot be played without a file

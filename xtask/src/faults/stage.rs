@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -69,6 +69,11 @@ impl Default for Shape {
 impl<'r> Stage<'r> {
     /// Starts both, and warms the edge up a little.
     pub(super) fn new(rig: &'r Rig, shape: Shape) -> Result<Self> {
+        Self::within(rig, shape, None)
+    }
+
+    /// The same, with the edge in the cgroup that has this list of processes.
+    pub(super) fn within(rig: &'r Rig, shape: Shape, processes: Option<&Path>) -> Result<Self> {
         let (origin, origin_address) = rig.origin()?;
         let addresses = [free_address()?, free_address()?];
         let [address, admin] = addresses;
@@ -88,7 +93,7 @@ impl<'r> Stage<'r> {
             );
             text = text.replace("[limits]\n", &limits) + &tls;
         }
-        let (edge, server) = rig.edge_as(&text, addresses)?;
+        let (edge, server) = rig.edge_as(&text, addresses, processes)?;
         let (origin, edge) = (Some(origin), Some(edge));
         let mut stage = Self {
             rig,
@@ -159,7 +164,7 @@ impl<'r> Stage<'r> {
     /// Starts the edge again with the config and the store that it had.
     pub(super) fn start_edge(&mut self) -> Result<()> {
         let addresses = [self.server.address, self.admin];
-        let (edge, server) = self.rig.edge_as(&self.config, addresses)?;
+        let (edge, server) = self.rig.edge_as(&self.config, addresses, None)?;
         (self.edge, self.server) = (Some(edge), server);
         Ok(())
     }
@@ -325,6 +330,11 @@ pub(super) fn counter(status: &Value, name: &str) -> u64 {
 /// A counter of `longhold_connections_closed_total`.
 pub(super) fn closed(status: &Value, reason: &str) -> u64 {
     counter(status, &format!("{CLOSED}{{reason={reason}}}"))
+}
+
+/// What the governor does at the moment.
+pub(super) fn stage_of(status: &Value) -> &str {
+    status.pointer("/governor/stage").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Reasons of closing that happened.
