@@ -25,7 +25,7 @@ pub(super) fn memory(scene: &Scene<'_>, evidence: &mut Evidence) -> Result<Playe
 }
 
 fn play(scene: &Scene<'_>, group: &Group, evidence: &mut Evidence) -> Result<Played> {
-    let crowd = scene.of(100_000, 20_000_u32);
+    let crowd = scene.of(40_000, 20_000_u32);
     let shape = Shape { connections_max: crowd + SPARE, memory_tier: TIER, ..Shape::default() };
     let mut stage = Stage::within(scene.rig, shape, Some(&group.file("cgroup.procs")))?;
     let members = group.read("cgroup.procs")?;
