@@ -67,7 +67,8 @@ fn play(scene: &Scene<'_>, group: &Group, evidence: &mut Evidence) -> Result<Pla
     // Those that are refused are among those that are closed for it.
     let shed = closed(&late, "overload") - closed(&before, "overload");
     let refused = refused(&late);
-    evidence.figure("refused, closed to fit", format!("{refused}, {}", shed - refused));
+    evidence
+        .figure("refused, closed to fit", format!("{refused}, {}", shed.saturating_sub(refused)));
 
     drop(parked);
     group.bound(ROOMY_BYTES)?;
