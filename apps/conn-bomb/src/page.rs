@@ -11,14 +11,17 @@ use serde_json::Value;
 pub(crate) fn of(result: &Value, passed: bool) -> String {
     let text = |key: &str| result.get(key).and_then(Value::as_str).unwrap_or_default();
     let mut page = Page::new(&format!("conn-bomb {}", text("load")));
-    let outcome = if passed { Fact::new } else { Fact::alarm };
-    let mut facts = vec![
-        outcome("outcome", if passed { "everything was answered right" } else { "NOT ALL RIGHT" }),
-        Fact::new("target", text("url")),
-    ];
+    let outcome = match (passed, text("load")) {
+        (false, _) => Fact::alarm("outcome", "NOT ALL RIGHT"),
+        // Those that behave badly are told about, not judged.
+        (true, "storm") => Fact::new("outcome", "carried out; see how they ended"),
+        (true, _) => Fact::new("outcome", "everything was answered right"),
+    };
+    let mut facts = vec![outcome, Fact::new("target", text("url"))];
     facts.extend(FIGURES.iter().filter_map(|(pointer, name, unit)| {
         let value = result.pointer(pointer)?.as_f64()?;
-        Some(Fact::new(name, &unit.say(value)))
+        let factor = if *unit == Unit::Percent { 100.0 } else { 1.0 };
+        Some(Fact::new(name, &unit.say(value * factor)))
     }));
     page.facts(&facts);
     page.verdicts(&verdicts(result));
@@ -26,6 +29,15 @@ pub(crate) fn of(result: &Value, passed: bool) -> String {
     if series.len() > 1 {
         page.heading("Over time");
         page.charts(&over_time(series));
+    }
+    let counted = |(pointer, title, unit): &(&str, &str, &str)| {
+        let counts = result.pointer(pointer)?.as_object()?;
+        Some(bars(title, unit, &counts.iter().filter_map(count_bar).collect::<Vec<_>>()))
+    };
+    let endings: Vec<_> = COUNTED.iter().filter_map(counted).collect();
+    if !endings.is_empty() {
+        page.heading("How they ended");
+        page.charts(&endings);
     }
     let curves: Vec<_> = CURVES.iter().filter_map(|(name, at)| curve(name, result, at)).collect();
     if !curves.is_empty() {
@@ -85,7 +97,7 @@ fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
     value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-fn over_time(series: &[Value]) -> [Chart; 4] {
+fn over_time(series: &[Value]) -> Vec<Chart> {
     let line = |name: &str, side, pointer: &str| {
         let point = |it: &Value| (number(it, "/at_ms") / 1e3, number(it, pointer));
         Line::new(name, side, series.iter().map(point))
@@ -101,7 +113,8 @@ fn over_time(series: &[Value]) -> [Chart; 4] {
     };
     let (left, right) = (Side::Left, Side::Right);
     let (count, bytes) = (Axis::linear(Unit::Count), Axis::linear(Unit::Bytes));
-    [
+    let answered = series.last().is_some_and(|last| number(last, "/answers") > 0.0);
+    let mut charts = vec![
         Lines::over_time("Connections", count)
             .and_right(count)
             .with(line("held", left, "/held"))
@@ -115,16 +128,30 @@ fn over_time(series: &[Value]) -> [Chart; 4] {
             .with(line("this load", left, "/generator_anonymous_bytes"))
             .with(line("slab of the machine", right, "/slab_bytes"))
             .chart(),
-        Lines::over_time("Answers per second", count)
-            .and_right(count)
-            .with(pace("answers", left, "/answers", "/at_ms", 1e-3))
-            .with(pace("busy cores of the server", right, "/server/cpu_us", "/server/read_ms", 1e3))
-            .chart(),
-        Lines::over_time("Latency", Axis::logarithmic(Unit::Micros))
-            .with(line("median", left, "/p50_us"))
-            .with(line("99th percentile", left, "/p99_us"))
-            .chart(),
-    ]
+    ];
+    let answers = || {
+        [
+            Lines::over_time("Answers per second", count)
+                .and_right(count)
+                .with(pace("answers", left, "/answers", "/at_ms", 1e-3))
+                .with(pace(
+                    "busy cores of the server",
+                    right,
+                    "/server/cpu_us",
+                    "/server/read_ms",
+                    1e3,
+                ))
+                .chart(),
+            Lines::over_time("Latency", Axis::logarithmic(Unit::Micros))
+                .with(line("median", left, "/p50_us"))
+                .with(line("99th percentile", left, "/p99_us"))
+                .chart(),
+        ]
+    };
+    if answered {
+        charts.extend(answers());
+    }
+    charts
 }
 
 fn curve(name: &str, result: &Value, pointer: &str) -> Option<Curve> {
@@ -149,6 +176,10 @@ fn table(rows: &[Value]) -> Table {
     if let Some(row) = rows.first() {
         flatten("", row, &mut columns);
     }
+    columns.retain(|(pointer, _)| {
+        let is_part = PARTS.iter().any(|part| pointer.starts_with(part));
+        !is_part || FIRST.contains(&pointer.as_str())
+    });
     let place = |pointer: &str| FIRST.iter().position(|first| *first == pointer);
     columns.sort_by_key(|(pointer, _)| place(pointer).unwrap_or(FIRST.len()));
     let cells = |row: &Value| columns.iter().map(|(pointer, _)| cell(row, pointer)).collect();
@@ -173,7 +204,7 @@ fn flatten(at: &str, value: &Value, out: &mut Vec<(String, f64)>) {
 
 /// `/server/cpu_us` as words, its unit left to the cells.
 fn heading(pointer: &str) -> String {
-    let words = pointer.trim_start_matches('/').replace('/', ", ");
+    let words = pointer.trim_start_matches('/').replace("answers/", "").replace('/', ", ");
     let (name, _) = unit_of(&words);
     name.replace('_', " ")
 }
@@ -201,12 +232,7 @@ fn unit_of(name: &str) -> (&str, Option<(Unit, f64)>) {
 /// What went wrong, by name, and the first that did.
 fn faults(page: &mut Page, result: &Value) {
     let by_name = result.pointer("/faults/by_name").and_then(Value::as_object);
-    let bar = |(name, count): (&String, &Value)| {
-        let count = count.as_f64().unwrap_or(f64::NAN);
-        let (label, tone) = (name.clone(), Tone::Older);
-        Bar { label, median: count, least: count, greatest: count, tone }
-    };
-    let all: Vec<_> = by_name.into_iter().flatten().map(bar).collect();
+    let all: Vec<_> = by_name.into_iter().flatten().filter_map(count_bar).collect();
     page.heading("What went wrong");
     if all.is_empty() {
         return page.note("Nothing.");
@@ -224,8 +250,15 @@ fn faults(page: &mut Page, result: &Value) {
     page.table(&Table { headings, rows });
 }
 
+/// A bar for what was counted at all.
+fn count_bar((name, count): (&String, &Value)) -> Option<Bar> {
+    let count = count.as_f64().filter(|count| *count > 0.0)?;
+    let (label, tone) = (name.clone(), Tone::Older);
+    Some(Bar { label, median: count, least: count, greatest: count, tone })
+}
+
 /// Columns that stand first, in this order.
-const FIRST: [&str; 8] = [
+const FIRST: [&str; 17] = [
     "/connections",
     "/per_second",
     "/scheduled",
@@ -234,10 +267,27 @@ const FIRST: [&str; 8] = [
     "/heartbeats",
     "/p50_us",
     "/p99_us",
+    "/answers_per_s",
+    "/answers/hit_ratio",
+    "/answers/latency/p50_us",
+    "/answers/latency/p99_us",
+    "/answers/latency/p999_us",
+    "/wait/p99_us",
+    "/failed",
+    "/unsent",
+    "/unanswered",
+];
+/// Of these, only those columns are shown.
+const PARTS: [&str; 4] = ["/answers/", "/wait/", "/late/", "/server/read_ms"];
+
+/// What is counted by kinds of its own.
+const COUNTED: [(&str, &str, &str); 2] = [
+    ("/endings", "Endings", "each connection once"),
+    ("/statuses", "First answers", "by their status"),
 ];
 
 /// Figures that stand at the top, of those loads that have them.
-const FIGURES: [(&str, &str, Unit); 10] = [
+const FIGURES: [(&str, &str, Unit); 12] = [
     ("/connections", "connections", Unit::Count),
     ("/peers", "peers", Unit::Count),
     ("/held", "held", Unit::Count),
@@ -246,6 +296,8 @@ const FIGURES: [(&str, &str, Unit); 10] = [
     ("/heartbeats/count", "heartbeats verified", Unit::Count),
     ("/answers/count", "answers verified", Unit::Count),
     ("/answers_per_s", "answers per second", Unit::Count),
+    ("/answers/hit_ratio", "hits by Cache-Status", Unit::Percent),
+    ("/cpu_per_answer_us/total", "server's CPU per answer", Unit::Micros),
     ("/generator/anonymous_bytes", "this load's memory, at most", Unit::Bytes),
     ("/generator/cpu_us", "this load's CPU time", Unit::Micros),
 ];
@@ -312,16 +364,35 @@ mod tests {
         let row = [point(0, 1), point(1500, 7)];
         let headings = super::table(&row).headings;
         assert_eq!(headings[..3], ["held", "lost", "p50"], "{headings:?}");
+        let step = json!({ "per_second": 500, "for_ms": 3000, "wait": latency(), "late": latency(),
+                           "answers": {"count": 30, "hit_ratio": 0.5, "latency": latency()} });
+        let headings = super::table(&[step]).headings;
+        let expected = ["per second", "hit ratio", "latency, p50", "latency, p99", "latency, p999"];
+        assert_eq!(headings[..5], expected, "{headings:?}");
+        assert_eq!(headings[5..], ["wait, p99", "for"], "{headings:?}");
         let result = json!({
             "load": "rate", "url": "http://127.0.0.1/",
-            "answers": {"count": 30, "latency": latency()},
+            "answers": {"count": 30, "hit_ratio": 0.991, "latency": latency()},
             "faults": {"total": 0, "by_name": {}, "examples": []},
         });
         let page = of(&result, true);
         assert!(page.contains("answers verified") && page.contains("Nothing."), "{page}");
+        assert!(page.contains("99.1\u{a0}%"), "{page}");
         assert_eq!(page.matches("<svg").count(), 1);
-        let storm = of(&json!({"load": "storm"}), true);
-        assert!(storm.contains("conn-bomb storm") && !storm.contains("every byte"), "{storm}");
+        let storm = json!({
+            "load": "storm", "endings": { "closed": 900, "reset": 0 }, "statuses": { "400": 91 },
+            "series": [point(0, 0), point(1000, 0)],
+        });
+        let storm = of(&storm, true);
+        for wanted in ["conn-bomb storm", "see how they ended", ">closed<", ">400<", ">91<"] {
+            assert!(storm.contains(wanted), "{wanted} in {storm}");
+        }
+        assert!(!storm.contains("every byte") && !storm.contains(">reset<"), "{storm}");
+        assert_eq!(
+            storm.matches("<svg").count(),
+            4,
+            "connections, memory, two of endings: {storm}"
+        );
         assert!(page.contains("every byte"), "{page}");
     }
 }

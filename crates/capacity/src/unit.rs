@@ -97,7 +97,7 @@ impl Unit {
     }
 
     /// The factor and name of the scale that fits a figure.
-    fn scale(self, greatest: f64) -> (f64, &'static str) {
+    pub(crate) fn scale(self, greatest: f64) -> (f64, &'static str) {
         let fitting = |scales: &[(f64, &'static str)]| {
             let fits = scales.iter().rev().find(|(factor, _)| greatest >= *factor);
             fits.or(scales.first()).copied().unwrap_or((1.0, ""))

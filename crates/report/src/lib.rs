@@ -41,7 +41,7 @@ pub mod page;
 mod scale;
 pub mod text;
 
-pub use bars::{Bar, Tone, bars};
+pub use bars::{Bar, Tone, bars, bars_up_to};
 pub use distribution::{Curve, distribution};
 pub use lines::{Axis, Line, Lines, Side};
 pub use page::{Cell, Fact, Page, Table, Verdict};

@@ -72,6 +72,11 @@ pub fn figure(value: f64) -> String {
     if value.abs() < 99.95 {
         return format!("{value:.1}");
     }
+    whole(value)
+}
+
+/// A whole number, thousands apart.
+pub(crate) fn whole(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());
     let mut text = if value < 0.0 { "−".to_owned() } else { String::new() };
     for (index, digit) in digits.chars().enumerate() {
@@ -102,6 +107,7 @@ pub fn escape(text: &str) -> String {
 /// With as many decimals as three digits leave, those left out that are zero.
 fn three_digits(value: f64) -> String {
     let text = match value.abs() {
+        tiny if tiny < 0.0995 => format!("{value:.3}"),
         small if small < 9.995 => format!("{value:.2}"),
         small if small < 99.95 => format!("{value:.1}"),
         _ => return format!("{value:.0}"),

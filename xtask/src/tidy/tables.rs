@@ -5,7 +5,8 @@ use super::fence::Fenced;
 
 /// What each crate may use. Arrows point downwards only.
 pub(super) const CRATES: &[CrateRow] = &[
-    pure("crates/capacity", &[], &[]),
+    // Its page is one of the results' pages.
+    pure("crates/capacity", &["report"], &[]),
     // loom only under cfg(loom), in the place of core's atomics.
     pure("crates/conn", &["http1"], &["loom"]),
     pure("crates/gateway", &["http1", "policy"], &[]),

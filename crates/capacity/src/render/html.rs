@@ -1,91 +1,66 @@
-//! A page that opens from a file: style and charts are in it, nothing is fetched.
+//! A page that opens from a file, in the frame of all pages of results.
 
-use alloc::string::String;
-use core::fmt::Write as _;
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+
+use longhold_report::{Bar, Cell, Chart, Fact, Page, Table, Tone, bars_up_to};
 
 use super::text::heading;
 use crate::amount::{Section, Term};
+use crate::coefficients::Coefficient;
 use crate::report::Report;
 
 /// A report as a page.
 #[must_use]
 pub fn page(report: &Report) -> String {
-    let mut out = String::new();
-    let title = escaped(&report.title);
-    // Writing to a String cannot fail, here and below.
-    let _ = write!(
-        out,
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
-         <style>{STYLE}</style></head><body><main><h1>{title}</h1>\n"
-    );
-    if !report.summary.is_empty() {
-        out.push_str("<dl class=\"summary\">");
-        for line in &report.summary {
-            let (what, how_much) = (line.what, escaped(&line.how_much));
-            let _ = write!(out, "<div><dt>{what}</dt><dd>{how_much}</dd></div>");
-        }
-        out.push_str("</dl>\n");
-    }
-    for ids in CHARTS {
-        let charted = |id: &str| report.sections.iter().find(|section| section.id == id);
-        let sections = || ids.iter().filter_map(|&id| charted(id));
-        let highs = sections().flat_map(shown).map(|term| term.amount.value.high);
-        let most = highs.fold(0.0, f64::max);
-        sections().for_each(|section| chart(&mut out, section, most, &report.currency));
-    }
+    let mut page = Page::new(&report.title);
+    let fact = |line: &crate::report::Line| Fact::new(line.what, &line.how_much);
+    page.facts(&report.summary.iter().map(fact).collect::<Vec<_>>());
+    page.charts(&CHARTS.iter().flat_map(|ids| charts(report, ids)).collect::<Vec<_>>());
     for section in &report.sections {
-        let _ = write!(out, "<h2>{}</h2>\n<table>", escaped(&heading(section, &report.currency)));
-        section.terms.iter().for_each(|term| row(&mut out, term, ""));
-        section.total.iter().for_each(|term| row(&mut out, term, " class=\"total\""));
-        out.push_str("</table>\n");
-        paragraphs(&mut out, &section.notes);
+        let mut title = heading(section, &report.currency);
+        if let Some(total) = &section.total {
+            title.push_str(&format!(": {}", total.amount.show()));
+        }
+        page.heading(&title);
+        terms(&mut page, section.terms.iter().chain(&section.total));
+        section.notes.iter().for_each(|note| page.note(note));
     }
     if !report.inputs.is_empty() {
-        out.push_str("<h2>Asked</h2>\n<table>");
-        report.inputs.iter().for_each(|term| row(&mut out, term, ""));
-        out.push_str("</table>\n");
+        page.heading("Asked");
+        terms(&mut page, report.inputs.iter());
     }
-    coefficients(&mut out, report);
-    paragraphs(&mut out, &report.notes);
-    out.push_str("</main></body></html>\n");
-    out
+    if !report.coefficients.is_empty() {
+        page.heading("Coefficients");
+        let headings = ["what", "how much", "source"].map(String::from).into();
+        let rows = report.coefficients.iter().map(coefficient).collect();
+        page.table(&Table { headings, rows });
+    }
+    report.notes.iter().for_each(|note| page.note(note));
+    page.html()
 }
 
-fn row(out: &mut String, term: &Term, class: &str) {
-    let _ = write!(
-        out,
-        "<tr{class}><td>{}</td><td class=\"n\">{}</td><td class=\"sum\">{}</td></tr>",
-        escaped(term.name),
-        escaped(&term.amount.show()),
-        escaped(term.amount.sum())
-    );
+/// What there is, how much, and how it came about, where that is told.
+fn terms<'a>(page: &mut Page, terms: impl Iterator<Item = &'a Term> + Clone) {
+    let has_sums = terms.clone().any(|term| !term.amount.sum().is_empty());
+    let columns = if has_sums { 3 } else { 2 };
+    let row = |term: &Term| {
+        let name = Cell::Text(term.name.to_string());
+        let sum = Cell::Prose(term.amount.sum().to_string());
+        [name, Cell::Text(term.amount.show()), sum].into_iter().take(columns).collect()
+    };
+    let headings = ["what", "how much", "sum"].into_iter().take(columns).map(String::from);
+    page.table(&Table { headings: headings.collect(), rows: terms.map(row).collect() });
 }
 
-fn coefficients(out: &mut String, report: &Report) {
-    if report.coefficients.is_empty() {
-        return;
-    }
-    out.push_str("<h2>Coefficients</h2>\n<table><tr><th>what</th><th class=\"n\">how much</th>");
-    out.push_str("<th>source</th></tr>");
-    for it in &report.coefficients {
-        let _ = write!(
-            out,
-            "<tr><td>{}</td><td class=\"n\">{}</td>\
-             <td><b class=\"{basis}\">{basis}</b> {}</td></tr>",
-            escaped(it.what),
-            escaped(&it.unit.show(it.value)),
-            escaped(&it.source),
-            basis = it.basis.name(),
-        );
-    }
-    out.push_str("</table>\n");
-}
-
-fn paragraphs(out: &mut String, notes: &[String]) {
-    for note in notes {
-        let _ = write!(out, "<p class=\"note\">{}</p>", escaped(note));
-    }
+fn coefficient(it: &Coefficient) -> Vec<Cell> {
+    let source = format!("{}: {}", it.basis.name(), it.source);
+    alloc::vec![
+        Cell::Prose(it.what.to_string()),
+        Cell::Text(it.unit.show(it.value)),
+        Cell::Prose(source)
+    ]
 }
 
 /// The terms of a section that are shown as bars: its parts, not the steps towards them.
@@ -98,55 +73,27 @@ fn shown(section: &Section) -> impl Iterator<Item = &Term> {
     })
 }
 
-/// Bars for a section: the likely figure filled, a line from the least to the greatest.
-fn chart(out: &mut String, section: &Section, most: f64, currency: &str) {
-    let count = shown(section).count();
-    if count == 0 || most <= 0.0 {
-        return;
-    }
-    let height = ROW * count as f64 + 6.0;
-    let heading = escaped(&heading(section, currency));
-    let _ = write!(
-        out,
-        "<figure><figcaption>{heading}</figcaption>\
-         <svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{heading}\">"
-    );
-    for (index, term) in shown(section).enumerate() {
-        let top = ROW * index as f64;
-        let at = |value: f64| LABELS + value / most * BARS;
-        let (low, likely, high) =
-            (at(term.amount.value.low), at(term.amount.value.likely), at(term.amount.value.high));
-        let (middle, text) = (top + ROW / 2.0, top + ROW / 2.0 + 4.0);
-        let _ = write!(
-            out,
-            "<text x=\"{:.1}\" y=\"{text:.1}\" class=\"name\">{}</text>\
-             <rect x=\"{LABELS}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\"/>\
-             <path d=\"M{low:.1} {middle:.1}H{high:.1}\"/>\
-             <text x=\"{:.1}\" y=\"{text:.1}\">{}</text>",
-            LABELS - 8.0,
-            escaped(term.name),
-            top + 4.0,
-            likely - LABELS,
-            ROW - 8.0,
-            high + 8.0,
-            escaped(&term.amount.show()),
-        );
-    }
-    out.push_str("</svg></figure>\n");
-}
-
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            plain => out.push(plain),
-        }
-    }
-    out
+/// Bars for these sections, as far as the report has them, on one scale: the likely figure, and a
+/// line from the least to the greatest.
+fn charts(report: &Report, ids: &[&str]) -> Vec<Chart> {
+    let found = |id: &&str| report.sections.iter().find(|section| section.id == *id);
+    let sections = || ids.iter().filter_map(found).filter(|it| shown(it).next().is_some());
+    let greatest = sections().flat_map(shown).map(|it| it.amount.value.high).fold(0.0, f64::max);
+    let chart = |section: &Section| {
+        let unit = section.terms.last().map(|term| term.amount.unit);
+        let (factor, name) = unit.map_or((1.0, ""), |unit| unit.scale(greatest));
+        let bar = |term: &Term| Bar {
+            label: term.name.to_string(),
+            median: term.amount.value.likely / factor,
+            least: term.amount.value.low / factor,
+            greatest: term.amount.value.high / factor,
+            tone: if section.id.starts_with("other_") { Tone::Other } else { Tone::Edge },
+        };
+        let all: Vec<Bar> = shown(section).map(bar).collect();
+        let title = heading(section, &report.currency);
+        bars_up_to(&title, name.trim(), &all, greatest / factor)
+    };
+    sections().map(chart).collect()
 }
 
 /// What is shown as bars; those of one row on one scale.
@@ -157,30 +104,3 @@ const CHARTS: [&[&str]; 5] = [
     &["machines", "other_machines"],
     &["cost", "other_cost"],
 ];
-const WIDTH: f64 = 960.0;
-const LABELS: f64 = 350.0;
-const BARS: f64 = 420.0;
-const ROW: f64 = 24.0;
-const STYLE: &str = "
-:root{color-scheme:light dark;--ink:#1c2330;--soft:#5b6675;--line:#d8dde5;--bar:#3d7ea6;--page:#fff}
-@media(prefers-color-scheme:dark){:root{--ink:#e6e9ee;--soft:#9aa5b4;--line:#333c49;--bar:#5aa0cc;
---page:#14181f}}
-body{margin:0;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
-main{max-width:1080px;margin:0 auto;padding:24px}
-h1{font-size:26px;margin:8px 0 20px}h2{font-size:18px;margin:32px 0 8px}
-.summary{display:grid;grid-template-columns:1fr 1fr;gap:10px;margin:0 0 24px}
-.summary div{border:1px solid var(--line);border-radius:8px;padding:8px 14px}
-dt{color:var(--soft);font-size:13px}dd{margin:0;font-weight:600}
-table{width:100%;border-collapse:collapse;table-layout:auto}
-td,th{border-bottom:1px solid var(--line);padding:5px 10px 5px 0;text-align:left;vertical-align:top}
-.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
-.sum{color:var(--soft);font-size:13px;padding-left:16px;width:46%;overflow-wrap:anywhere}
-.total td{font-weight:600;border-bottom:2px solid var(--ink)}.total .sum{font-weight:400}
-.note{color:var(--soft);font-size:13px;max-width:760px;margin:6px 0}
-figure{margin:0 0 20px}figcaption{font-weight:600;margin:0 0 4px}
-svg{width:100%;height:auto;font-size:13px}svg text{fill:var(--ink)}
-svg .name{text-anchor:end;fill:var(--soft)}
-svg rect{fill:var(--bar)}svg path{stroke:var(--ink);stroke-width:1.5}
-b{font-weight:600;font-size:12px;border:1px solid var(--line);border-radius:4px;padding:0 5px}
-@media(max-width:720px){.summary{grid-template-columns:1fr}}
-";

@@ -31,6 +31,7 @@ fn amounts_are_said_in_their_largest_unit() {
     check(Unit::Micros, 80.0, "80 µs");
     check(Unit::Micros, 1250.0, "1.25 ms");
     check(Unit::Seconds, 90.0, "90 s");
+    check(Unit::Seconds, 0.015, "0.015 s");
     check(Unit::Percent, 99.9, "99.9 %");
     check(Unit::Percent, 100.0, "100 %");
     check(Unit::Count, f64::INFINITY, "–");
