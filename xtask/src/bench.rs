@@ -6,6 +6,7 @@ mod idle;
 mod instructions;
 mod lookup;
 mod micro;
+mod miss;
 mod reopen;
 pub(crate) mod stats;
 mod tls;

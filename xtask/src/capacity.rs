@@ -12,7 +12,7 @@ use crate::tree;
 /// Options of `cargo xtask capacity`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Load the edge in four ways and print what was predicted, what was measured, and the error;
+    /// Load the edge in five ways and print what was predicted, what was measured, and the error;
     /// fails when an error is greater than 20 %.
     #[arg(long)]
     check: bool,

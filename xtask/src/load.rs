@@ -28,8 +28,28 @@ pub(crate) fn closed_loop(
     size_bytes: u64,
     options: &[String],
 ) -> Result<Value> {
-    let url = server.url(&object_path(size_bytes));
-    let mut arguments = vec!["rate".to_owned(), format!("--url={url}")];
+    asked(rig, server, &object_path(size_bytes), options)
+}
+
+/// A loop for objects of this size that have `name` in their paths, as many as are ever asked for:
+/// the first request for each of them is a miss. By `zipf` of 0 all are wanted alike, and hardly
+/// one comes twice; by 1 the most wanted are hits half of the time.
+/// The origin serves ranges: of a large one that has left memory under a slow client, the edge asks
+/// for the rest.
+pub(crate) fn misses(
+    rig: &Rig,
+    server: &Server,
+    (size_bytes, name, zipf): (u64, &str, u32),
+    options: &[String],
+) -> Result<Value> {
+    let path = format!("/bytes/{size_bytes}/{name}?max_age=86400&ranges=1");
+    let keys = [format!("--keys={MISS_KEYS}"), format!("--zipf={zipf}")];
+    asked(rig, server, &path, &[&keys, options].concat())
+}
+
+/// A loop for a path, in which nothing may be wrong.
+fn asked(rig: &Rig, server: &Server, path: &str, options: &[String]) -> Result<Value> {
+    let mut arguments = vec!["rate".to_owned(), format!("--url={}", server.url(path))];
     arguments.extend_from_slice(options);
     let found = rig.bomb(&arguments)?;
     let faults = found.get("faults").context("the result names no faults")?;
@@ -58,6 +78,8 @@ pub(crate) fn size_text(bytes: u64) -> String {
     }
 }
 
+/// More objects than a bench asks for.
+const MISS_KEYS: u32 = 1_000_000;
 const WARM_TRIES: u32 = 50;
 const WARM_PAUSE: Duration = Duration::from_millis(100);
 

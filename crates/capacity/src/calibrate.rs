@@ -16,6 +16,19 @@ pub struct HitCost {
     pub cpu_s: Range,
 }
 
+/// Server CPU per request on busy connections, some of which were misses.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MixedCost {
+    /// Bytes of the body.
+    pub bytes: f64,
+    /// Whether it went over TLS.
+    pub is_secure: bool,
+    /// Misses, as a share of the requests; above zero.
+    pub miss_share: f64,
+    /// Seconds of CPU for each request.
+    pub cpu_s: f64,
+}
+
 /// Server CPU per heartbeat on a parked connection, at one rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BeatCost {
@@ -30,14 +43,34 @@ pub struct BeatCost {
 impl Coefficients {
     /// Takes what sends alone cost, by their size: one, whatever its size, and a KiB.
     pub fn take_sends(&mut self, sends: &[HitCost], source: &str) -> bool {
-        let Some(least) = smallest(sends) else {
+        self.take_by_size([Key::Send, Key::SendKib], sends, source)
+    }
+
+    /// Takes what misses cost beyond hits of their size: one, whatever its size, and a KiB.
+    pub fn take_fetches(&mut self, fetches: &[HitCost], source: &str) -> bool {
+        self.take_by_size([Key::Fetch, Key::FetchKib], fetches, source)
+    }
+
+    /// Takes requests of which some were misses, after the hits: what is more than hits of their
+    /// size is the misses'.
+    pub fn take_misses(&mut self, mixed: &[MixedCost], source: &str) -> bool {
+        let beyond = |it: &MixedCost| {
+            let more = without(Range::exact(it.cpu_s), self.hit(it.bytes, it.is_secure).likely);
+            HitCost { bytes: it.bytes, cpu_s: more.over(Range::exact(it.miss_share)) }
+        };
+        let fetches: alloc::vec::Vec<_> = mixed.iter().map(beyond).collect();
+        self.take_fetches(&fetches, source)
+    }
+
+    fn take_by_size(&mut self, [one, kib]: [Key; 2], costs: &[HitCost], source: &str) -> bool {
+        let Some(least) = smallest(costs) else {
             return false;
         };
-        if let Some(slope) = slope(sends, least) {
-            let _is_sound = self.set(Key::SendKib, slope, Basis::Measured, source);
+        if let Some(slope) = slope(costs, least) {
+            let _is_sound = self.set(kib, slope, Basis::Measured, source);
         }
-        let bytes = self.value(Key::SendKib).likely * least.bytes / KIB;
-        self.set(Key::Send, without(least.cpu_s, bytes), Basis::Measured, source)
+        let bytes = self.value(kib).likely * least.bytes / KIB;
+        self.set(one, without(least.cpu_s, bytes), Basis::Measured, source)
     }
 
     /// Takes what plain hits cost: a fixed part from the smallest body, and a part for each KiB
@@ -136,6 +169,16 @@ impl Coefficients {
     pub fn take_kernel(&mut self, bytes: Range, source: &str) -> bool {
         let socket = without(bytes, self.value(Key::WaitBytes).likely);
         self.set(Key::SocketBytes, socket, Basis::Measured, source)
+    }
+
+    /// What a hit of so many bytes costs on a busy worker.
+    fn hit(&self, bytes: f64, is_secure: bool) -> Range {
+        let kib = Range::exact(bytes / KIB);
+        let plain = self.hit_fixed() + self.value(Key::SendKib) * kib;
+        match is_secure {
+            true => plain + self.value(Key::Record) + self.value(Key::SealKib) * kib,
+            false => plain,
+        }
     }
 
     /// What a hit costs on a busy worker, but for its bytes.
@@ -243,7 +286,7 @@ const SPECK_S: f64 = 1e-9;
 
 #[cfg(test)]
 mod tests {
-    use super::{BeatCost, HitCost};
+    use super::{BeatCost, HitCost, MixedCost};
     use crate::coefficients::{Coefficients, Key};
     use crate::range::Range;
 
@@ -304,6 +347,27 @@ mod tests {
         near(table.value(Key::SendKib).likely, 0.2);
         near(table.value(Key::Send).likely, 2.0);
         assert!(!table.take_sends(&[], "a test"));
+    }
+
+    #[test]
+    fn what_misses_take_beyond_hits_is_theirs() {
+        let mut table = Coefficients::longhold();
+        assert!(table.take_hits(&[hit(0.0, 10.0), hit(102_400.0, 30.0)], "plain"));
+        assert!(table.take_tls_hits(&[hit(0.0, 13.0), hit(102_400.0, 53.0)], "secure"));
+        let mixed = |bytes, is_secure, miss_share, us: f64| MixedCost {
+            bytes,
+            is_secure,
+            miss_share,
+            cpu_s: us * US,
+        };
+        assert!(table.take_misses(&[mixed(0.0, false, 0.5, 30.0)], "half"));
+        near(table.value(Key::Fetch).likely, 40.0);
+        let sizes = [mixed(0.0, true, 1.0, 53.0), mixed(102_400.0, true, 0.5, 118.0)];
+        assert!(table.take_misses(&sizes, "by size"));
+        near(table.value(Key::Fetch).likely, 40.0);
+        near(table.value(Key::FetchKib).likely, 0.9);
+        assert!(!table.take_misses(&[], "none"));
+        assert!(!table.take_misses(&[mixed(0.0, false, 1.0, 9.0)], "cheaper than hits"));
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub mod render;
 pub mod report;
 pub mod unit;
 
-pub use calibrate::{BeatCost, HitCost};
+pub use calibrate::{BeatCost, HitCost, MixedCost};
 pub use coefficients::{Coefficients, Key, Peer};
 pub use inputs::{Load, Machine, ObjectClass, Prices};
 pub use model::Busy;

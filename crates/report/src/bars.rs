@@ -120,7 +120,7 @@ fn row(
 }
 
 const LABEL_WIDTH_MIN: f64 = 190.0;
-const LABEL_WIDTH_MAX: f64 = 300.0;
+const LABEL_WIDTH_MAX: f64 = 350.0;
 const LETTER_WIDTH: f64 = 7.2;
 const GAP: f64 = 8.0;
 const BAR_WIDTH: f64 = 280.0;

@@ -1,8 +1,9 @@
 //! `cargo xtask bench micro`: what the parts of a server's work cost, each alone.
 //!
 //! Runs the programs `micro` (waking parked connections, sends by size, accepting, timers), `tls`
-//! (handshakes, records by size and suite, keys) and `lookup` of the benches. What it prints with
-//! `--json` is read by `edge size --measured`: the coefficients of its model are these parts.
+//! (handshakes, records by size and suite, keys) and `lookup` of the benches, and misses through
+//! the whole edge. What it prints with `--json` is read by `edge size --measured`: the coefficients
+//! of its model are these parts.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,8 +11,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use super::{instructions, lookup};
+use super::{instructions, lookup, miss};
 use crate::host::Host;
+use crate::load::size_text;
+use crate::rig::Rig;
 use crate::tree;
 
 /// Options of `cargo xtask bench micro`.
@@ -34,12 +37,7 @@ pub(crate) struct Arguments {
 
 /// Runs the programs and prints what they found.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    if !arguments.no_build {
-        let mut cargo = tree::cargo();
-        cargo.args(["build", "--release", "--locked", "--package", "longhold-benches"]);
-        let status = cargo.args(["--bins"]).status().context("cannot run cargo")?;
-        ensure!(status.success(), "the benches do not build: {status}");
-    }
+    let mut rig = Rig::new(arguments.no_build)?;
     let released = tree::target_folder().join("release");
     eprintln!("wakes, sends, timers");
     let options = [
@@ -51,6 +49,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let tls = found_by(&released.join("tls"), &[format!("--rounds={TLS_ROUNDS}")])?;
     eprintln!("lookups");
     let lookup_ns = lookup::nanoseconds(LOOKUP_OBJECTS, LOOKUP_ROUNDS)?;
+    eprintln!("misses");
+    let misses = miss::rows(&mut rig, MISS_ROUNDS)?;
     eprintln!("instructions");
     let counts = [
         ("lookup, warm", lookup::instructions_alone()?),
@@ -70,6 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         "rows": micro.get("rows").context("no rows")?,
         "tls": tls,
         "lookup": { "objects": LOOKUP_OBJECTS, "ns": lookup_ns },
+        "misses": misses,
         "instructions": counted,
     });
     if arguments.json {
@@ -136,6 +137,13 @@ fn print(result: &Value) -> Result<()> {
     let objects = lookup["objects"].to_string();
     println!("{:<26} {:>10} {objects:>9} {ns:>9.0}   (least)", "lookup", "");
     println!();
+    println!("A miss, beyond a hit of its size, through the whole edge:");
+    for row in rows("/misses")? {
+        let us = |key: &str| row["us"][key].as_f64().unwrap_or(f64::NAN);
+        let size = size_text(row["size_bytes"].as_u64().unwrap_or_default());
+        println!("{size:>10} {:>9.1} µs   ({:.1}–{:.1})", us("median"), us("min"), us("max"));
+    }
+    println!();
     println!("TLS part                   suite                           ns   (least)");
     for row in rows("/tls/rows")? {
         println!(
@@ -150,6 +158,7 @@ fn print(result: &Value) -> Result<()> {
 }
 
 const TLS_ROUNDS: u32 = 15;
+const MISS_ROUNDS: u32 = 5;
 const LOOKUP_OBJECTS: u64 = 1_000_000;
 const LOOKUP_ROUNDS: u32 = 5;
 const COUNTED_TIMERS: u64 = 10_000;

@@ -1,11 +1,11 @@
-//! The model beside reality: four loads, each predicted by `edge size` and measured.
+//! The model beside reality: five loads, each predicted by `edge size` and measured.
 //!
 //! How fast a machine is changes from hour to hour where it is shared, so the prediction is made
 //! with figures of the same minutes: busy loops on small and large objects, plain and over TLS,
-//! an edge at rest, and heartbeats on parked connections, few and many. The four loads are others
-//! than those: more connections, other sizes, other rates. All of them take turns, round by round,
-//! and of each the middle round counts. The prediction by the built-in figures is printed beside
-//! it, and bounds nothing.
+//! hits and misses, an edge at rest, and heartbeats on parked connections, few and many. The five
+//! loads are others than those: more connections, other sizes, other rates, hits and misses
+//! together. All of them take turns, round by round, and of each the middle round counts. The
+//! prediction by the built-in figures is printed beside it, and bounds nothing.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -18,18 +18,28 @@ use serde_json::{Value, json};
 
 use super::{Arguments, ask};
 use crate::host::Host;
-use crate::load::{closed_loop, number, object_path, warm};
+use crate::load::{closed_loop, misses, number, object_path, warm};
 use crate::rig::{EdgeShape, Program, Rig, Server};
 use crate::tree;
 
-/// Parked connections that take turns at asking.
+/// A load at a rate.
 #[derive(Clone, Copy, Debug)]
 struct Point {
     name: &'static str,
     connections: u32,
     size_bytes: u64,
-    beats_per_s: u32,
+    per_s: u32,
     secure: bool,
+    asked: Asked,
+}
+
+/// Who asks for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// Parked connections take turns at asking for one object.
+    Beats,
+    /// Clients that know nothing of each other ask for many objects: half of them are misses.
+    Mixed,
 }
 
 /// A figure of a point, predicted and measured.
@@ -50,10 +60,12 @@ struct Row {
 enum Lesson {
     /// A closed loop on busy connections.
     Hits { size_bytes: u64, secure: bool },
+    /// The same for objects that nobody has asked for before.
+    Misses { size_bytes: u64 },
     /// Parked connections that ask nothing.
     Rest,
     /// Parked connections that take turns at asking.
-    Beats { beats_per_s: u32, secure: bool },
+    Beats { per_s: u32, secure: bool },
 }
 
 /// A running edge.
@@ -111,7 +123,10 @@ fn measure(
     let (_origin, origin) = rig.origin()?;
     let seconds = arguments.seconds;
     // Whoever has the memory of connections measured starts and settles before all others.
-    let memory = points.iter().map(|point| footprint(rig, origin, *point, seconds));
+    let memory = points.iter().map(|point| match point.asked {
+        Asked::Beats => footprint(rig, origin, *point, seconds).map(Some),
+        Asked::Mixed => Ok(None),
+    });
     let memory = memory.collect::<Result<Vec<_>>>()?;
     let room = points.iter().map(|point| point.connections).max().unwrap_or_default();
     let mut stands = Vec::new();
@@ -127,19 +142,19 @@ fn measure(
     for round in 1..=arguments.rounds {
         eprintln!("round {round} of {}", arguments.rounds);
         for (lesson, results) in lessons.iter().zip(&mut learnt) {
-            results.push(lesson.take(rig, server(lesson.secure())?, seconds)?);
+            results.push(lesson.take(rig, server(lesson.secure())?, seconds, round)?);
         }
         for (point, results) in points.iter().zip(&mut measured) {
-            results.push(hold(rig, server(point.secure)?, *point, seconds)?);
+            results.push(point.take(rig, server(point.secure)?, seconds, round)?);
         }
     }
     for stand in &mut stands {
         stand.edge.ensure_running()?;
     }
     let found = measured.into_iter().zip(memory).map(|(rounds, memory)| {
-        let found = middle(rounds, busy_cores)?;
-        let beats_per_s = number(&found, "/heartbeats/count")? / hold_s(&found)?;
-        Ok(Found { busy_cores: busy_cores(&found)?, beats_per_s, ..memory })
+        let all = rounds.iter().map(Reached::of).collect::<Result<Vec<_>>>()?;
+        let reached = middle(all, |reached| Ok(reached.busy_cores))?;
+        Ok(Found { reached, memory })
     });
     Ok((learnt, found.collect::<Result<_>>()?))
 }
@@ -156,7 +171,7 @@ impl Lesson {
     const fn secure(self) -> bool {
         match self {
             Self::Hits { secure, .. } | Self::Beats { secure, .. } => secure,
-            Self::Rest => false,
+            Self::Misses { .. } | Self::Rest => false,
         }
     }
 
@@ -164,39 +179,43 @@ impl Lesson {
         let kind = if self.secure() { "tls" } else { "plain" };
         match self {
             Self::Hits { size_bytes, .. } => format!("hits-{kind}-{size_bytes}"),
+            Self::Misses { size_bytes } => format!("misses-{kind}-{size_bytes}"),
             Self::Rest => "rest".to_owned(),
-            Self::Beats { beats_per_s, .. } => format!("beats-{kind}-{beats_per_s}"),
+            Self::Beats { per_s, .. } => format!("beats-{kind}-{per_s}"),
         }
     }
 
-    fn take(self, rig: &Rig, server: &Server, seconds: u32) -> Result<Value> {
-        let point = |beats_per_s| Point { beats_per_s, secure: self.secure(), ..LEARNT };
+    fn take(self, rig: &Rig, server: &Server, seconds: u32, round: u32) -> Result<Value> {
+        let point = |per_s| Point { per_s, secure: self.secure(), ..LEARNT };
+        let busy = [
+            format!("--time={seconds}s"),
+            "--connections=64".to_owned(),
+            format!("--server-pid={}", server.pid_option()),
+        ];
         match self {
             Self::Hits { size_bytes, .. } => {
                 warm(rig, server, size_bytes)?;
-                let options = [
-                    format!("--time={seconds}s"),
-                    "--connections=64".to_owned(),
-                    format!("--server-pid={}", server.pid_option()),
-                ];
-                closed_loop(rig, server, size_bytes, &options)
+                closed_loop(rig, server, size_bytes, &busy)
+            }
+            Self::Misses { size_bytes } => {
+                misses(rig, server, (size_bytes, &format!("learnt-{round}"), 0), &busy)
             }
             Self::Rest => held(rig, server, point(1), &[format!("--hold={seconds}s")]),
-            Self::Beats { beats_per_s, .. } => hold(rig, server, point(beats_per_s), seconds),
+            Self::Beats { per_s, .. } => hold(rig, server, point(per_s), seconds),
         }
     }
 
     /// By what its rounds are put in order.
     fn cost(self, result: &Value) -> Result<f64> {
         match self {
-            Self::Hits { .. } => number(result, "/cpu_per_answer_us/total"),
+            Self::Hits { .. } | Self::Misses { .. } => number(result, "/cpu_per_answer_us/total"),
             Self::Rest | Self::Beats { .. } => busy_cores(result),
         }
     }
 }
 
-/// The result of the middle round.
-fn middle(rounds: Vec<Value>, cost: impl Fn(&Value) -> Result<f64>) -> Result<Value> {
+/// The middle one by its cost.
+fn middle<T>(rounds: Vec<T>, cost: impl Fn(&T) -> Result<f64>) -> Result<T> {
     let costs = rounds.iter().map(cost).collect::<Result<Vec<f64>>>()?;
     let mut rounds: Vec<_> = costs.into_iter().zip(rounds).collect();
     rounds.sort_by(|(a, _), (b, _)| a.total_cmp(b));
@@ -213,18 +232,87 @@ fn hold_s(result: &Value) -> Result<f64> {
     Ok(number(result, "/hold_ms")? / 1e3)
 }
 
+impl Point {
+    fn take(self, rig: &Rig, server: &Server, seconds: u32, round: u32) -> Result<Value> {
+        let Self { connections, size_bytes, per_s, .. } = self;
+        if self.asked == Asked::Beats {
+            return hold(rig, server, self, seconds);
+        }
+        let options = [
+            format!("--connections={connections}"),
+            format!("--per-second={per_s}"),
+            format!("--step={seconds}s"),
+            "--arrivals=poisson".to_owned(),
+            format!("--server-pid={}", server.pid_option()),
+        ];
+        misses(rig, server, (size_bytes, &format!("mixed-{round}"), 1), &options)
+    }
+
+    /// The point as it was, on the one worker that there is.
+    fn options(self, reached: Reached) -> Vec<String> {
+        let Self { connections, size_bytes, .. } = self;
+        let Reached { per_s, hit_ratio, .. } = reached;
+        let (tls, hits) = (if self.secure { 100.0 } else { 0.0 }, hit_ratio * 100.0);
+        let asked = match self.asked {
+            Asked::Beats => {
+                let every_ms = (f64::from(connections) * 1000.0 / per_s).round();
+                let size = format!("--heartbeat-size={size_bytes}B");
+                ["--rate=0".to_owned(), format!("--heartbeat={every_ms}ms"), size]
+            }
+            Asked::Mixed => {
+                let size = format!("--object={size_bytes}B");
+                [format!("--rate={per_s:.1}"), "--heartbeat=off".to_owned(), size]
+            }
+        };
+        let others = ["--in-memory=100%", "--lifetime=100000h", "--rtt=0ms", "--on-cores=1"];
+        let load = [
+            format!("--connections={connections}"),
+            format!("--tls={tls}%"),
+            format!("--hits={hits:.2}%"),
+        ];
+        load.into_iter().chain(asked).chain(others.map(str::to_owned)).collect()
+    }
+}
+
 /// What one point costs.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Found {
+    reached: Reached,
+    /// Of those with many connections.
+    memory: Option<Footprint>,
+}
+
+/// A round of a point.
+#[derive(Clone, Copy, Debug)]
+struct Reached {
     busy_cores: f64,
+    per_s: f64,
+    hit_ratio: f64,
+}
+
+impl Reached {
+    /// By what the bomb says of a hold with heartbeats, or of an open loop.
+    fn of(result: &Value) -> Result<Self> {
+        if result.get("load").and_then(Value::as_str) == Some("hold") {
+            let per_s = number(result, "/heartbeats/count")? / hold_s(result)?;
+            return Ok(Self { busy_cores: busy_cores(result)?, per_s, hit_ratio: 1.0 });
+        }
+        let per_s = number(result, "/answers_per_s")?;
+        let busy_cores = number(result, "/cpu_per_answer_us/total")? / 1e6 * per_s;
+        Ok(Self { busy_cores, per_s, hit_ratio: number(result, "/answers/hit_ratio")? })
+    }
+}
+
+/// The memory of connections.
+#[derive(Clone, Copy, Debug)]
+struct Footprint {
     user_bytes: f64,
     /// Of both ends, which are on one machine.
     kernel_bytes: f64,
-    beats_per_s: f64,
 }
 
 /// The memory of a point, on an edge of its own.
-fn footprint(rig: &Rig, origin: SocketAddr, point: Point, seconds: u32) -> Result<Found> {
+fn footprint(rig: &Rig, origin: SocketAddr, point: Point, seconds: u32) -> Result<Footprint> {
     eprintln!("{}: memory of {} connections", point.name, point.connections);
     let few = Point { connections: 1, ..point };
     settle();
@@ -242,11 +330,10 @@ fn footprint(rig: &Rig, origin: SocketAddr, point: Point, seconds: u32) -> Resul
     let reserved = number(&warmed, "/server/memory_before/anonymous_bytes")? - small_bytes;
     let grown = figure("/server_at_rest/memory_after/anonymous_bytes")?
         - figure("/server/memory_before/anonymous_bytes")?;
-    Ok(Found {
+    Ok(Footprint {
         user_bytes: reserved + grown,
         kernel_bytes: figure("/server_at_rest/kernel_before/slab_bytes")?
             - figure("/server/kernel_before/slab_bytes")?,
-        ..Found::default()
     })
 }
 
@@ -277,7 +364,7 @@ fn rest(rig: &Rig, server: &Server, point: Point) -> Result<Value> {
 
 /// Connections that rest, and ask in turn.
 fn hold(rig: &Rig, server: &Server, point: Point, seconds: u32) -> Result<Value> {
-    let every_ms = u64::from(point.connections) * 1000 / u64::from(point.beats_per_s);
+    let every_ms = u64::from(point.connections) * 1000 / u64::from(point.per_s);
     let options = [format!("--hold={seconds}s"), format!("--heartbeat={every_ms}ms")];
     held(rig, server, point, &options)
 }
@@ -307,7 +394,7 @@ fn held(rig: &Rig, server: &Server, point: Point, options: &[String]) -> Result<
 fn compare(point: Point, found: &Found, learnt: &[PathBuf]) -> Result<Vec<Row>> {
     let learnt: Vec<_> =
         learnt.iter().map(|file| format!("--measured={}", file.display())).collect();
-    let options = options(point, found.beats_per_s);
+    let options = point.options(found.reached);
     let said = ask(&[options.clone(), learnt].concat())?;
     let built_in = ask(&options)?;
     let row = |what, unit, of: Reading, measured: f64| -> Result<Row> {
@@ -316,11 +403,12 @@ fn compare(point: Point, found: &Found, learnt: &[PathBuf]) -> Result<Vec<Row>> 
         let built_in = of(&built_in, "likely")?;
         Ok(Row { point: point.name, what, unit, predicted, built_in, measured })
     };
-    Ok(vec![
-        row("CPU", "cores", cores, found.busy_cores)?,
-        row("user memory", "MB", user_mb, found.user_bytes / 1e6)?,
-        row("kernel memory, both ends", "MB", kernel_mb, found.kernel_bytes / 1e6)?,
-    ])
+    let mut rows = vec![row("CPU", "cores", cores, found.reached.busy_cores)?];
+    if let Some(Footprint { user_bytes, kernel_bytes }) = found.memory {
+        rows.push(row("user memory", "MB", user_mb, user_bytes / 1e6)?);
+        rows.push(row("kernel memory, both ends", "MB", kernel_mb, kernel_bytes / 1e6)?);
+    }
+    Ok(rows)
 }
 
 /// Reads a figure of a prediction: its least, its likely or its greatest.
@@ -339,24 +427,6 @@ fn user_mb(said: &Value, case: &str) -> Result<f64> {
 fn kernel_mb(said: &Value, case: &str) -> Result<f64> {
     let of = |id| number(said, &format!("/sections/kernel/terms/{id}/{case}"));
     Ok(2.0 * (of("sockets")? + of("waits")?) / 1e6)
-}
-
-/// The point as it was: at the rate that was reached, on the one worker that there is.
-fn options(point: Point, beats_per_s: f64) -> Vec<String> {
-    let every_ms = (f64::from(point.connections) * 1000.0 / beats_per_s).round();
-    let tls = if point.secure { "100%" } else { "0%" };
-    vec![
-        format!("--connections={}", point.connections),
-        "--rate=0".to_owned(),
-        format!("--tls={tls}"),
-        "--hits=100%".to_owned(),
-        "--in-memory=100%".to_owned(),
-        format!("--heartbeat={every_ms}ms"),
-        format!("--heartbeat-size={}B", point.size_bytes),
-        "--lifetime=100000h".to_owned(),
-        "--rtt=0ms".to_owned(),
-        "--on-cores=1".to_owned(),
-    ]
 }
 
 impl Row {
@@ -412,34 +482,46 @@ fn print(host: &Host, rows: &[Row]) {
 }
 
 /// The loads.
-const POINTS: [Point; 4] = [
+const POINTS: [Point; 5] = [
     Point {
         name: "plain, 1 KiB, 1,000/s",
         connections: 20_000,
         size_bytes: 1 << 10,
-        beats_per_s: 1000,
+        per_s: 1000,
         secure: false,
+        asked: Asked::Beats,
     },
     Point {
         name: "plain, 16 KiB, 5,000/s",
         connections: 40_000,
         size_bytes: 16 << 10,
-        beats_per_s: 5000,
+        per_s: 5000,
         secure: false,
+        asked: Asked::Beats,
     },
     Point {
         name: "plain, 100 KiB, 800/s",
         connections: 20_000,
         size_bytes: 100 << 10,
-        beats_per_s: 800,
+        per_s: 800,
         secure: false,
+        asked: Asked::Beats,
+    },
+    Point {
+        name: "half misses, 4 KiB, 2,000/s",
+        connections: 64,
+        size_bytes: 4 << 10,
+        per_s: 2000,
+        secure: false,
+        asked: Asked::Mixed,
     },
     Point {
         name: "TLS 1.3, 4 KiB, 3,000/s",
         connections: 20_000,
         size_bytes: 4 << 10,
-        beats_per_s: 3000,
+        per_s: 3000,
         secure: true,
+        asked: Asked::Beats,
     },
 ];
 /// What the model learns of parked connections from: fewer than those of the loads.
@@ -447,20 +529,23 @@ const LEARNT: Point = Point {
     name: "heartbeats",
     connections: 10_000,
     size_bytes: 1 << 10,
-    beats_per_s: 0,
+    per_s: 0,
     secure: false,
+    asked: Asked::Beats,
 };
-const LESSONS: [Lesson; 9] = [
+const LESSONS: [Lesson; 11] = [
     Lesson::Rest,
     Lesson::Hits { size_bytes: 1 << 10, secure: false },
     Lesson::Hits { size_bytes: 100 << 10, secure: false },
+    Lesson::Misses { size_bytes: 1 << 10 },
+    Lesson::Misses { size_bytes: 100 << 10 },
     // The rarer, the colder is what a worker finds when it wakes.
-    Lesson::Beats { beats_per_s: 1000, secure: false },
-    Lesson::Beats { beats_per_s: 4000, secure: false },
-    Lesson::Beats { beats_per_s: 12_000, secure: false },
+    Lesson::Beats { per_s: 1000, secure: false },
+    Lesson::Beats { per_s: 4000, secure: false },
+    Lesson::Beats { per_s: 12_000, secure: false },
     Lesson::Hits { size_bytes: 1 << 10, secure: true },
     Lesson::Hits { size_bytes: 100 << 10, secure: true },
-    Lesson::Beats { beats_per_s: 2000, secure: true },
+    Lesson::Beats { per_s: 2000, secure: true },
 ];
 /// Most that a prediction may be off, as a share of what was measured.
 const ERROR_MAX: f64 = 0.2;
@@ -477,9 +562,9 @@ const FOOTPRINT_SECONDS: u32 = 3;
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    use super::{POINTS, Row, middle, options};
+    use super::{Asked, POINTS, Reached, Row, middle};
     use crate::load::number;
 
     #[test]
@@ -492,7 +577,7 @@ mod tests {
         check(&[9], 9.0);
         check(&[9, 1, 5], 5.0);
         check(&[1, 9, 5, 7, 6], 6.0);
-        assert!(middle(Vec::new(), |_| Ok(0.0)).is_err(), "no rounds");
+        assert!(middle(Vec::<Value>::new(), |_| Ok(0.0)).is_err(), "no rounds");
     }
 
     #[test]
@@ -519,12 +604,31 @@ mod tests {
     }
 
     #[test]
-    fn a_point_is_asked_about_at_the_rate_that_was_reached() {
-        let asked = options(POINTS[3], 2500.0);
-        for option in
-            ["--connections=20000", "--tls=100%", "--heartbeat=8000ms", "--heartbeat-size=4096B"]
-        {
-            assert!(asked.contains(&option.to_owned()), "{option} of {asked:?}");
-        }
+    fn a_point_is_asked_about_as_it_was_reached() {
+        let check = |asked: Asked, result: Value, expected: &[&str]| {
+            let point = POINTS.into_iter().rfind(|point| point.asked == asked).expect("one");
+            let reached = Reached::of(&result).expect("a result");
+            assert!((reached.busy_cores - 0.1).abs() < 1e-9, "{reached:?}");
+            let options = point.options(reached);
+            for option in expected {
+                assert!(options.iter().any(|it| it == option), "{option} of {options:?}");
+            }
+        };
+        check(
+            Asked::Beats,
+            json!({
+                "load": "hold", "hold_ms": 2000, "heartbeats": { "count": 5000 },
+                "server_at_rest": { "cpu": { "total_us": 200_000.0 } },
+            }),
+            &["--connections=20000", "--tls=100%", "--heartbeat=8000ms", "--heartbeat-size=4096B"],
+        );
+        check(
+            Asked::Mixed,
+            json!({
+                "load": "rate", "answers_per_s": 1990.5, "answers": { "hit_ratio": 0.25 },
+                "cpu_per_answer_us": { "total": 100_000.0 / 1990.5 },
+            }),
+            &["--connections=64", "--tls=0%", "--rate=1990.5", "--heartbeat=off", "--hits=25.00%"],
+        );
     }
 }

@@ -5,7 +5,9 @@ mod micro;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use longhold_capacity::{BeatCost, Coefficients, HitCost, Key, Load, ObjectClass, Range};
+use longhold_capacity::{
+    BeatCost, Coefficients, HitCost, Key, Load, MixedCost, ObjectClass, Range,
+};
 use serde_json::Value;
 
 use micro::Micro;
@@ -32,6 +34,8 @@ pub(super) struct Measured {
     tls: Option<bool>,
     /// Hits on busy connections, plain and over TLS.
     hits: [Vec<HitCost>; 2],
+    /// Requests on busy connections of which some were misses.
+    mixed: Vec<MixedCost>,
     /// Cores that were busy while connections rested and nothing was asked.
     rest: Vec<f64>,
     /// Heartbeats on parked connections, plain and over TLS.
@@ -99,12 +103,17 @@ impl Measured {
         self.requests_per_s = number(result, "/answers_per_s").or(self.requests_per_s);
         self.hit_ratio = number(result, "/answers/hit_ratio").or(self.hit_ratio);
         self.body_bytes = body_bytes.or(self.body_bytes);
-        let is_hits = number(result, "/answers/hit_ratio") == Some(1.0);
-        if let (true, Some(bytes), Some(us)) =
-            (is_hits, body_bytes, number(result, "/cpu_per_answer_us/total"))
+        let us = number(result, "/cpu_per_answer_us/total");
+        if let (Some(bytes), Some(us), Some(hit_ratio)) =
+            (body_bytes, us, number(result, "/answers/hit_ratio"))
         {
-            let cpu_s = Range::exact(us / 1e6);
-            self.hits[usize::from(is_secure)].push(HitCost { bytes, cpu_s });
+            let (cpu_s, miss_share) = (us / 1e6, 1.0 - hit_ratio);
+            if miss_share >= MISS_SHARE_MIN {
+                self.mixed.push(MixedCost { bytes, is_secure, miss_share, cpu_s });
+            } else if hit_ratio == 1.0 {
+                let cpu_s = Range::exact(cpu_s);
+                self.hits[usize::from(is_secure)].push(HitCost { bytes, cpu_s });
+            }
         }
         true
     }
@@ -225,6 +234,7 @@ impl Measured {
         let [plain, secure] = &self.hits;
         let _is_taken = table.take_hits(plain, &source);
         let _is_taken = table.take_tls_hits(secure, &source);
+        let _is_taken = table.take_misses(&self.mixed, &source);
         if let Some(cores) = spread(&self.rest) {
             let _is_taken = table.take_rest(cores, &source);
         }
@@ -280,6 +290,8 @@ fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
 
 /// Of fewer pairs, what else the kernel has meanwhile weighs too much.
 const PAIRS_MIN: f64 = 50_000.0;
+/// Of fewer misses among the answers, the hits beside them weigh too much.
+const MISS_SHARE_MIN: f64 = 0.1;
 /// A shorter rest says nothing about rest.
 const REST_MIN_S: f64 = 1.0;
 /// What the curve's connections ask for.
@@ -329,10 +341,18 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_with_misses_teaches_no_hit() {
-        let mut result = rate("http://127.0.0.1:1/", 20.0);
-        result["answers"]["hit_ratio"] = json!(0.5);
-        assert_eq!(taught(&[result]).0, Coefficients::longhold());
+    fn a_rate_with_misses_teaches_them_and_no_hit() {
+        let mut result = rate("https://127.0.0.1:1/", 50.0);
+        result["answers"]["hit_ratio"] = json!(0.75);
+        let (table, _) = taught(&[result.clone(), rate("https://127.0.0.1:1/", 20.0)]);
+        // Of one size, a KiB of it stays what it was.
+        let usual = Coefficients::longhold();
+        let kib = usual.value(Key::FetchKib).likely * 1e6;
+        near(table.value(Key::Fetch).likely * 1e6, 30.0 / 0.25 - kib);
+        assert_eq!(table.hit_fixed(), usual.hit_fixed());
+        // A few say nothing, and nothing else is taken from them.
+        result["answers"]["hit_ratio"] = json!(0.95);
+        assert_eq!(taught(&[result]).0, usual);
     }
 
     fn hold() -> Value {

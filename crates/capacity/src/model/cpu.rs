@@ -4,7 +4,8 @@
 //! time, and events that come independently, a share `1 − u` of the events find theirs asleep. So
 //! the time is `b + s (1 − u)`, with `b` for all but sleeping and `s` for a sleep at each event.
 //! Planned, `u` is what the machine may be busy. On a fixed number of cores `n`, `u` is that time
-//! over `n`, and the time is `(b + s) ÷ (1 + s ÷ n)`.
+//! over `n`, and the time is `(b + s) ÷ (1 + s ÷ n)`. A miss is several such events: the fill plane
+//! and the worker wake each other.
 
 use alloc::format;
 
@@ -22,7 +23,9 @@ pub(super) fn section(
     machine: &Machine,
 ) -> Section {
     let terms = awake(parts, table);
-    let sleeps = cost(&parts.events, table, Key::Sleep, Unit::Cores);
+    let fetched = cost(&parts.misses, table, Key::FetchWakes, Unit::PerSecond);
+    let wakes = Amount::total([&parts.events, &fetched]).unwrap_or(fetched).settled();
+    let sleeps = cost(&wakes, table, Key::Sleep, Unit::Cores);
     let base = Amount::total(terms.iter().map(|term| &term.amount));
     let base = base.unwrap_or(Amount::exact(0.0, Unit::Cores)).settled();
     match busy {
@@ -93,4 +96,4 @@ fn sleep_term(amount: Amount) -> Term {
 const TITLE: &str = "Processor time";
 const TOTAL: &str = "cores busy at the peak";
 const SLEEP: &str = "A worker that is busy for a share of the time is asleep for the rest: such a \
-                     share of the events wakes it first.";
+                     share of the events wakes it first; a miss is several of them.";

@@ -11,6 +11,8 @@ use super::{list, number};
 pub(super) struct Micro {
     parts: Vec<(Key, Range)>,
     sends: Vec<HitCost>,
+    /// Misses through the whole edge, beyond hits of their size.
+    fetches: Vec<HitCost>,
     /// An exchange on a connection whose receive is armed, on one that is parked, and on one that
     /// is parked while its worker sleeps: told, read, answered, waited again.
     exchanges: [Option<HitCost>; 3],
@@ -26,8 +28,11 @@ impl Micro {
         let sends: Vec<_> = rows().filter(|row| row.case == "send").map(|row| row.cost).collect();
         let exchanges =
             ["exchange, receive armed", "exchange, parked", "heartbeat, worker asleep"].map(cost);
-        let found = Self { parts, sends, exchanges };
-        (!found.parts.is_empty() || !found.sends.is_empty()).then_some(found)
+        let fetches = list(result, "misses").filter_map(fetch).collect();
+        let found = Self { parts, sends, fetches, exchanges };
+        let has_any =
+            !found.parts.is_empty() || !found.sends.is_empty() || !found.fetches.is_empty();
+        has_any.then_some(found)
     }
 
     /// Puts them in the place of the built-in figures: each exchange has one part more than the one
@@ -38,6 +43,7 @@ impl Micro {
         };
         self.parts.iter().for_each(|&(key, cost)| set(table, key, cost));
         let _is_taken = table.take_sends(&self.sends, source);
+        let _is_taken = table.take_fetches(&self.fetches, source);
         let mut known = table.value(Key::Send).likely;
         for (key, exchange) in [Key::Wake, Key::Park, Key::Sleep].into_iter().zip(self.exchanges) {
             let Some(HitCost { bytes, cpu_s }) = exchange else { return };
@@ -62,6 +68,13 @@ impl<'a> Row<'a> {
         let bytes = number(row, "/size_bytes").unwrap_or_default();
         Some(Self { case, cost: HitCost { bytes, cpu_s } })
     }
+}
+
+/// A size of the misses.
+fn fetch(row: &Value) -> Option<HitCost> {
+    let seconds = |key: &str| number(row, &format!("/us/{key}")).map(|us| us / 1e6);
+    let cpu_s = Range::of([seconds("min")?, seconds("median")?, seconds("max")?]);
+    Some(HitCost { bytes: number(row, "/size_bytes")?, cpu_s })
 }
 
 /// Handshakes, records and keys, of the suite that is agreed on.
@@ -153,6 +166,22 @@ mod tests {
         assert!((wake.low * 1e6 - 3.35).abs() < 1e-6 && (wake.high * 1e6 - 5.3).abs() < 1e-6);
         let usual = Coefficients::longhold();
         assert_eq!(table.value(Key::Handshake), usual.value(Key::Handshake), "not measured");
+    }
+
+    #[test]
+    fn misses_are_a_fetch_and_a_kib_of_it() {
+        let row = |size_bytes: u64, us: f64| {
+            let spread = json!({ "min": us * 0.9, "median": us, "max": us * 1.2 });
+            json!({ "size_bytes": size_bytes, "us": spread })
+        };
+        let table = taught(&json!({ "bench": "micro", "misses": [
+            row(102_400, 90.0), row(1024, 40.5),
+        ]}));
+        check(&table, Key::FetchKib, 0.5);
+        check(&table, Key::Fetch, 40.0);
+        let fetch = table.value(Key::Fetch);
+        assert!((fetch.low * 1e6 - 35.95).abs() < 1e-6, "{fetch:?}");
+        assert!((fetch.high * 1e6 - 48.1).abs() < 1e-6, "{fetch:?}");
     }
 
     #[test]
