@@ -224,7 +224,15 @@ fn keys(resolver: &mut Resolver<'_>, typed: &raw::Rule) -> String {
 pub(super) struct Side {
     pub(super) remove: &'static Knob,
     pub(super) set: &'static Knob,
+    /// Beside those that end at one hop.
     protected: &'static [&'static str],
+}
+
+impl Side {
+    /// Whether a field is the edge's own affair.
+    fn protects(&self, name: &str) -> bool {
+        is_in(self.protected, name) || fields::is_hop_by_hop(name)
+    }
 }
 
 fn edits(resolver: &mut Resolver<'_>, side: &Side, (remove, set): (&Cell, &Cell)) -> Edits {
@@ -233,7 +241,7 @@ fn edits(resolver: &mut Resolver<'_>, side: &Side, (remove, set): (&Cell, &Cell)
     for said in resolver.list(side.remove, remove, RULE_ITEMS_MAX) {
         match token(&said.text) {
             None => form.fault(resolver, side.remove, &said),
-            Some(name) if is_in(side.protected, &name) => {
+            Some(name) if side.protects(&name) => {
                 resolver.fault(said.at, side.remove.key, Cause::ProtectedField(name));
             }
             Some(name) => checked.remove.push(name),
@@ -243,7 +251,7 @@ fn edits(resolver: &mut Resolver<'_>, side: &Side, (remove, set): (&Cell, &Cell)
     for said in resolver.list(side.set, set, RULE_ITEMS_MAX) {
         match field_line(&said.text) {
             None => form.fault(resolver, side.set, &said),
-            Some((name, _)) if is_in(side.protected, &name) => {
+            Some((name, _)) if side.protects(&name) => {
                 resolver.fault(said.at, side.set.key, Cause::ProtectedField(name));
             }
             Some(line) => checked.set.push(line),
@@ -388,19 +396,12 @@ pub(super) const REQUEST: Side = Side {
     remove: &knobs::RULE_REQUEST_REMOVE,
     set: &knobs::RULE_REQUEST_SET,
     protected: &[
-        "connection",
         "content-encoding",
         "content-length",
         "expect",
         "forwarded",
         "host",
-        "keep-alive",
         "max-forwards",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
         "via",
         "x-forwarded-for",
         "x-forwarded-proto",
@@ -410,20 +411,7 @@ pub(super) const REQUEST: Side = Side {
 pub(super) const RESPONSE: Side = Side {
     remove: &knobs::RULE_RESPONSE_REMOVE,
     set: &knobs::RULE_RESPONSE_SET,
-    protected: &[
-        "age",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-range",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "via",
-    ],
+    protected: &["age", "content-encoding", "content-length", "content-range", "via"],
 };
 
 /// Fields that differ from request to request, or that the edge answers by itself.

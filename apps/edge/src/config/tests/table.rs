@@ -486,9 +486,12 @@ pub(super) const ROWS: &[(&str, &str)] = &[
           remedy: write it like \"utm_*\"",
     ),
     (
-        "[[site.rule]]\nrequest_remove = [\"Host\", \"Cookie\"]\nrequest_set = [\"cookie: a\", \
-          \"X: a\\r\\nY: b\"]\nkey_cookies = [\"a\"]\nkey_fields = [\"Cookie\"]",
+        "[[site.rule]]\nrequest_remove = [\"Host\", \"TE\", \"Cookie\"]\n\
+          request_set = [\"cookie: a\", \"X: a\\r\\nY: b\"]\n\
+          key_cookies = [\"a\"]\nkey_fields = [\"Cookie\"]",
         "edge.toml:7:19: site.rule.request_remove: Host is the edge's own to write\n  \
+          remedy: remove it from the list\n\
+         edge.toml:7:27: site.rule.request_remove: TE is the edge's own to write\n  \
           remedy: remove it from the list\n\
          edge.toml:8:16: site.rule.request_set: \
           contradicts site.rule.request_remove in line 7\n  \
