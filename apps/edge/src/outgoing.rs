@@ -5,6 +5,7 @@
 //! else has.
 
 use bytes::Bytes;
+use longhold_http1::emit;
 use longhold_store::PinnedSlice;
 use longhold_transport::{Buffer, Parts, Payload};
 
@@ -33,10 +34,30 @@ pub struct Outgoing {
     head: Option<Buffer>,
     chunk_header: [u8; CHUNK_HEADER_BYTES],
     chunk_header_len: u8,
+    ending: Ending,
+    /// Bytes of all parts together that have been sent: of a window, 64 MiB at most, and a head.
+    sent_bytes: u32,
     piece: Piece,
-    suffix: &'static [u8],
-    /// Bytes of all parts together that have been sent.
-    sent_bytes: usize,
+}
+
+/// What stands behind the piece.
+#[derive(Clone, Copy)]
+enum Ending {
+    Nothing,
+    /// The end of one chunk.
+    Chunk,
+    /// The chunk that ends the body.
+    LastChunk,
+}
+
+impl Ending {
+    fn bytes(self) -> &'static [u8] {
+        match self {
+            Self::Nothing => &[],
+            Self::Chunk => emit::CRLF,
+            Self::LastChunk => emit::LAST_CHUNK,
+        }
+    }
 }
 
 impl Outgoing {
@@ -46,10 +67,15 @@ impl Outgoing {
             head,
             chunk_header: [0; CHUNK_HEADER_BYTES],
             chunk_header_len: 0,
-            piece,
-            suffix: &[],
+            ending: Ending::Nothing,
             sent_bytes: 0,
+            piece,
         }
+    }
+
+    /// The end of a body in chunks, without trailers.
+    pub fn last_chunk() -> Self {
+        Self { ending: Ending::LastChunk, ..Self::new(None, Piece::None) }
     }
 
     /// Frames the piece as one chunk (RFC 9112 section 7.1). An empty piece stays unframed: an
@@ -58,29 +84,23 @@ impl Outgoing {
         let len = self.piece.bytes().len();
         if len > 0 {
             let mut line = [0; CHUNK_HEADER_BYTES];
-            let header = longhold_http1::emit::chunk_header(len as u64, &mut line);
+            let header = emit::chunk_header(len as u64, &mut line);
             let header_len = header.len();
             self.chunk_header[..header_len].copy_from_slice(header);
             self.chunk_header_len = header_len as u8;
-            self.suffix = b"\r\n";
+            self.ending = Ending::Chunk;
         }
-        self
-    }
-
-    /// Ends with `suffix`: the last chunk, or a fixed answer.
-    pub fn with_suffix(mut self, suffix: &'static [u8]) -> Self {
-        self.suffix = suffix;
         self
     }
 
     /// Bytes still to be sent.
     pub fn remaining_bytes(&self) -> usize {
-        self.sections().iter().map(|section| section.len()).sum::<usize>() - self.sent_bytes
+        self.sections().iter().map(|section| section.len()).sum::<usize>() - self.sent_bytes()
     }
 
     /// Bytes sent so far.
     pub fn sent_bytes(&self) -> usize {
-        self.sent_bytes
+        self.sent_bytes as usize
     }
 
     /// The kernel could not read what was to be sent: if it was stored, its device has failed.
@@ -100,14 +120,14 @@ impl Outgoing {
             self.head.as_ref().map_or(&[][..], Buffer::filled),
             &self.chunk_header[..usize::from(self.chunk_header_len)],
             self.piece.bytes(),
-            self.suffix,
+            self.ending.bytes(),
         ]
     }
 }
 
 impl Payload for Outgoing {
     fn parts<'a>(&'a self, parts: &mut Parts<'a>) {
-        let mut skip = self.sent_bytes;
+        let mut skip = self.sent_bytes();
         for section in self.sections() {
             let start = skip.min(section.len());
             skip -= start;
@@ -118,7 +138,7 @@ impl Payload for Outgoing {
     /// A stored body is copied out of the mapping by the store itself, whose copy may meet pages
     /// that the file cannot give.
     fn copy_to(&self, offset: usize, into: &mut [u8]) -> bool {
-        let (mut skip, mut rest) = (self.sent_bytes + offset, into);
+        let (mut skip, mut rest) = (self.sent_bytes() + offset, into);
         for (index, section) in self.sections().into_iter().enumerate() {
             let start = skip.min(section.len());
             skip -= start;
@@ -139,7 +159,7 @@ impl Payload for Outgoing {
     }
 
     fn advance(&mut self, sent_bytes: usize) {
-        self.sent_bytes += sent_bytes;
+        self.sent_bytes += sent_bytes as u32;
     }
 }
 

@@ -114,7 +114,7 @@ pub fn chunk_header(len: u64, line: &mut [u8; CHUNK_HEADER_BYTES_MAX]) -> &[u8] 
 }
 
 /// The decimal digits of `value`, written to the end of `digits`.
-fn decimal(value: u64, digits: &mut [u8; U64_DIGITS_MAX]) -> &[u8] {
+pub(crate) fn decimal(value: u64, digits: &mut [u8; U64_DIGITS_MAX]) -> &[u8] {
     let mut rest = value;
     let mut count = 0;
     for cell in digits.iter_mut().rev() {
@@ -149,7 +149,7 @@ pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Bytes of the longest chunk header: 16 digits and a line end.
 pub const CHUNK_HEADER_BYTES_MAX: usize = 18;
 
-const U64_DIGITS_MAX: usize = 20;
+pub(crate) const U64_DIGITS_MAX: usize = 20;
 
 /// Sorted by code.
 const REASONS: &[(u16, &str)] = &[

@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::Ipv6Addr;
 
+use crate::emit::{U64_DIGITS_MAX, decimal};
 use crate::error::Reject;
 use crate::field::hex_value;
 
@@ -91,7 +92,8 @@ pub fn normalise(
         Host::V6(address) => append_fmt(out, format_args!("[{address}]")),
     }
     if let Some(port) = authority.port.filter(|port| *port != default_port) {
-        append_fmt(out, format_args!(":{port}"));
+        out.push(b':');
+        out.extend_from_slice(decimal(u64::from(port), &mut [0; U64_DIGITS_MAX]));
     }
     let written = normalise_path(target, out);
     if written.is_err() {
@@ -112,15 +114,20 @@ pub fn normalise_path(target: &Target<'_>, out: &mut Vec<u8>) -> Result<(), NoNo
         TargetForm::Origin | TargetForm::Absolute => {}
         TargetForm::Authority | TargetForm::Asterisk => return Err(NoNormalForm::MissingPath),
     }
-    let text = target.path_and_query;
-    let query_at = text.find('?').unwrap_or(text.len());
-    let (path, query) = text.split_at_checked(query_at).unwrap_or((text, ""));
+    let text = target.path_and_query.as_bytes();
+    let query_at = text.iter().position(|byte| *byte == b'?').unwrap_or(text.len());
+    let (path, query) = text.split_at_checked(query_at).unwrap_or((text, &[]));
+    if is_normal(path) {
+        out.extend_from_slice(text);
+        return Ok(());
+    }
     let start = out.len();
-    let mut segments = path.strip_prefix('/').unwrap_or(path).split('/').peekable();
+    let mut segments =
+        path.strip_prefix(b"/").unwrap_or(path).split(|byte| *byte == b'/').peekable();
     while let Some(segment) = segments.next() {
         let segment_start = out.len();
         out.push(b'/');
-        if let Err(error) = append_segment(segment.as_bytes(), out) {
+        if let Err(error) = append_segment(segment, out) {
             out.truncate(start);
             return Err(error);
         }
@@ -135,8 +142,14 @@ pub fn normalise_path(target: &Target<'_>, out: &mut Vec<u8>) -> Result<(), NoNo
             out.push(b'/');
         }
     }
-    out.extend_from_slice(query.as_bytes());
+    out.extend_from_slice(query);
     Ok(())
+}
+
+/// Whether a path is its own normal form, as most are: nothing is escaped, no segment begins with
+/// a dot.
+fn is_normal(path: &[u8]) -> bool {
+    path.starts_with(b"/") && !path.contains(&b'%') && !path.windows(2).any(|pair| pair == b"/.")
 }
 
 /// Where the segment before `end` begins, not before `start`.
@@ -288,7 +301,11 @@ impl<'a> Authority<'a> {
                 _ => Some(Self { host, port: port(behind.strip_prefix(':')?)? }),
             };
         }
-        let (name, digits) = text.split_once(':').unwrap_or((text, ""));
+        let colon = text.bytes().position(|byte| byte == b':');
+        let (name, digits) = match colon.and_then(|at| text.split_at_checked(at)) {
+            Some((name, behind)) => (name, behind.get(1..).unwrap_or("")),
+            None => (text, ""),
+        };
         let is_name = (1..=HOST_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_unreserved);
         if is_name { Some(Self { host: Host::Name(name), port: port(digits)? }) } else { None }
     }

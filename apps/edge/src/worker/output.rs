@@ -208,8 +208,7 @@ impl<T: Transport<Payload = Outgoing>> Worker<T> {
                     Next::End => {
                         active.body = Body::Done;
                         if chunked {
-                            let end = Outgoing::new(None, Piece::None).with_suffix(LAST_CHUNK);
-                            return Pumped::Send(end);
+                            return Pumped::Send(Outgoing::last_chunk());
                         }
                         return Pumped::Finished;
                     }
@@ -421,5 +420,3 @@ pub(super) fn cache_counter(cache: CacheOutcome) -> Counter {
 
 /// Largest stored body that is copied behind its head instead of being sent from the mapping.
 const COPIED_BYTES_MAX: usize = 4096;
-
-const LAST_CHUNK: &[u8] = b"0\r\n\r\n";

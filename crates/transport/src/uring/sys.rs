@@ -60,14 +60,20 @@ type Chunk<P> = Box<[Record<P>]>;
 /// One op's memory, and whether the kernel has it.
 struct Record<P> {
     lent: Cell<bool>,
-    body: UnsafeCell<Body<P>>,
+    memory: UnsafeCell<Memory<P>>,
+}
+
+/// The body moves in and out with its op; the list beside it stays where it is.
+struct Memory<P> {
+    body: Body<P>,
+    gather: Gather,
 }
 
 /// Memory of one op. The kernel reads or writes what lies in it, or what it owns.
 enum Body<P> {
     Empty,
     Receive(Buffer),
-    Send(SendBody<P>),
+    Send(P),
     Accept {
         address: RawAddress,
         length: libc::socklen_t,
@@ -88,9 +94,8 @@ enum Body<P> {
     },
 }
 
-/// A payload, and the list of its parts as the kernel wants it.
-struct SendBody<P> {
-    payload: P,
+/// The list of a payload's parts as the kernel wants it.
+struct Gather {
     vectors: [libc::iovec; PARTS_MAX],
     message: libc::msghdr,
 }
@@ -181,19 +186,19 @@ impl<P: Payload> Ring<P> {
     /// # Errors
     /// Gives the payload back when it has nothing left.
     pub(super) fn send(&mut self, at: SlotOp, payload: P) -> Result<u32, P> {
-        let body = Body::Send(SendBody::new(payload));
-        let op = self.claim(OpKind::Send, at.generation, at.index, body);
-        let Some(Body::Send(body)) = self.body_mut(op) else {
+        let op = self.claim(OpKind::Send, at.generation, at.index, Body::Send(payload));
+        let Some(Memory { body: Body::Send(payload), gather }) = self.memory_mut(op) else {
             return Ok(op);
         };
-        let Some(entry) = body.entry(Fixed(at.index)) else {
-            let Some((_, Body::Send(body))) = self.take_out(op) else {
+        let Some(entry) = gather.entry(Fixed(at.index), payload) else {
+            let Some((_, Body::Send(payload))) = self.take_out(op) else {
                 return Ok(op);
             };
-            return Err(body.payload);
+            return Err(payload);
         };
-        // SAFETY: vectors and message lie in the body of `op`; the parts borrow from the payload
-        // in the body, so they live as long as it does, unchanged, because nobody can reach it.
+        // SAFETY: vectors and message lie beside the body of `op`, as far out of reach; the parts
+        // borrow from the payload in the body, so they live as long as it does, unchanged, because
+        // nobody can reach it.
         unsafe { self.lend(op, entry, OpKind::Send, at.generation) };
         Ok(op)
     }
@@ -367,7 +372,7 @@ impl<P: Payload> Ring<P> {
                 buffer.commit(bytes);
                 Event::Received { at, op, header, buffer, result }
             }
-            Body::Send(SendBody { mut payload, .. }) => {
+            Body::Send(mut payload) => {
                 payload.advance(bytes);
                 Event::Sent { at, op, header, payload, result }
             }
@@ -406,12 +411,17 @@ impl<P: Payload> Ring<P> {
 
     /// The body of `op`, unless the kernel has it.
     fn body_mut(&mut self, op: u32) -> Option<&mut Body<P>> {
+        self.memory_mut(op).map(|memory| &mut memory.body)
+    }
+
+    /// The memory of `op`, unless the kernel has it.
+    fn memory_mut(&mut self, op: u32) -> Option<&mut Memory<P>> {
         let record = self.record(op)?;
         if record.lent.get() {
             return None;
         }
-        // SAFETY: the kernel does not have the body, and `&mut self` is the only way to it.
-        Some(unsafe { &mut *record.body.get() })
+        // SAFETY: the kernel does not have the memory, and `&mut self` is the only way to it.
+        Some(unsafe { &mut *record.memory.get() })
     }
 
     fn end_loan(&self, op: u32) {
@@ -420,12 +430,12 @@ impl<P: Payload> Ring<P> {
         }
     }
 
-    /// Pushes an entry that points into the body of `op`, which is out of reach from here to the
+    /// Pushes an entry that points into the memory of `op`, which is out of reach from here to the
     /// op's final completion.
     ///
     /// # Safety
     /// Every pointer in `entry` must be valid for what the operation does with it for as long as
-    /// the body of `op` is neither moved, changed nor dropped.
+    /// the memory of `op` is neither moved, changed nor dropped.
     unsafe fn lend(&mut self, op: u32, entry: Entry, kind: OpKind, generation: u32) {
         if let Some(record) = self.record(op) {
             record.lent.set(true);
@@ -530,22 +540,23 @@ impl<P: Payload> Drop for Ring<P> {
 
 impl<P> Record<P> {
     fn empty() -> Self {
-        Self { lent: Cell::new(false), body: UnsafeCell::new(Body::Empty) }
+        let memory = Memory { body: Body::Empty, gather: Gather::empty() };
+        Self { lent: Cell::new(false), memory: UnsafeCell::new(memory) }
     }
 }
 
-impl<P: Payload> SendBody<P> {
-    fn new(payload: P) -> Self {
+impl Gather {
+    fn empty() -> Self {
         let vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; PARTS_MAX];
         // SAFETY: all zeroes are a valid msghdr: null pointers with zero lengths.
         let message = unsafe { mem::zeroed::<libc::msghdr>() };
-        Self { payload, vectors, message }
+        Self { vectors, message }
     }
 
-    /// The entry that sends the payload's parts from where this body lies; `None` without any.
-    fn entry(&mut self, target: Fixed) -> Option<Entry> {
+    /// The entry that sends the payload's parts from where they lie; `None` without any.
+    fn entry<P: Payload>(&mut self, target: Fixed, payload: &P) -> Option<Entry> {
         let mut parts = Parts::new();
-        self.payload.parts(&mut parts);
+        payload.parts(&mut parts);
         let flags = libc::MSG_NOSIGNAL;
         match parts.as_slices() {
             [] => None,
