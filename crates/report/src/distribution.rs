@@ -52,9 +52,13 @@ pub fn distribution(title: &str, curves: &[Curve]) -> Chart {
          aria-label=\"{title}\">\n"
     );
     grid(&mut out, &up, Unit::Micros, Side::Left);
-    for &tick in &across.ticks {
+    // Names of many would lie over each other.
+    let named_each = if across.ticks.len() > NAMES_MAX { 2 } else { 1 };
+    for (index, &tick) in across.ticks.iter().enumerate() {
         let x = LEFT + across.share(tick).unwrap_or_default() * PLOT_WIDTH;
-        let (y, low, name) = (TOP + PLOT_HEIGHT + 18.0, TOP + PLOT_HEIGHT, quantile_name(tick));
+        let (y, low) = (TOP + PLOT_HEIGHT + 18.0, TOP + PLOT_HEIGHT);
+        let is_named = index % named_each == 0;
+        let name = if is_named { quantile_name(tick) } else { String::new() };
         let _ = write!(
             out,
             "<path class=\"grid\" d=\"M{x:.1} {TOP}V{low}\"/>\
@@ -87,9 +91,21 @@ fn quantile_name(one_in: f64) -> String {
     format!("p{}", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
+const NAMES_MAX: usize = 7;
+
 #[cfg(test)]
 mod tests {
     use super::{Curve, distribution, quantile_name};
+
+    #[test]
+    fn names_of_many_quantiles_have_room() {
+        let names = |quantile: f64| {
+            let svg = distribution("t", &[Curve::new("a", [(quantile, 1.0)])]).markup;
+            [svg.contains(">p90<"), svg.contains(">p99<"), svg.contains(">p99.99<")]
+        };
+        assert_eq!(names(0.999_99), [true, true, true]);
+        assert_eq!(names(0.999_999_8), [false, true, true]);
+    }
 
     #[test]
     fn a_tenth_as_many_have_as_much_room() {

@@ -68,6 +68,8 @@ impl Coefficients {
         ] {
             let _is_sound = table.set(key, value, Basis::Measured, &source);
         }
+        let own = format!("{}: its worker asks the origin itself, and hears it", measured.name);
+        let _is_sound = table.set(Key::FetchWakes, exact(1.0), Basis::Derived, &own);
         table
     }
 }
