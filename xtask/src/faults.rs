@@ -245,14 +245,14 @@ const TABLE: &[Scenario] = &[
     },
     Scenario {
         name: "eio",
-        invariant: "A disk whose writes fail is given up by name; answers stay right, and a purge \
-                    that cannot be made durable is refused and not acknowledged.",
+        invariant: "A disk whose writes fail is given up by name; all answers are right and whole, \
+                    and a purge that cannot be made durable is refused and not acknowledged.",
         play: disks::eio,
     },
     Scenario {
         name: "slow-disk",
         invariant: "Over a disk whose writes take long, hits and misses are answered, every byte \
-                    right, and a purge is acknowledged once it is durable.",
+                    right, without waiting for it, and a purge is acknowledged once it is durable.",
         play: disks::slow,
     },
     Scenario {

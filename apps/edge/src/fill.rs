@@ -32,6 +32,7 @@ pub mod compress;
 pub mod device;
 mod explain;
 mod freshen;
+mod intake;
 pub mod interest;
 mod keep;
 mod lead;

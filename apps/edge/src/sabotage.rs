@@ -14,11 +14,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::os::unix::net::UnixDatagram;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use longhold_gateway::rules::{Rule, SiteRules};
+use longhold_store::Store;
 use longhold_transport::{
     Adopter, BoundListener, Buffer, Completion, ListenError, ListenerId, Now, Payload as _,
     Security, Token, Transport, TransportError, Waker,
@@ -79,9 +80,16 @@ pub(crate) fn bend(config: &Checked) -> Checked {
     bent
 }
 
-/// What comes of an operation on one of the store's disks, after what the disk itself says.
-pub(crate) async fn disk(result: io::Result<()>) -> io::Result<()> {
-    let way = Way::asked();
+/// Learns which volumes of the store are disks; they come before the memory tier.
+pub(crate) fn note_disks(store: &Store) {
+    let disks = store.devices().iter().filter(|device| device.path.is_some()).count();
+    DISKS.store(disks, Ordering::Relaxed);
+}
+
+/// What comes of an operation on one of the store's volumes, after what that itself says: the
+/// memory tier is no disk.
+pub(crate) async fn disk(volume: usize, result: io::Result<()>) -> io::Result<()> {
+    let way = Way::asked().filter(|_| volume < DISKS.load(Ordering::Relaxed));
     if way == Some(Way::SlowDisk) {
         tokio::time::sleep(SLOW_DISK).await;
     }
@@ -316,5 +324,7 @@ const SPUN: Duration = Duration::from_millis(1);
 const MUTE_AFTER: u64 = 2000;
 const EIO_EVERY: u64 = 5;
 const SLOW_DISK: Duration = Duration::from_millis(200);
+/// How many disks the store has.
+static DISKS: AtomicUsize = AtomicUsize::new(0);
 /// Operations on the store's disks so far.
 static DISK_OPERATIONS: AtomicU64 = AtomicU64::new(0);

@@ -1,7 +1,8 @@
 //! Where a record goes, and the extent that is reserved for it there.
 //!
 //! `eviction` decides between memory and disk. Of several disks the record goes to the one that
-//! has taken the smallest part of its size, so that all turn at the same pace. A record that
+//! has taken the smallest part of its size, so that all turn at the same pace; one that
+//! takes no more just now (`pace`) comes last. A record that
 //! replaces another goes to the same disk: a volume reclaims in the order in which records came,
 //! so no restart finds the older one where the newer has gone.
 
@@ -9,6 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use crate::device::Device;
 use crate::draft::{Draft, Front, OpenDraft, Work};
@@ -87,6 +89,7 @@ impl<D: Device> Inner<D> {
             kind: source.kind,
             copy_of: Some((source.place, source.frequency)),
             home: None,
+            is_first: false,
             stored_at_ms: source.stored_at_ms,
             expires_at_ms: source.expires_at_ms,
         };
@@ -137,6 +140,9 @@ impl<D: Device> Inner<D> {
         draft: Draft<'_>,
     ) -> Result<Rc<OpenDraft>, Refused> {
         let volume = volume.ok_or(Refused::Offline)?;
+        if stamps.is_first {
+            self.ensure_pace(Some(volume))?;
+        }
         let reserved = {
             let mut logs = self.logs.borrow_mut();
             let (log, ids) = logs.of(volume);
@@ -212,7 +218,9 @@ impl<D: Device> Inner<D> {
 
     fn disk_of(&self, half_bytes: u64) -> Option<usize> {
         let logs = self.logs.borrow();
-        let taken = |number: &usize| logs.log(*number).share_taken();
+        let now = Instant::now();
+        let paces = self.paces.borrow();
+        let taken = |number: &usize| (!paces[*number].admits(now), logs.log(*number).share_taken());
         let disks = self
             .shared
             .volumes
@@ -221,7 +229,10 @@ impl<D: Device> Inner<D> {
             .filter(|(_, volume)| volume.kind == VolumeKind::Disk && !volume.is_offline());
         let disks =
             disks.map(|(number, _)| number).filter(|number| self.half_of(*number) >= half_bytes);
-        let disk = disks.min_by(|a, b| taken(a).total_cmp(&taken(b)));
+        let disk = disks.min_by(|a, b| {
+            let ((a_refuses, a), (b_refuses, b)) = (taken(a), taken(b));
+            a_refuses.cmp(&b_refuses).then(a.total_cmp(&b))
+        });
         disk.or_else(|| self.memory().filter(|_| !self.shared.has_disks()))
     }
 
@@ -247,6 +258,33 @@ impl<D: Device> Inner<D> {
             is_behind
         });
         found.next().map(|(number, _)| number)
+    }
+
+    /// Refuses what would be the first of an object on a disk that is behind.
+    pub(crate) fn ensure_pace(&self, volume: Option<usize>) -> Result<(), Refused> {
+        let volume = volume.ok_or(Refused::Offline)?;
+        let is_admitted = self.paces.borrow()[volume].admits(Instant::now());
+        // Of all: nothing is asked of one that another stands in for.
+        (0..self.shared.volumes.len()).for_each(|number| self.show_pace(number));
+        if is_admitted { Ok(()) } else { Err(Refused::Behind) }
+    }
+
+    /// Whether any disk is behind.
+    pub(crate) fn is_behind(&self) -> bool {
+        let is_disk = |number: &usize| self.shared.volumes[*number].kind == VolumeKind::Disk;
+        let volumes = 0..self.shared.volumes.len();
+        volumes
+            .filter(is_disk)
+            .any(|number| !self.shared.volumes[number].is_offline() && self.is_late(number))
+    }
+
+    fn is_late(&self, volume: usize) -> bool {
+        self.paces.borrow()[volume].is_behind(Instant::now())
+    }
+
+    /// Tells those that only look whether a volume is behind.
+    pub(crate) fn show_pace(&self, volume: usize) {
+        self.shared.volumes[volume].set_behind(self.is_late(volume));
     }
 
     pub(crate) fn has_disk(&self) -> bool {
@@ -346,6 +384,8 @@ pub(crate) struct Stamps {
     copy_of: Option<(Place, u8)>,
     /// The volume of an object's slices, and of its root.
     home: Option<usize>,
+    /// Nothing of the object has been written yet, and a disk that is behind does not begin it.
+    is_first: bool,
     stored_at_ms: u64,
     expires_at_ms: u64,
 }
@@ -356,7 +396,7 @@ impl Stamps {
         let stored_at_ms = unix_ms();
         let expires = |life| stored_at_ms.saturating_add(life).max(1);
         let expires_at_ms = lifetime_ms.map_or(0, expires);
-        Self { kind, copy_of: None, home: None, stored_at_ms, expires_at_ms }
+        Self { kind, copy_of: None, home: None, is_first: true, stored_at_ms, expires_at_ms }
     }
 
     /// The same in a volume that was chosen.
@@ -366,7 +406,12 @@ impl Stamps {
 
     /// For a part of the same object.
     pub(crate) fn of_kind(self, kind: Kind) -> Self {
-        Self { kind, ..self }
+        // Of a body that was gathered, the whole record is the first part.
+        Self { kind, is_first: kind == Kind::Object, ..self }
+    }
+
+    pub(crate) fn home(self) -> Option<usize> {
+        self.home
     }
 
     pub(crate) fn expires_at_ms(self) -> u64 {

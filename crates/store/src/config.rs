@@ -4,6 +4,7 @@
 //! created; the rest may differ from one start to the next.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::draft::Draft;
 use crate::error::ConfigError;
@@ -59,6 +60,10 @@ pub struct Config {
     /// Slots of the index, 16 bytes each, rounded up to whole lines of four. Half full, hardly an
     /// object is displaced by another; three quarters full, one in 150.
     pub index_slots: u64,
+    /// How long a disk may take for one write. One that takes longer is behind: until it answers in
+    /// time again, no more than one object at a time is begun there, and the others are
+    /// [refused](crate::Refused::Behind). Unless it is set, none is.
+    pub write_patience: Duration,
     /// Failed writes and syncs that a device survives before the writer takes it offline.
     pub write_errors_max: u32,
     /// Purges by tag in force at one time, hard and soft ones each: 32 bytes for each, taken at
@@ -122,6 +127,7 @@ impl Config {
             large_on_probation: false,
             gathering_bytes_max: 16 << 20,
             index_slots: (size_bytes / 8192).max(1024),
+            write_patience: Duration::MAX,
             write_errors_max: 8,
             purge_tags_max: 65_536,
             purge_prefixes_max: 4096,

@@ -172,6 +172,10 @@ pub enum Refused {
     /// to change that.
     #[error("no clean segment")]
     NoCleanSegment,
+    /// The disk is behind with what it was given, see
+    /// [`Config::write_patience`](crate::Config::write_patience).
+    #[error("store device is behind with its writes")]
+    Behind,
     /// Too many drafts are open, or too many of unknown length.
     #[error("too many open drafts")]
     TooManyDrafts,
@@ -208,6 +212,10 @@ pub enum WriteError {
     /// No room for the next slice: every segment is in use or pinned.
     #[error("no clean segment")]
     NoCleanSegment,
+    /// The disk is behind with what it was given, and nothing was begun there; see
+    /// [`Config::write_patience`](crate::Config::write_patience).
+    #[error("store device is behind with its writes")]
+    Behind,
     /// The key or prefix is longer than any key, so it cannot be there.
     #[error("key too long")]
     KeyTooLong,

@@ -16,6 +16,9 @@ pub struct DeviceStats {
     pub offline: bool,
     /// It failed to give what was written: nothing is read from it either.
     pub unreadable: bool,
+    /// It takes longer for a write than
+    /// [`Config::write_patience`](crate::Config::write_patience), and is spared.
+    pub behind: bool,
     /// Failed writes and syncs since open.
     pub write_errors: u64,
     /// Bytes of the data file, or of the tier when it is full.
@@ -47,6 +50,7 @@ impl Store {
                 },
                 offline: volume.is_offline(),
                 unreadable: volume.is_unreadable(),
+                behind: volume.is_behind(),
                 write_errors: volume.errors(),
                 size_bytes: volume.geometry.data_bytes(),
                 used_bytes: 0,

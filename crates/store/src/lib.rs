@@ -81,6 +81,7 @@ mod index;
 mod keys;
 mod logs;
 mod map;
+mod pace;
 #[cfg(not(loom))]
 mod pager;
 mod pin;

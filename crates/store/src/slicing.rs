@@ -101,6 +101,7 @@ impl<D: Device> Inner<D> {
         let mut sliced = self.open_slices(draft)?;
         if !sliced.gathers {
             sliced.probation = self.probation_of(&sliced, draft)?;
+            self.ensure_pace(sliced.probation.or(sliced.stamps.home()))?;
             let first = self.reserve_slice(&sliced, u64::from(sliced.growth.slice_bytes))?;
             self.place_slice(&mut sliced, first);
         }
@@ -111,6 +112,7 @@ impl<D: Device> Inner<D> {
     /// Begins an object whose root is published before any slice is there.
     pub(crate) fn begin_outline(&self, draft: Draft<'_>) -> Result<Sliced, Refused> {
         let mut sliced = self.open_slices(draft)?;
+        self.ensure_pace(sliced.stamps.home())?;
         sliced.received = draft.body_len.unwrap_or_default();
         self.remember_slices(&sliced);
         Ok(sliced)
@@ -442,6 +444,7 @@ pub(crate) fn in_mid_body(refused: Refused) -> WriteError {
         Refused::Offline => WriteError::Offline,
         // Checked at the beginning: it would be of another volume, with smaller segments.
         Refused::TooLarge => WriteError::TooLong,
+        Refused::Behind => WriteError::Behind,
         Refused::NoCleanSegment | Refused::TooManyDrafts => WriteError::NoCleanSegment,
     }
 }

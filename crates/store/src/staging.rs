@@ -15,6 +15,7 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use crate::device::{Block, Device};
 use crate::draft::{Front, OpenDraft};
@@ -55,6 +56,8 @@ pub(crate) struct Operation<B> {
     future: WriteFuture<B>,
     target: Target,
     purpose: Purpose,
+    /// Its number among those of its volume, see [`Pace`](crate::pace::Pace).
+    number: u64,
 }
 
 /// Awaits an operation; dropped, it leaves it to the writer.
@@ -160,9 +163,7 @@ impl<D: Device> Inner<D> {
             let mut block = self.control_block().await;
             let len = bytes.len().min(block.bytes().len());
             block.bytes_mut()[..len].copy_from_slice(&bytes[..len]);
-            let future = Box::pin(self.device.write_at((volume, offset), block, 0..len));
-            let operation = Some(Operation { future, target, purpose: Purpose::Plan });
-            Landing { inner: self, operation }.await?;
+            self.launch(target, offset, (block, 0..len), Purpose::Plan).await?;
             offset += len as u64;
             bytes = &bytes[len..];
         }
@@ -233,9 +234,20 @@ impl<D: Device> Inner<D> {
         let offset = self.shared.volume_of(segment).base(segment) + u64::from(at);
         let volume = self.logs.borrow().volume_of(segment);
         self.logs.borrow_mut().segment_mut(segment).writes_in_flight += 1;
-        let future = Box::pin(self.device.write_at((volume, offset), block, range));
         let target = Target { volume, segment: Some(segment) };
-        let operation = Some(Operation { future, target, purpose });
+        self.launch(target, offset, (block, range), purpose).await
+    }
+
+    async fn launch(
+        &self,
+        target: Target,
+        offset: u64,
+        (block, range): (D::Block, Range<usize>),
+        purpose: Purpose,
+    ) -> Result<(), WriteError> {
+        let number = self.paces.borrow_mut()[target.volume].begin(Instant::now());
+        let future = Box::pin(self.device.write_at((target.volume, offset), block, range));
+        let operation = Some(Operation { future, target, purpose, number });
         Landing { inner: self, operation }.await
     }
 
@@ -247,6 +259,8 @@ impl<D: Device> Inner<D> {
         block: D::Block,
     ) -> Result<(), WriteError> {
         let Target { volume, segment } = operation.target;
+        self.paces.borrow_mut()[volume].end(operation.number, Instant::now());
+        self.show_pace(volume);
         if let Some(segment) = segment {
             let mut logs = self.logs.borrow_mut();
             let segment = logs.segment_mut(segment);

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::config::{Config, Geometry, Shapes, Slicing};
 use crate::directory::{self, DirectoryLock, Opened};
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) object_bytes_max: u64,
     pub(crate) slicing: Slicing,
+    pub(crate) write_patience: Duration,
     pub(crate) write_errors_max: u32,
     pub(crate) short_lifetime_ms: u64,
     pub(crate) survival: Survival,
@@ -360,6 +362,7 @@ impl Store {
             counters: Counters::default(),
             object_bytes_max: config.object_bytes_max,
             slicing: shapes.slicing,
+            write_patience: config.write_patience,
             write_errors_max: config.write_errors_max,
             short_lifetime_ms: config.short_lifetime_ms,
             survival: config.survival,

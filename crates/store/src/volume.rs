@@ -35,6 +35,8 @@ pub(crate) struct Volume {
     /// The device's directory; empty for memory.
     pub(crate) path: PathBuf,
     offline: AtomicBool,
+    /// As the writer saw it last; see [`Pace`](crate::pace::Pace).
+    behind: AtomicBool,
     /// Failed writes and syncs.
     errors: AtomicU64,
     unreadable: AtomicBool,
@@ -72,6 +74,7 @@ impl Volume {
             device: 0,
             path: PathBuf::new(),
             offline: AtomicBool::new(false),
+            behind: AtomicBool::new(false),
             errors: AtomicU64::new(0),
             unreadable: AtomicBool::new(false),
         })
@@ -106,6 +109,15 @@ impl Volume {
     /// Whether it was given up after too many failures: nothing is written to it any more.
     pub(crate) fn is_offline(&self) -> bool {
         self.offline.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is behind with what was written to it.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_behind(&self, behind: bool) {
+        self.behind.store(behind, Ordering::Relaxed);
     }
 
     pub(crate) fn count_error(&self) {

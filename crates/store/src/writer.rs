@@ -19,6 +19,7 @@ use crate::error::{Refused, WriteError, WriterTaken};
 use crate::eviction::{Ghost, ghost_horizon_bytes};
 use crate::format::{FooterLine, Kind};
 use crate::logs::Logs;
+use crate::pace::Pace;
 use crate::purge::{Standing, Tags};
 use crate::reader::ReaderInner;
 use crate::record::Record;
@@ -26,6 +27,7 @@ use crate::root::Root;
 use crate::slicing::{Sliced, in_mid_body};
 use crate::staging::{Changed, Operation, Staged};
 use crate::store::{Shared, Store};
+use crate::volume::Volume;
 
 /// The store's one way in. Not `Send`.
 pub struct Writer<D: Device> {
@@ -70,6 +72,8 @@ pub(crate) struct Inner<D: Device> {
     /// Images of the index.
     pub(crate) dumps: RefCell<Dumps>,
     pub(crate) changed: Changed,
+    /// How promptly each volume takes its writes.
+    pub(crate) paces: RefCell<Vec<Pace>>,
     /// A turn of the log is under way (see `reclaim`).
     pub(crate) turning: Cell<bool>,
     /// Purges are being written (see `purge_write`).
@@ -94,6 +98,8 @@ impl<D: Device> Writer<D> {
         let logs = shared.take_logs().ok_or(WriterTaken)?;
         let control = (0..CONTROL_BLOCKS).filter_map(|_| device.allocate_block()).collect();
         let reader = Rc::new(ReaderInner::new(Arc::clone(&shared), shared.writer_row()));
+        let pace = |_: &Volume| Pace::new(shared.write_patience);
+        let paces = shared.volumes.iter().map(pace).collect();
         let volumes = shared.volumes.iter();
         let horizon_bytes =
             ghost_horizon_bytes(volumes.map(|volume| volume.geometry.data_bytes()).sum());
@@ -112,6 +118,7 @@ impl<D: Device> Writer<D> {
             orphans: RefCell::default(),
             dumps: RefCell::default(),
             changed: Changed::default(),
+            paces: RefCell::new(paces),
             turning: Cell::new(false),
             flushing: Cell::new(false),
             maintained: Cell::new(false),
@@ -306,6 +313,12 @@ impl<D: Device> Writer<D> {
         // Its failure is counted, and makes the next open slower, nothing else.
         let _ = self.inner.dump_now().await;
         Ok(())
+    }
+
+    /// Whether a disk is behind with its writes, so that calls that wait for one may take longer
+    /// than [`Config::write_patience`](crate::Config::write_patience): who cannot wait does not.
+    pub fn is_behind(&self) -> bool {
+        self.inner.is_behind()
     }
 
     /// Reclaims until a clean segment is there; `false` when pins or the device prevent it.

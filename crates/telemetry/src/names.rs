@@ -288,6 +288,14 @@ metrics! {
         "Responses that were storable but that the store could not take." {
         StoreRefused,
     }
+    "longhold_store_behind_total" Count
+        "Responses that were not stored, or not to their end, because a disk was behind." {
+        StoreBehind,
+    }
+    "longhold_store_waits_cut_total" Count
+        "Waits of responses for the store that ended after store.write_patience without it." {
+        StoreWaitsCut,
+    }
     "longhold_bodies_compressed_total" Count
         "Bodies that a site's rule wanted compressed, by whether a compressor was free." {
         BodiesCompressed "result" = "compressed",
@@ -462,6 +470,7 @@ metrics! {
     }
     "longhold_store_devices" Count "Disk devices of the store, by state." {
         StoreDevicesOnline "state" = "online",
+        StoreDevicesBehind "state" = "behind",
         StoreDevicesOffline "state" = "offline",
         StoreDevicesUnreadable "state" = "unreadable",
     }

@@ -154,6 +154,8 @@ pub struct Store {
     pub memory: Bytes,
     /// What lives no longer shares segments.
     pub short_lifetime: Millis,
+    /// How long an answer waits for the store, and a disk may take for a write.
+    pub write_patience: Millis,
 }
 
 /// One of `store.devices`, or what `store.path` and `store.size` say.

@@ -317,6 +317,10 @@ knobs! {
     STORE_SHORT_LIFETIME = "store.short_lifetime", Time, Number(10 * MINUTE), SECOND, 24 * HOUR,
         "Objects of no use after this time share segments, which are dropped whole when the last \
          has expired.";
+    STORE_WRITE_PATIENCE = "store.write_patience", Time, Number(100), 1, HOUR,
+        "How long an answer may wait for the store, and a disk may take for one write. One that \
+         takes longer is spared, and what comes is served without being stored, until it answers \
+         in time again.";
     STORE_DEVICES_PATH = "store.devices.path", Unit::Text("folder"), Required, 0, 0,
         "Folder of one device of a store on several, instead of store.path. A device that is \
          added is made and filled; what lay on one that is left out is fetched again.";

@@ -3,6 +3,7 @@
 
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use longhold_gateway::rules::SiteRules;
 use longhold_store::{DeviceConfig, DiskUse};
@@ -39,6 +40,7 @@ pub fn store_config(config: &Checked) -> longhold_store::Config {
         devices: store.devices.iter().map(device).collect(),
         segment_bytes: store.segment.0,
         short_lifetime_ms: store.short_lifetime.0,
+        write_patience: Duration::from_millis(store.write_patience.0),
         pin_rows: server.workers + FILL_THREADS as usize,
         object_bytes_max: limits.object_max.0,
         // What leaves memory under a slow reader is fetched again (`fill/rest.rs`).

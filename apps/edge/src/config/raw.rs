@@ -81,6 +81,7 @@ pub(super) struct Store {
     pub(super) objects_max: Cell,
     pub(super) memory: Cell,
     pub(super) short_lifetime: Cell,
+    pub(super) write_patience: Cell,
     pub(super) devices: Vec<Spanned<Device>>,
 }
 

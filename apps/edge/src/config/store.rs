@@ -34,6 +34,7 @@ pub(super) fn store(resolver: &mut Resolver<'_>, typed: &raw::Store) -> Store {
     let objects_max = resolver.number_or(&knobs::STORE_OBJECTS_MAX, &typed.objects_max, objects);
     let memory = memory(resolver, &typed.memory, total);
     let short_lifetime = resolver.number(&knobs::STORE_SHORT_LIFETIME, &typed.short_lifetime);
+    let write_patience = resolver.number(&knobs::STORE_WRITE_PATIENCE, &typed.write_patience);
     if devices.is_empty() {
         devices = list(resolver, &typed.devices);
     }
@@ -43,6 +44,7 @@ pub(super) fn store(resolver: &mut Resolver<'_>, typed: &raw::Store) -> Store {
         objects_max,
         memory: Bytes(memory),
         short_lifetime: Millis(short_lifetime),
+        write_patience: Millis(write_patience),
     }
 }
 

@@ -28,6 +28,8 @@ impl FillDevice {
         store: &Store,
         (blocks, block_bytes): (usize, usize),
     ) -> io::Result<Self> {
+        #[cfg(feature = "sabotage")]
+        crate::sabotage::note_disks(store);
         match carrier {
             Carrier::Uring(_) => {
                 UringDevice::with_pool(store, blocks, block_bytes).map(Self::Uring)
@@ -108,7 +110,7 @@ impl Device for FillDevice {
                 Begun::Nothing(stray) => (Err(io::ErrorKind::InvalidInput.into()), stray),
             };
             #[cfg(feature = "sabotage")]
-            let result = crate::sabotage::disk(result).await;
+            let result = crate::sabotage::disk(place.0, result).await;
             (result, block)
         }
     }
@@ -125,7 +127,7 @@ impl Device for FillDevice {
                 Begun::Nothing(never) => match never {},
             };
             #[cfg(feature = "sabotage")]
-            let result = crate::sabotage::disk(result).await;
+            let result = crate::sabotage::disk(volume, result).await;
             result
         }
     }

@@ -7,17 +7,17 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use longhold_gateway::stored::{self, VaryBase};
 use longhold_gateway::tags;
 use longhold_http1::RequestHead;
-use longhold_origin::{Demand, Download, FetchError, OriginBody};
+use longhold_origin::{Download, FetchError, OriginBody};
 use longhold_policy::validate::Validators;
 use longhold_policy::{StoredMeta, reuse};
-use longhold_store::{Draft, Extent, GATHERED_BYTES_MAX, Pending, WriteError};
+use longhold_store::{Draft, Extent, GATHERED_BYTES_MAX, Pending, Refused};
 use longhold_telemetry::Counter;
 
 use super::compress::Coder;
+use super::intake::Intake;
 use super::lead::{Answer, Lead, unix_ms};
 use super::lifetime::lifetime_ms;
 use super::plane::{Open, Plane, Waiting, attach};
@@ -69,7 +69,7 @@ impl Plane {
     ) {
         let plan = self.plan_record(&lead, request, &answer, (&meta, &nominated));
         let (length, declared_len) = (answer.body_len(), answer.declared_len());
-        let (body, mut pending) = self.open_body(&plan, length).await;
+        let (body, pending) = self.open_body(&plan, length).await;
         if self.has_purged(lead.mark, &lead.job.key, &plan.tags) {
             // The draft, if there is one, is abandoned with its owner.
             drop((body, pending));
@@ -109,16 +109,17 @@ impl Plane {
             tags: Rc::from(plan.tags.as_slice()),
         };
         self.publish(&lead, &open);
+        let mut intake = Intake::new(self, &body, pending);
         if !stored {
-            self.give_up(&body, &mut pending).await;
+            intake.give_up();
         }
         if !stored && lead.job.reply.is_none() {
             // Background work whose result nobody keeps.
             return;
         }
         let source = (&mut response.body, &mut coder);
-        let outcome = self.carry(source, &plan, (&body, &mut pending)).await;
-        self.conclude(lead, (&body, pending), outcome).await;
+        let outcome = self.carry(source, &plan, &mut intake).await;
+        self.conclude(lead, intake, outcome).await;
         drop(guard);
     }
 
@@ -127,26 +128,24 @@ impl Plane {
         &self,
         (source, coder): (&mut OriginBody, &mut Option<Coder>),
         plan: &Plan,
-        (body, pending): (&Download<Extent>, &mut Option<Pending>),
+        intake: &mut Intake<'_>,
     ) -> Result<(), FetchError> {
         let mut carried = 0;
         loop {
             let next = match coder {
-                None => source.next().await,
-                Some(coder) => coder.next(source).await,
+                None => intake.beside(source.next()).await,
+                Some(coder) => intake.beside(coder.next(source)).await,
             };
             let Some(bytes) = next.transpose()? else { return Ok(()) };
             let len = bytes.len() as u64;
             let received = coder.as_mut().map_or(len, Coder::take_received);
             self.parts.counters.add(Counter::OriginReceivedBytes, received);
             carried += len;
-            if !plan.fits(Some(carried)) && pending.is_some() {
+            if !plan.fits(Some(carried)) && intake.is_storing() {
                 self.parts.counters.add(Counter::StoreRefused, 1);
-                self.give_up(body, pending).await;
+                intake.give_up();
             }
-            if self.take_piece(body, pending, bytes).await.is_err() {
-                return Err(FetchError::Abandoned);
-            }
+            intake.take(bytes).await?;
         }
     }
 
@@ -189,7 +188,7 @@ impl Plane {
 
     /// Makes the body's window and its place in the store, as far as there is room for either.
     async fn open_body(
-        &self,
+        self: &Rc<Self>,
         plan: &Plan,
         length: Option<u64>,
     ) -> (Arc<Download<Extent>>, Option<Pending>) {
@@ -241,69 +240,25 @@ impl Plane {
         }
     }
 
-    /// Gives a piece to the readers and to the store.
-    pub(super) async fn take_piece(
-        &self,
-        body: &Download<Extent>,
-        storing: &mut Option<Pending>,
-        bytes: Bytes,
-    ) -> Result<(), ()> {
-        body.push(bytes.clone()).await.map_err(|_| ())?;
-        let Some(pending) = storing else { return Ok(()) };
-        let mut written = self.parts.writer.append(pending, &bytes).await;
-        if written.is_ok() && body.demand() == Demand::Full {
-            written = self.parts.writer.flush(pending).await;
-        }
-        body.set_written(pending.written());
-        if let Err(error) = written {
-            self.count_unstored(error);
-            self.give_up(body, storing).await;
-        }
-        Ok(())
-    }
-
-    /// Counts a body that the store did not take to its end.
-    fn count_unstored(&self, error: WriteError) {
-        // Nobody's fault: it had said no length, or came slower than the memory tier turns.
-        let is_large = matches!(error, WriteError::TooLong | WriteError::Reclaimed);
-        let counter = if is_large { Counter::StoreRefused } else { Counter::StoreWriteErrors };
-        self.parts.counters.add(counter, 1);
-    }
-
-    /// The store does not get this body after all; its readers do.
-    async fn give_up(&self, body: &Download<Extent>, storing: &mut Option<Pending>) {
-        if let Some(pending) = storing.take() {
-            body.end_storing();
-            self.parts.writer.abandon(pending).await;
-        }
-    }
-
     /// The origin is done, or failed: commit or abandon, then tell the readers.
     async fn conclude(
         self: &Rc<Self>,
         lead: Lead,
-        (body, mut pending): (&Arc<Download<Extent>>, Option<Pending>),
+        intake: Intake<'_>,
         outcome: Result<(), FetchError>,
     ) {
-        let current = self.is_current(&lead.entry, lead.id);
-        match pending.take_if(|_| outcome.is_ok() && current) {
-            Some(pending) => match self.parts.writer.commit(pending).await {
-                Ok(_) => self.parts.counters.add(Counter::StoreStored, 1),
-                Err(error) => self.count_unstored(error),
-            },
-            None => self.give_up(body, &mut pending).await,
-        }
         match outcome {
             Ok(()) => {
-                if let Err(error) = body.finish() {
+                let is_current = || self.is_current(&lead.entry, lead.id);
+                let (ended, committed) = intake.end(is_current).await;
+                if let Err(error) = ended {
                     self.count_error(error);
                 }
-                // What was not written leaves memory behind the slowest reader.
-                body.end_storing();
+                self.parts.counters.add(Counter::StoreStored, u64::from(committed));
             }
             Err(error) => {
                 self.count_error(error);
-                body.fail(error);
+                intake.fail(error);
             }
         }
         // Nobody can wait for the head any more; later requests find the record.
@@ -312,25 +267,47 @@ impl Plane {
 
     /// Writes the plan's vary base, if it has one. A purge that comes after this takes it away
     /// again, and the variant is not stored then (FL-2).
-    pub(super) async fn put_base(&self, plan: &Plan) -> bool {
+    pub(super) async fn put_base(self: &Rc<Self>, plan: &Plan) -> bool {
         match (&plan.base, primary_of(&plan.key)) {
-            (Some(base), Some(primary)) => self.put(primary, base).await,
+            (Some(base), Some(primary)) => {
+                let (plane, base, primary) = (Rc::clone(self), base.clone(), Vec::from(primary));
+                let put = async move { plane.put(&primary, &base).await };
+                self.within_patience_of_task(put).await == Some(true)
+            }
             (Some(_), None) | (None, _) => true,
         }
     }
 
     /// Reserves a record's place, if the governor has room for it; where no segment is clean, it
-    /// waits for one to be reclaimed.
+    /// waits for one to be reclaimed, as long as patience lasts.
     pub(super) async fn begin(&self, draft: Draft<'_>) -> Option<Pending> {
+        let writer = &self.parts.writer;
         // What is larger comes slice by slice.
         let body_bytes = draft.body_len.unwrap_or(u64::from(GATHERED_BYTES_MAX));
-        let at_once = body_bytes.min(self.parts.writer.slice_bytes()) + draft.head.len() as u64;
-        let begun = match self.parts.pressure.admits_bytes(at_once) {
-            true => self.parts.writer.begin_or_reclaim(draft).await.ok(),
-            false => None,
+        let at_once = body_bytes.min(writer.slice_bytes()) + draft.head.len() as u64;
+        if !self.parts.pressure.admits_bytes(at_once) {
+            self.parts.counters.add(Counter::StoreRefused, 1);
+            return None;
+        }
+        let mut begun = writer.begin(draft);
+        if matches!(begun, Err(Refused::NoCleanSegment)) && !self.room_is_late.get() {
+            let made = self.within_patience(writer.begin_or_reclaim(draft)).await;
+            self.room_is_late.set(made.is_none());
+            begun = made.unwrap_or(begun);
+        }
+        self.room_is_late.set(self.room_is_late.get() && begun.is_err());
+        let counter = match begun {
+            Ok(pending) => return Some(pending),
+            Err(Refused::Behind) => Counter::StoreBehind,
+            Err(
+                Refused::TooLarge
+                | Refused::NoCleanSegment
+                | Refused::TooManyDrafts
+                | Refused::Offline,
+            ) => Counter::StoreRefused,
         };
-        self.parts.counters.add(Counter::StoreRefused, u64::from(begun.is_none()));
-        begun
+        self.parts.counters.add(counter, 1);
+        None
     }
 
     /// Stores a record that is a head alone.

@@ -306,7 +306,9 @@ impl Plane {
             Disposition::Alone(reason) => {
                 if replaced.is_some() && fetch::ends_reuse(reason, status) {
                     // Should the removal fail, the record goes on asking for validation.
-                    let _ = self.parts.writer.remove(&lead.record_key).await;
+                    let (plane, key) = (Rc::clone(self), lead.record_key.clone());
+                    let removal = async move { plane.parts.writer.remove(&key).await };
+                    let _ = self.within_patience_of_task(removal).await;
                 }
                 self.remember_unshared(&lead.record_key, reason, status);
                 self.hand_over(lead, answer, reason).await;

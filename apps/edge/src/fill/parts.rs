@@ -29,7 +29,7 @@ use longhold_telemetry::Counter;
 
 use super::lead::{Answer, Lead, tell, unix_ms};
 use super::lifetime::lifetime_ms;
-use super::plane::{Open, Plane};
+use super::plane::{Open, Plane, Waiting};
 use super::{FillJob, JobKind, request};
 use crate::inbox::Event;
 use crate::stored::response_of;
@@ -250,7 +250,10 @@ impl Plane {
         let plan = Combined::new((record.key(), stored), (meta, &fields), union);
         drop(fields);
         let Some(mut pending) = self.begin(plan.draft(record.key())).await else {
-            return self.fail(lead, FetchError::Exhausted);
+            // The whole is had anew, for each who wants it.
+            let waiting = self.table.borrow_mut().dissolve(&lead.entry, lead.id);
+            waiting.into_iter().for_each(|Waiting { job, .. }| self.go_alone(job));
+            return self.go_alone(lead.job);
         };
         let mut outcome = Ok(());
         let mut body = answer.response.body;

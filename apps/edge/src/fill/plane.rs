@@ -83,6 +83,8 @@ pub struct Waits {
     pub leader: Duration,
     /// Until a follower fetches for itself alone.
     pub follower: Duration,
+    /// Until an answer goes on without the store.
+    pub store: Duration,
     /// How long a response that was not shared is remembered.
     pub unshared: Duration,
 }
@@ -114,6 +116,8 @@ pub struct Plane {
     base_id: Cell<u64>,
     /// Connections handed over to workers, so far.
     pub(super) handovers: Cell<u32>,
+    /// The last who waited for a clean segment did so in vain: the next does not.
+    pub(super) room_is_late: Cell<bool>,
 }
 
 /// A stored record that a request selects, or the word for its absence.
@@ -147,6 +151,7 @@ pub async fn run(parts: Parts, mut queue: FillQueue) -> Result<(), WriteError> {
         idle: Arc::new(Notify::new()),
         base_id: Cell::new(unix_ns()),
         handovers: Cell::default(),
+        room_is_late: Cell::default(),
     });
     let idle = Arc::clone(&plane.idle);
     plane.parts.stop.on_change(Arc::new(move || idle.notify_one()));

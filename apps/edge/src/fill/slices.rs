@@ -29,6 +29,7 @@ use longhold_store::{Extent, Pending, Record};
 use longhold_telemetry::Counter;
 use tokio::sync::Notify;
 
+use super::intake::Intake;
 use super::keep::Plan;
 use super::lead::{Answer, Lead, unix_ms};
 use super::plane::{Open, Plane, attach};
@@ -191,7 +192,8 @@ impl Plane {
         let moved = Arc::new(Notify::new());
         let told = Arc::clone(&moved);
         let reader = body.attach(Arc::new(move || told.notify_one()));
-        let mut reader = reader.map_err(|_| FetchError::Truncated)?;
+        // The store has given it up, and memory does not keep it for one who comes late.
+        let mut reader = reader.map_err(|_| FetchError::Abandoned)?;
         reader.skip_to(at - slice.start);
         let mut reader = SliceReader { reader, moved, ahead: None };
         match reader.next().await {
@@ -249,7 +251,7 @@ impl Plane {
         self: &Rc<Self>,
         job: &FillJob,
         ((record_key, number, slice), missing): ((Vec<u8>, u64, Range<u64>), Missing),
-        body: &Download<Extent>,
+        body: &Arc<Download<Extent>>,
     ) -> Result<(), FetchError> {
         let parsed = http1::parse_request(&job.head, &self.parts.limits);
         let Ok(Some(request)) = parsed else { return Err(FetchError::BadTarget) };
@@ -266,27 +268,22 @@ impl Plane {
             }
             return Err(FetchError::BadResponse);
         }
-        let mut pending = self.parts.writer.refill(&record, slice.start).ok();
+        let pending = self.parts.writer.refill(&record, slice.start).ok();
         if let Some(pending) = &pending {
             let extent = pending.extent();
             let grain_bytes = extent.grain();
             body.set_extent(extent, grain_bytes);
         }
+        let mut intake = Intake::new(self, body, pending);
         let mut origin = answer.response.body;
-        while let Some(piece) = origin.next().await {
+        while let Some(piece) = intake.beside(origin.next()).await {
             let bytes = piece?;
             self.parts.counters.add(Counter::OriginReceivedBytes, bytes.len() as u64);
-            if self.take_piece(body, &mut pending, bytes).await.is_err() {
-                return Err(FetchError::Abandoned);
-            }
+            intake.take(bytes).await?;
         }
-        if let Some(pending) = pending {
-            let committed = self.parts.writer.commit(pending).await.is_ok();
-            self.parts.counters.add(Counter::StoreSlices, u64::from(committed));
-        }
-        body.finish()?;
-        body.end_storing();
-        Ok(())
+        let (ended, committed) = intake.end(|| true).await;
+        self.parts.counters.add(Counter::StoreSlices, u64::from(committed));
+        ended
     }
 
     /// Whether an answer has the very slice of a record that it was asked for.
@@ -356,10 +353,11 @@ impl Plane {
             match response.body.next().await {
                 Some(Ok(bytes)) => {
                     self.parts.counters.add(Counter::OriginReceivedBytes, bytes.len() as u64);
+                    // Its reader first, who need not wait for the store.
+                    is_read = is_read && body.push(bytes.clone()).await.is_ok();
                     if let Some(record) = &record {
                         tee.take(self, record, &bytes).await;
                     }
-                    is_read = is_read && body.push(bytes).await.is_ok();
                     if !is_read && tee.open.is_none() {
                         break Err(FetchError::Abandoned);
                     }
@@ -380,7 +378,7 @@ impl Plane {
 
     /// The record of which a part has come: the one that is stored, or a new outline.
     async fn outline(
-        &self,
+        self: &Rc<Self>,
         lead: &Lead,
         (plan, answer): (&Plan, &Answer),
         complete_len: u64,
@@ -474,11 +472,11 @@ impl Assembly<'_> {
 
     /// One window of what is stored.
     async fn give_stored(&mut self, end: u64) -> Result<(), Cut> {
-        let gone = |_| Cut::Failed(FetchError::Truncated);
-        let piece = self.record.piece(self.at, WINDOW_BYTES.min(end - self.at)).map_err(gone)?;
+        let piece = self.record.piece(self.at, WINDOW_BYTES.min(end - self.at));
+        let piece = piece.map_err(|_| Cut::Lost)?;
         // Copied, so that a file that was cut is an error.
         let mut copy = vec![0; piece.len()];
-        piece.copy_to(0, &mut copy).map_err(gone)?;
+        piece.copy_to(0, &mut copy).map_err(|_| Cut::Lost)?;
         drop(piece);
         self.push(Bytes::from(copy)).await
     }
@@ -494,7 +492,7 @@ impl Assembly<'_> {
                     let found = self.plane.parts.reader.extent(&extent, range);
                     let found = found.ok_or(Cut::Lost)?;
                     let mut copy = vec![0; found.len()];
-                    found.copy_to(0, &mut copy).map_err(|_| Cut::Failed(FetchError::Truncated))?;
+                    found.copy_to(0, &mut copy).map_err(|_| Cut::Lost)?;
                     Bytes::from(copy)
                 }
                 Next::Failed(error) => return Err(cut_by(error)),

@@ -32,6 +32,7 @@ pub(super) async fn carry_out(
         | WriteError::Interrupted
         | WriteError::Foreign
         | WriteError::NoCleanSegment
+        | WriteError::Behind
         | WriteError::PurgesFull => PurgeError::NotDurable,
     })?;
     let of_urls = order.is_of_urls();

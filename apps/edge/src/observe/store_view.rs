@@ -27,6 +27,7 @@ pub(super) fn note(own: &WorkerCounters, stats: &Stats, devices: &[DeviceStats])
         devices.iter().filter(|device| device.path.is_none() == memory).map(figure).sum()
     };
     let disks = tier(false, |_| 1);
+    let behind = tier(false, |device| u64::from(device.behind && !device.offline));
     for (gauge, value) in [
         (Gauge::StoreTierUsedDisk, tier(false, |device| device.used_bytes)),
         (Gauge::StoreTierUsedMemory, tier(true, |device| device.used_bytes)),
@@ -39,7 +40,8 @@ pub(super) fn note(own: &WorkerCounters, stats: &Stats, devices: &[DeviceStats])
         (Gauge::StoreSegmentsFailed, u64::from(stats.segments_failed)),
         (Gauge::StorePurgesTag, stats.purges_tags),
         (Gauge::StorePurgesPrefix, stats.purges_prefixes),
-        (Gauge::StoreDevicesOnline, disks - u64::from(stats.devices_offline).min(disks)),
+        (Gauge::StoreDevicesOnline, disks - (u64::from(stats.devices_offline) + behind).min(disks)),
+        (Gauge::StoreDevicesBehind, behind),
         (Gauge::StoreDevicesOffline, u64::from(stats.devices_offline - stats.devices_unreadable)),
         (Gauge::StoreDevicesUnreadable, u64::from(stats.devices_unreadable)),
     ] {
@@ -87,10 +89,11 @@ fn device(device: &DeviceStats) -> Value {
             Some(path) => path.to_string_lossy(),
             None => "memory".into(),
         },
-        "state": match (device.unreadable, device.offline) {
-            (true, _) => "unreadable",
-            (false, true) => "offline",
-            (false, false) => "online",
+        "state": match (device.unreadable, device.offline, device.behind) {
+            (true, _, _) => "unreadable",
+            (false, true, _) => "offline",
+            (false, false, true) => "behind",
+            (false, false, false) => "online",
         },
         "used_bytes": device.used_bytes,
         "size_bytes": device.size_bytes,

@@ -43,6 +43,7 @@ impl FillThread {
         let waits = Waits {
             leader: Duration::from_millis(config.limits.leader_wait.0),
             follower: Duration::from_millis(config.limits.follower_wait.0),
+            store: Duration::from_millis(config.store.write_patience.0),
             unshared: Duration::from_millis(config.limits.hit_for_miss.0),
         };
         let blocks = config.limits.staging_max as usize;

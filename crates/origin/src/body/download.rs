@@ -6,8 +6,10 @@
 //!        ▲ reader A: Next::Extent               ▲ reader B: Next::Bytes
 //! ```
 //! One producer appends; the leader and any number of followers read, each at its own position.
-//! While the body is **stored**, bytes below `written` leave memory and are read through the
-//! store's mapping, so no reader can hold the producer back. While it is **not stored**, a piece
+//! While the body is **stored**, bytes below `written` may leave memory and are then read through
+//! the store's mapping, so no reader can hold the producer back; within a window of the end they
+//! stay until all readers have them, so that a store that loses them again harms only readers that
+//! are further behind. While it is **not stored**, a piece
 //! leaves memory once the slowest attached reader has passed it, and the producer waits for that
 //! reader. A failure is never an end, and an end is never said before the promised length came.
 //!
@@ -31,11 +33,10 @@ mod reader;
 
 /// The response body of one fetch, shared by its producer and its readers.
 ///
-/// `E` is the store's extent, handed to readers as it is. Memory: while not stored, at most the
-/// window and one piece; while stored, what [`unwritten_bytes`](Self::unwritten_bytes) says, which
-/// the producer holds below the window by flushing its writer.
+/// `E` is the store's extent, handed to readers as it is. Memory: at most the window and one piece;
+/// while stored, the producer holds [`unwritten_bytes`](Self::unwritten_bytes) below the window by
+/// flushing its writer.
 pub struct Download<E = Infallible> {
-    window_bytes: u64,
     share: Option<StagingShare>,
     state: Mutex<State<E>>,
     /// Told when room came or the download was abandoned.
@@ -116,6 +117,7 @@ pub struct DownloadGuard<E = Infallible> {
 }
 
 struct State<E> {
+    window_bytes: u64,
     pieces: Pieces,
     /// Where the body is given from.
     first: u64,
@@ -151,9 +153,8 @@ impl<E: Clone + Send + 'static> Download<E> {
     #[must_use]
     pub fn new(window_bytes: usize) -> Self {
         Self {
-            window_bytes: window_bytes.max(1) as u64,
             share: None,
-            state: Mutex::new(State::new()),
+            state: Mutex::new(State::new(window_bytes.max(1) as u64)),
             producer: Notify::new(),
         }
     }
@@ -200,7 +201,8 @@ impl<E: Clone + Send + 'static> Download<E> {
     }
 
     /// Says that the first `written` bytes of the body can be read from the extent; the pieces
-    /// below leave memory. Without an extent, or going backwards, it changes nothing.
+    /// below leave memory, but for what readers within the window have not read. Without an extent,
+    /// or going backwards, it changes nothing.
     pub fn set_written(&self, written: u64) {
         let mut state = lock(&self.state);
         if state.storing && written > state.written {
@@ -253,7 +255,7 @@ impl<E: Clone + Send + 'static> Download<E> {
                 if state.ending != Ending::Open {
                     return Err(PushRefused::Ended);
                 }
-                match state.demand(self.window_bytes) {
+                match state.demand() {
                     Demand::Abandoned => return Err(PushRefused::Abandoned),
                     Demand::Room(_) => return Ok(()),
                     Demand::Full if state.storing => return Ok(()),
@@ -278,7 +280,7 @@ impl<E: Clone + Send + 'static> Download<E> {
     /// How much the download wants now.
     #[must_use]
     pub fn demand(&self) -> Demand {
-        lock(&self.state).demand(self.window_bytes)
+        lock(&self.state).demand()
     }
 
     /// Bytes that were pushed and are not yet readable from the extent.
@@ -386,8 +388,9 @@ impl<E> Drop for DownloadGuard<E> {
 }
 
 impl<E> State<E> {
-    fn new() -> Self {
+    fn new(window_bytes: u64) -> Self {
         Self {
+            window_bytes,
             pieces: Pieces::default(),
             first: 0,
             promised_bytes: None,
@@ -437,7 +440,7 @@ impl<E> State<E> {
         waiting.collect()
     }
 
-    fn demand(&self, window_bytes: u64) -> Demand {
+    fn demand(&self) -> Demand {
         if self.abandoned {
             return Demand::Abandoned;
         }
@@ -446,7 +449,7 @@ impl<E> State<E> {
             true => self.pieces.end().saturating_sub(self.written),
             false => self.pieces.held_bytes(),
         };
-        match window_bytes.saturating_sub(used_bytes) {
+        match self.window_bytes.saturating_sub(used_bytes) {
             0 => Demand::Full,
             room => Demand::Room(room),
         }
@@ -457,15 +460,22 @@ impl<E> State<E> {
         self.positions.first_key_value().map_or(self.pieces.start(), |(position, _)| *position)
     }
 
-    /// Drops from memory what the store holds or every reader has passed.
+    /// Drops from memory what every reader has passed, and what the store holds outside the window.
     fn release(&mut self) {
-        let floor = if self.storing { self.written } else { self.slowest() };
+        let floor = match self.storing {
+            true => {
+                let window_start = self.pieces.end().saturating_sub(self.window_bytes);
+                let unread = self.positions.keys().next().map_or(u64::MAX, |slowest| *slowest);
+                self.written.min(unread.max(window_start))
+            }
+            false => self.slowest(),
+        };
         self.pieces.release_below(floor);
     }
 
-    fn tells_producer(&mut self, window_bytes: u64) -> bool {
+    fn tells_producer(&mut self) -> bool {
         self.producer_waits
-            && self.demand(window_bytes) != Demand::Full
+            && self.demand() != Demand::Full
             && std::mem::take(&mut self.producer_waits)
     }
 

@@ -16,6 +16,7 @@ mod kill;
 mod leftover;
 mod model;
 mod open;
+mod pace;
 mod pager;
 mod pins;
 mod poison;

@@ -187,6 +187,11 @@ impl Setting {
         let path = self.store_path.as_ref();
         let path = path.map_or_else(String::new, |path| format!("path = \"{}\"", path.display()));
         let admin = self.admin.display();
+        // What is stored must not depend on how busy the machine is.
+        let patience = match store.contains("write_patience") {
+            true => "",
+            false => "write_patience = \"1h\"",
+        };
         let transport = match carrier_of_all() {
             Some(word) if word != "confined" && !server.contains("transport") => {
                 format!("transport = \"{word}\"\n")
@@ -196,7 +201,7 @@ impl Setting {
         let config = format!(
             "[server]\nworkers = 2\n{server}\n{transport}\
              [[listener]]\naddress = \"{listener}\"\n{tls}\n\
-             [store]\n{path}\n{store}\n[limits]\n{limits}\n{sites}\n\
+             [store]\n{path}\n{patience}\n{store}\n[limits]\n{limits}\n{sites}\n\
              [admin]\naddress = \"unix:{admin}\"\n[access_log]\npath = \"access.log\"\n"
         );
         fs::write(self.folder.path().join(CONFIG), config).expect("a writable folder");

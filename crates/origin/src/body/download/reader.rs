@@ -29,7 +29,7 @@ impl<E: Clone + Send + 'static> DownloadReader<E> {
                 self.position = position;
                 state.release();
             }
-            (next, state.tells_producer(self.download.window_bytes))
+            (next, state.tells_producer())
         };
         if tell_producer {
             self.download.producer.notify_waiters();
@@ -49,7 +49,7 @@ impl<E: Clone + Send + 'static> DownloadReader<E> {
             *state.positions.entry(position).or_insert(0) += 1;
             self.position = position;
             state.release();
-            state.tells_producer(self.download.window_bytes)
+            state.tells_producer()
         };
         if tell_producer {
             self.download.producer.notify_waiters();
@@ -88,7 +88,7 @@ impl<E> Drop for DownloadReader<E> {
             state.abandon_if_unwanted();
             state.release();
             // The wake may own its worker's queue: it is dropped outside the lock.
-            (state.abandoned || state.tells_producer(self.download.window_bytes), reader)
+            (state.abandoned || state.tells_producer(), reader)
         };
         if tell_producer {
             self.download.producer.notify_waiters();

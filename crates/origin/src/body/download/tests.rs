@@ -113,9 +113,9 @@ fn before_the_first_reader_the_window_fills_and_waits() {
 fn no_range_of_an_extent_crosses_its_grain() {
     let download = download();
     download.set_extent("x", 1000);
-    let (mut reader, _) = attach(&download);
     push(&download, Bytes::from(vec![7; PIECE])).is_ready();
     download.set_written(PIECE as u64);
+    let (mut reader, _) = attach(&download);
     assert_eq!(reader.next(300), extent(0..300));
     assert_eq!(reader.next(usize::MAX), extent(300..1000));
     assert_eq!(reader.next(usize::MAX), extent(1000..2000));
@@ -143,9 +143,12 @@ fn stored_pieces_leave_memory_and_are_read_from_the_extent() {
         assert_eq!(reader.next(usize::MAX), Next::Bytes(piece(4)));
     }
     download.set_written(5 * PIECE as u64);
+    assert_eq!(download.held_bytes(), PIECE as u64, "near the end, until all have read it");
+    for reader in [&mut early, &mut late] {
+        assert_eq!(reader.next(usize::MAX), Next::Bytes(piece(5)));
+        assert_eq!(reader.next(1), Next::Pending);
+    }
     assert_eq!(download.held_bytes(), 0);
-    assert_eq!(early.next(usize::MAX), extent(4 * PIECE as u64..5 * PIECE as u64));
-    assert_eq!(early.next(1), Next::Pending);
     assert_eq!(download.finish(), Ok(()));
     assert_eq!(early.next(1), Next::End);
     assert_eq!(attach(&download).0.next(7), extent(0..7), "the finished body is still there");
@@ -158,11 +161,35 @@ fn written_may_run_ahead_of_push() {
     let (mut reader, _) = attach(&download);
     download.set_written(PIECE as u64 + 5);
     assert_eq!(reader.next(1), Next::Pending);
+    drop(reader);
     assert_eq!(push(&download, piece(1)), TAKEN);
     assert_eq!(download.held_bytes(), 0);
+    let (mut reader, _) = attach(&download);
     assert_eq!(reader.next(usize::MAX), extent(0..PIECE as u64));
     assert_eq!(push(&download, piece(2)), TAKEN);
     assert_eq!(reader.next(usize::MAX), Next::Bytes(piece(2)));
+}
+
+#[test]
+fn what_the_store_loses_again_harms_no_reader_within_the_window() {
+    let download = download();
+    download.set_extent("x", u64::MAX);
+    let (mut near, _) = attach(&download);
+    let (mut far, _) = attach(&download);
+    for n in 1..=3 {
+        assert_eq!(push(&download, piece(n)), TAKEN);
+        download.set_written(u64::from(n) * PIECE as u64);
+        if n == 1 {
+            assert_eq!(near.next(usize::MAX), Next::Bytes(piece(1)));
+        }
+    }
+    assert_eq!(download.held_bytes(), 2 * PIECE as u64, "no more than the window");
+    download.end_storing();
+    assert_eq!(far.next(usize::MAX), extent(0..PIECE as u64), "as far as that still has it");
+    for reader in [&mut near, &mut far] {
+        assert_eq!(reader.next(usize::MAX), Next::Bytes(piece(2)));
+        assert_eq!(reader.next(usize::MAX), Next::Bytes(piece(3)));
+    }
 }
 
 #[test]
