@@ -91,11 +91,9 @@ impl Totals {
     }
 }
 
-/// Plays of everything that the reactor and the fill plane carry, once more on a host that a
-/// seccomp filter makes refuse io_uring.
+/// All plays once more, on a host that a seccomp filter makes refuse io_uring.
 fn confined_plays() -> Command {
     let mut command = cargo(&["test", "--locked", "--package", "longhold-edge", "--test", "plays"]);
-    command.arg("--").args(CONFINED_PLAYS);
     command.env("LONGHOLD_TEST_TRANSPORT", "confined");
     command
 }
@@ -157,10 +155,6 @@ fn loom(models: &Models) -> Command {
 
 const CLIPPY: &[&str] =
     &["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
-
-/// Hits, misses, bodies both ways, slow clients, drains, upgraded connections.
-const CONFINED_PLAYS: [&str; 8] =
-    ["hits", "exchange", "uploads", "large", "leaving", "drain", "tunnels", "streams"];
 
 #[cfg(test)]
 mod tests;

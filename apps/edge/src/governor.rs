@@ -9,7 +9,8 @@
 //! holds: `server.memory` or an order, the cgroup's, the machine's. The worst decides. Levels rise
 //! at once and fall one by one. Between two looks a storm of connections could use more than is
 //! left, so the workers are given a number of newcomers that fit, and refuse those beyond it; the
-//! fill plane likewise has bytes that it may store, and passes on what lies beyond them.
+//! fill plane likewise has bytes that it may store, and passes on what lies beyond them. Both share
+//! what is left: what the one may take is not given to the other.
 //!
 //! The decision is a pure function; [`measure`] reads, [`shed`] closes.
 
@@ -42,8 +43,9 @@ pub struct Orders {
     pub bound: Option<Bound>,
     /// Connections that may be accepted until the next look.
     pub newcomers: i64,
-    /// What is left below the threshold from which nothing is stored, bytes.
-    pub room_bytes: u64,
+    /// Bytes that may be stored until then: as many as come if all that the memory tier can still
+    /// grow by fits.
+    pub storable_bytes: u64,
     /// Parked connections to close until then.
     pub closes: u64,
 }
@@ -57,8 +59,9 @@ pub struct Governor {
 }
 
 impl Governor {
-    /// Looks at all bounds that hold, at `now_ms` by any clock that never goes back.
-    pub fn look(&mut self, now_ms: u64, bounds: &[Bound]) -> Orders {
+    /// Looks at all bounds that hold, at `now_ms` by any clock that never goes back; the memory
+    /// tier can grow by `growth_bytes` yet.
+    pub fn look(&mut self, now_ms: u64, bounds: &[Bound], growth_bytes: u64) -> Orders {
         let before = self.level;
         let worst = bounds.iter().max_by_key(|bound| bound.permille()).copied();
         let permille = worst.map_or(0, |bound| bound.permille());
@@ -76,26 +79,19 @@ impl Governor {
         } else {
             self.low_since_ms = None;
         }
-        let newcomers = bounds.iter().map(|bound| bound.newcomers()).min();
-        let room = bounds.iter().map(|bound| bound.room(Level::SpareMemory)).min();
+        let room_bytes = bounds.iter().map(|bound| bound.room(Level::SpareMemory)).min();
+        let share_bytes = room_bytes.map_or(u64::MAX, |bytes| bytes / 2);
+        let stored_bytes = growth_bytes.min(share_bytes);
+        let newcomers = bounds.iter().map(|bound| bound.newcomers(stored_bytes)).min();
         let closes = worst.map_or(0, |bound| bound.closes());
         Orders {
             level: self.level,
             before,
             bound: worst,
             newcomers: newcomers.unwrap_or(i64::MAX),
-            room_bytes: room.unwrap_or(u64::MAX),
+            storable_bytes: if growth_bytes <= share_bytes { u64::MAX } else { share_bytes },
             closes: if self.level == Level::CloseOldest { closes } else { 0 },
         }
-    }
-}
-
-impl Orders {
-    /// Bytes that may be stored until the next look, where the memory tier can grow by
-    /// `growth_bytes` yet: as many as come if all of that fits.
-    #[must_use]
-    pub const fn storable_bytes(&self, growth_bytes: u64) -> u64 {
-        if growth_bytes <= self.room_bytes { u64::MAX } else { self.room_bytes }
     }
 }
 
@@ -117,9 +113,10 @@ impl Bound {
         self.share(enter_permille(level)).saturating_sub(self.used_bytes)
     }
 
-    /// Connections that fit below the threshold at which newcomers are refused.
-    fn newcomers(&self) -> i64 {
-        let room = self.room(Level::RefuseNewcomers);
+    /// Connections that fit below the threshold at which newcomers are refused, beside so many
+    /// stored bytes.
+    fn newcomers(&self, stored_bytes: u64) -> i64 {
+        let room = self.room(Level::RefuseNewcomers).saturating_sub(stored_bytes);
         i64::try_from(room / NEWCOMER_BYTES).unwrap_or(i64::MAX)
     }
 

@@ -27,7 +27,7 @@ fn used(permille: u64) -> [Bound; 1] {
 #[test]
 fn levels_rise_at_once_and_fall_one_by_one() {
     let mut governor = Governor::default();
-    let mut at = |second: u64, permille| governor.look(second * 1000, &used(permille)).level;
+    let mut at = |second: u64, permille| governor.look(second * 1000, &used(permille), 0).level;
     assert_eq!(at(0, 799), Level::Calm);
     assert_eq!(at(1, 800), Level::ShrinkPools);
     assert_eq!(at(2, 919), Level::SpareMemory);
@@ -51,10 +51,10 @@ fn worst_bound_decides() {
     let [loose] = used(100);
     let budget = Budget { bytes: 2000, source: Source::CgroupMax };
     let tight = Bound { budget, used_bytes: 1930 };
-    let orders = Governor::default().look(0, &[loose, tight]);
+    let orders = Governor::default().look(0, &[loose, tight], 0);
     assert_eq!((orders.level, orders.bound), (Level::CloseOldest, Some(tight)));
     assert_eq!(orders.newcomers, 0);
-    let orders = Governor::default().look(0, &[]);
+    let orders = Governor::default().look(0, &[], 0);
     assert_eq!((orders.level, orders.newcomers), (Level::Calm, i64::MAX));
 }
 
@@ -62,7 +62,7 @@ fn worst_bound_decides() {
 fn newcomers_and_closes_follow_from_the_bytes() {
     let of = |bytes, used_bytes| {
         let budget = Budget { bytes, source: Source::Config };
-        let orders = Governor::default().look(0, &[Bound { budget, used_bytes }]);
+        let orders = Governor::default().look(0, &[Bound { budget, used_bytes }], 0);
         (orders.newcomers, orders.closes)
     };
     let mib = 1 << 20;
@@ -74,13 +74,17 @@ fn newcomers_and_closes_follow_from_the_bytes() {
 }
 
 #[test]
-fn no_more_is_stored_until_the_next_look_than_fits_unless_the_tier_can_grow_no_further() {
-    let orders = Governor::default().look(0, &[used(100), used(600)].concat());
-    assert_eq!(orders.room_bytes, 260_000, "of the tightest bound");
-    assert_eq!(orders.storable_bytes(260_001), 260_000);
-    assert_eq!(orders.storable_bytes(260_000), u64::MAX);
-    assert_eq!(Governor::default().look(0, &used(900)).storable_bytes(1), 0);
-    assert_eq!(Governor::default().look(0, &[]).storable_bytes(u64::MAX), u64::MAX);
+fn store_and_newcomers_share_what_is_left_until_the_next_look() {
+    let of = |growth_bytes| {
+        let bounds = [used(100), used(600)].concat();
+        let orders = Governor::default().look(0, &bounds, growth_bytes);
+        (orders.storable_bytes, orders.newcomers)
+    };
+    assert_eq!(of(130_001), (130_000, 190_000 / 8192), "half of the tightest bound's room");
+    assert_eq!(of(130_000), (u64::MAX, 190_000 / 8192), "all that can come");
+    assert_eq!(of(30_000), (u64::MAX, 290_000 / 8192));
+    assert_eq!(Governor::default().look(0, &used(900), 1).storable_bytes, 0);
+    assert_eq!(Governor::default().look(0, &[], u64::MAX).storable_bytes, u64::MAX);
 }
 
 #[test]

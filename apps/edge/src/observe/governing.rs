@@ -77,15 +77,15 @@ impl Governing {
         let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let used = Used::of(&counts, &status);
         let bounds = bounds(&used, self.own_bytes(), self.cgroup.as_ref(), &meminfo);
+        let growth_bytes = self.tier_max.saturating_sub(used.tier);
         let now_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let orders = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let orders = state.governor.look(now_ms, &bounds);
+            let orders = state.governor.look(now_ms, &bounds, growth_bytes);
             (state.used, state.orders) = (used, Some(orders));
             orders
         };
-        let storable_bytes = orders.storable_bytes(self.tier_max.saturating_sub(used.tier));
-        self.pressure.set(orders.level, orders.newcomers, storable_bytes);
+        self.pressure.set(orders.level, orders.newcomers, orders.storable_bytes);
         tell(&orders);
         note(own, &used, &orders);
         if orders.level >= Level::ShrinkPools {
